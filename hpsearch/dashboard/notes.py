@@ -92,7 +92,7 @@ def winner_line(view: StudyView) -> str:
         return "No complete trial satisfies the constraints yet."
     winner = winner_of(record, view.verdict)
     outside = "" if view.test_gap is None else " The test value is outside the interval."
-    return "" if winner is None else f"{winner.sentence}{outside}"
+    return "" if winner is None else f"{' '.join(winner.sentences)}{outside}"
 
 
 def _winner(view: StudyView) -> str:

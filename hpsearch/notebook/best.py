@@ -34,10 +34,12 @@ class Best:
     seen: float | None
     #: Path -> value.
     params: Mapping[str, Any]
-    #: Which trial it is, its value, and how reliable that is.
+    #: What the study asks about and the model, the trial, its value, and how reliable that is.
     sentence: str
     #: What the value is based on, in one or more sentences.
     note: str
+    #: What it is compared with, in a sentence; empty if there is nothing to compare.
+    against: str = ""
     #: Number of groups of validation images in the interval; ``None`` if each image counts as
     #: independent.
     groups: int | None = None
@@ -52,7 +54,7 @@ class Best:
         return html.page(
             html.title(f"{self.study}: trial {self.trial}, {kind}"),
             *([] if self.test_gap is None else [html.line(self.test_gap.headline, "bad")]),
-            html.line(self.sentence),
+            html.line(f"{self.sentence} {self.against}".rstrip()),
             html.line(self.note, "soft" if self.confirmed else "bad"),
             *(html.line(each, "bad") for each in self.warnings),
             html.table(("parameter", "value"), self.params.items()),
@@ -90,6 +92,7 @@ def best_of(database: Database, record: StudyRecord) -> Best | None:
         seen=trial.value,
         params=record.values(trial.params),
         sentence=winner.sentence,
+        against=winner.against,
         note=note,
         groups=verdict.groups if verdict is not None and winner.is_confirmed else None,
         test_gap=gap,

@@ -30,7 +30,7 @@ def overview(database: Database, record: StudyRecord) -> str:
     if best is not None:
         if best.test_gap is not None:
             parts.insert(1, html.line(best.test_gap.headline, "bad"))
-        parts.append(html.line(best.sentence))
+        parts.append(html.line(f"{best.sentence} {best.against}".rstrip()))
     order = ranked(record)[:_TRIALS_SHOWN]
     paths = list(dict.fromkeys(path for trial in order for path in trial.params))
     paths = paths[:_PARAMETERS_SHOWN]

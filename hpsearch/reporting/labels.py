@@ -12,7 +12,7 @@ from typing import Any
 
 from hpsearch.formatting import in_percent
 from hpsearch.metrics import MetricFormat
-from hpsearch.reporting.analysis.parameters import short_name
+from hpsearch.study_file.space import short_name
 
 #: Metric of an epoch or a model -> its name in text.
 _NAMES = {

@@ -60,7 +60,7 @@ def with_confirmed_best(
     # Imported late: statistics take long to import
     from hpsearch.results.confirmation.reading import read_verdict
 
-    winner = confirmed_winner(read_verdict(database, record, confirmation))
+    winner = confirmed_winner(record, read_verdict(database, record, confirmation))
     if winner is None:
         return status
     best = {
@@ -69,7 +69,7 @@ def with_confirmed_best(
         "params": record.values(record.trial(winner.trial).params),
         "confirmed": True,
     }
-    return {**status, "best": best, "winner": winner.sentence}
+    return {**status, "best": best, "winner": winner.sentence, "against": winner.against}
 
 
 def winners(database: Database, record: StudyRecord) -> dict[int, str]:

@@ -8,7 +8,8 @@ Nothing here formats a page; ``hpsearch.reporting`` does.
 - ``error_text``    why a trial failed, in one line
 - ``ranking``       which trial is best
 - ``kept_weights``  which trials' weights stay on disk
-- ``winner``        the winner in one sentence, which every output shows
+- ``question``      what a study asks about: the parameters that its question names
+- ``winner``        the winner in one or two sentences, which every output shows
 - ``summary``       the counts and the winner, as ``status --json`` prints them
 - ``overfitting``   the epoch from which a trial overfits
 - ``confirmation``  the best trials again, with fresh seeds: plan, statistics, verdict

@@ -34,7 +34,8 @@ def summary(record: StudyRecord) -> dict[str, Any]:
     """Return the JSON-like summary; ``best`` is null before a trial is complete.
 
     ``best`` is the winner (``reporting.status`` puts the confirmed one there), ``best_seen`` the
-    best of the search, with one seed. ``winner`` is a sentence about ``best``.
+    best of the search, with one seed. ``winner`` is a sentence about ``best``,
+    ``against`` one about what it is compared with (empty if there is nothing).
 
     With several objectives, it has the front and its knee, and with constraints the number of
     complete trials that break one.
@@ -54,6 +55,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         "best": None if winner is None else {**_seen(record, winner), "confirmed": False},
         "best_seen": None if winner is None else _seen(record, winner),
         "winner": None if seen is None else seen.sentence,
+        "against": None if seen is None else seen.against,
     }
     if ahead is not None and ahead is not winner:
         # It may still win, but only a complete trial can be exported

@@ -1,16 +1,19 @@
 """A study's winner, and the sentences about it that every output shows.
 
-Terminal, reports, model cards, frozen files, dashboard and notebook use these sentences. The text
-is plain, so callers must escape it.
+First what the study asks about, then the number, then against what. Terminal, reports, model cards,
+frozen files, dashboard and notebook use these sentences. The text is plain, so callers must escape
+it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
+from hpsearch.results.question import asked_about, best_with, compared, describe, differs
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
 
@@ -38,8 +41,16 @@ class Winner:
     interval: tuple[float, float] | None = None
     #: Number of fresh seeds that ``value`` is the mean of; 0 if unconfirmed.
     seeds: int = 0
-    #: Which trial it is, its value, and how reliable that is.
+    #: What the study asks about and the model, the trial, its value, and how reliable that is.
     sentence: str
+    #: What it is compared with: the best trial with another value of what the study asks about, the
+    #: first of ``try_first``, or the second; empty if there is nothing to compare.
+    against: str = ""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """``sentence``, and ``against`` if there is one."""
+        return tuple(filter(None, (self.sentence, self.against)))
 
     @property
     def is_confirmed(self) -> bool:
@@ -47,53 +58,144 @@ class Winner:
         return self.seeds > 0
 
 
-def winner_of(record: StudyRecord, verdict: ConfirmationResult | None) -> Winner | None:
+def winner_of(
+    record: StudyRecord, verdict: ConfirmationResult | None, named: Sequence[str] = ()
+) -> Winner | None:
     """Return the confirmed winner, or the best seen if there is none.
 
     Args:
         record: The search.
         verdict: The verdict of its newest confirmation; ``None`` without one.
+        named: Paths of the parameters to name first if the study's question names none.
 
     Returns:
         The winner; ``None`` if no trial has a rank. With several objectives, it is the point of the
         front that is best by the objective that pruners use.
     """
-    return (verdict and confirmed_winner(verdict)) or best_seen(record)
+    return (verdict and confirmed_winner(record, verdict, named)) or best_seen(record, named)
 
 
-def confirmed_winner(verdict: ConfirmationResult) -> Winner | None:
-    """Return the winner of a finished confirmation; ``None`` if it has no valid one."""
+def confirmed_winner(
+    record: StudyRecord, verdict: ConfirmationResult, named: Sequence[str] = ()
+) -> Winner | None:
+    """Return the winner of a finished confirmation; ``None`` if it has no valid one.
+
+    Args:
+        record: The search.
+        verdict: The verdict of one of its confirmations.
+        named: As in ``winner_of``.
+    """
     spread = verdict.over_seeds_and_images or verdict.over_seeds
     if verdict.winner is None or not verdict.has_valid_winner or spread is None:
         return None
     form, interval = MetricFormat(verdict.metric), (spread.low, spread.high)
+    asked = asked_about(record) or named
     return Winner(
         trial=verdict.winner,
         metric=verdict.metric,
         value=spread.estimate,
         interval=interval,
         seeds=len(verdict.reported),
-        sentence=f"The winner is trial {verdict.winner}: {verdict.metric} "
+        sentence=f"The winner is {_which(record, verdict.winner, asked)}: {verdict.metric} "
         f"{form.value(spread.estimate)} (95 %: {form.interval(interval)}), confirmed with "
         f"{count_noun(len(verdict.reported), 'fresh seed')}.",
+        against=_against(record, verdict, verdict.winner, asked),
     )
 
 
-def best_seen(record: StudyRecord) -> Winner | None:
-    """Return the best trial of the search itself; ``None`` if no trial has a rank."""
+def best_seen(record: StudyRecord, named: Sequence[str] = ()) -> Winner | None:
+    """Return the best trial of the search itself; ``None`` if no trial has a rank.
+
+    Args:
+        record: The search.
+        named: As in ``winner_of``.
+    """
     order = ranked(record)
     if not order or order[0].number is None or order[0].value is None:
         return None
+    asked = asked_about(record) or named
+    against = ""
+    if not record.goals.is_multi_objective:
+        against = _best_other(record, order[0], asked)
     return Winner(
         trial=order[0].number,
         metric=record.objective.metric,
         value=order[0].value,
-        sentence=unconfirmed_sentence(record, order[0]),
+        sentence=unconfirmed_sentence(record, order[0], named),
+        against=against and f"{against}.",
     )
 
 
-def unconfirmed_sentence(record: StudyRecord, trial: TrialRecord) -> str:
-    """Return a trial's value in the search, and its meaning: the best of many is optimistic."""
+def _which(record: StudyRecord, number: int, named: Sequence[str]) -> str:
+    """Return ``simple_cnn (trial 4)``, and only ``trial 4`` if the study has no model."""
+    what = describe(record, record.trial(number).params, named)
+    return f"{what} (trial {number})" if what else f"trial {number}"
+
+
+def _against(
+    record: StudyRecord, verdict: ConfirmationResult, winner: int, asked: Sequence[str]
+) -> str:
+    """Return what a confirmed winner is compared with, in one or two sentences."""
+    mine, metric = record.trial(winner), verdict.metric
+    path = compared(record, mine.params, asked)
+    unconfirmed = ""
+    if path is not None:
+        finalists = [record.trial(each.standing.trial) for each in verdict.finalists]
+        rivals = [each for each in finalists if differs(each.params, mine.params, path)]
+        for other in rivals:
+            lead = verdict.leads.get(other.number or 0)
+            if lead is not None:
+                best = best_with(path, other.params[path], dict.fromkeys(record.paths))
+                return lead.sentence(metric, f"{best} (trial {other.number})")
+        unconfirmed = "" if rivals else _best_other(record, mine, asked)
+        unconfirmed = unconfirmed and f"{unconfirmed}, and wasn't a finalist. "
+    if verdict.winner_is_baseline:
+        return f"{unconfirmed}It is the first of try_first: nothing better was found."
+    if verdict.baseline is not None:
+        name = f"the first of try_first (trial {verdict.baseline.trial})"
+        return unconfirmed + verdict.baseline.sentence(metric, name)
+    if verdict.runner_up is not None:
+        second = verdict.runner_up.trial
+        which = describe(record, record.trial(second).params, asked)
+        name = f"the second, {which}{' ' if which else ''}(trial {second})"
+        return unconfirmed + verdict.runner_up.sentence(metric, name)
+    return unconfirmed.rstrip()
+
+
+def _best_other(record: StudyRecord, mine: TrialRecord, asked: Sequence[str]) -> str:
+    """Return the best trial of the search that differs in what the study asks about.
+
+    As a sentence without its full stop; empty if there is none.
+    """
+    path = compared(record, mine.params, asked)
+    others = [
+        trial
+        for trial in record.trials
+        if path is not None
+        and trial.invalid is None
+        and trial.value is not None
+        and differs(trial.params, mine.params, path)
+    ]
+    if path is None or not others:
+        return ""
+    sign = 1.0 if record.objective.direction == "maximize" else -1.0
+    # The one that came furthest: values of other epochs can't be compared
+    best = max(others, key=lambda trial: (trial.epochs_done, sign * (trial.value or 0.0)))
+    what = best_with(path, best.params[path], dict.fromkeys(record.paths))
+    metric, epochs = record.objective.metric, record.study.epochs_per_trial
+    stopped = "" if best.epochs_done >= epochs else f" after {best.epochs_done} of {epochs} epochs"
+    value = MetricFormat(metric).value(best.value)
+    return f"{what[:1].upper()}{what[1:]} in the search (trial {best.number}) had {value}{stopped}"
+
+
+def unconfirmed_sentence(record: StudyRecord, trial: TrialRecord, named: Sequence[str] = ()) -> str:
+    """Return a trial's value in the search, and its meaning: the best of many is optimistic.
+
+    Args:
+        record: The search.
+        trial: One of its trials.
+        named: As in ``winner_of``.
+    """
     if trial.invalid is not None:
         return (
             f"THIS TRIAL WAS DECLARED INVALID on {trial.invalid.at[:10]}: {trial.invalid.reason}. "
@@ -105,13 +207,15 @@ def unconfirmed_sentence(record: StudyRecord, trial: TrialRecord) -> str:
     trials, place = f"{len(order)} complete trials", order.index(trial) + 1
     head, basis = f"Trial {trial.number} is number {place} of {trials}", "one seed"
     if len(order) == 1:
-        head, basis = f"The best seen is trial {trial.number}", "one seed, the only complete trial"
+        basis = "one seed, the only complete trial"
     elif record.goals.is_multi_objective:
         head = f"Trial {trial.number} was chosen from {trials} by several objectives"
         basis = "one seed: optimistic"
     elif place == 1:
-        head = f"The best seen is trial {trial.number}"
         basis = f"one seed, the best of {trials}: optimistic"
+    if len(order) == 1 or (place == 1 and not record.goals.is_multi_objective):
+        asked = asked_about(record) or named
+        head = f"The best seen is {_which(record, trial.number or 0, asked)}"
     metric = record.objective.metric
     return f"{head}: {metric} {MetricFormat(metric).value(trial.value)}, not confirmed ({basis})."
 

@@ -10,15 +10,15 @@ from typing import Any
 from hpsearch.study_file.space import join
 
 #: Keys that don't change a trial's result (``pruner_audit`` only lets a few more trials run on).
-_NEVER_COUNTED = frozenset({"description", "confirm", "pruner_audit", "trackers"})
+_NEVER_COUNTED = frozenset({"description", "question", "confirm", "pruner_audit", "trackers"})
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
     """Return the SHA-256 (hex) of everything that must be equal for trials to belong to one study.
 
-    The number of trials, the time limits, the description, the confirmation, the trackers and the
-    share of the pruning audit don't count. A plug-in and a prior's file count by their contents,
-    not by their paths.
+    The number of trials, the time limits, the description and the question, the confirmation, the
+    trackers and the share of the pruning audit don't count. A plug-in and a prior's file count by
+    their contents, not by their paths.
     """
     text = json.dumps(_compared(document), separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

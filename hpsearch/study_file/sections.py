@@ -229,6 +229,8 @@ def root_schema(registries: Registries) -> Section:
                 rule="a name of 1 to 64 letters, digits, _ and -",
             ),
             "description": Value(type=str, default=""),
+            # Stored only if it is given, so that earlier documents keep their form
+            "question": Value(type=str, default="", silent=True),
             "seed": Value(type=Annotated[int, Field(ge=0, lt=2**32)], default=0),
             "objective": objective,
             "objectives": objectives,

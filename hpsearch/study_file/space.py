@@ -265,6 +265,30 @@ def _plain_value(document: Mapping[str, Any], path: str, stored: Scalar) -> Any:
     return next((value for value in listed if label(value) == stored), stored)
 
 
+def format_value(value: Scalar) -> str:
+    """Return a value in readable form: ``0.02``, ``true``, ``none``."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)
+
+
+def short_name(path: str, among: Mapping[str, Any] | None = None) -> str:
+    """Return the shortest unambiguous end of a path ``among`` paths, at least its last word.
+
+    ``optimizer.sgd.lr`` becomes ``sgd.lr`` if another optimizer has an ``lr`` too.
+    """
+    words = path.split(".")
+    others = [other.split(".") for other in among or {} if other != path]
+    for count in range(1, len(words)):
+        if all(other[-count:] != words[-count:] for other in others):
+            return ".".join(words[-count:])
+    return path
+
+
 def label(value: Any) -> Scalar:
     """Return ``value`` as Optuna stores it: scalars as they are, the rest as compact JSON."""
     if value is None or isinstance(value, bool | int | float | str):

@@ -124,7 +124,7 @@ def test_the_study_s_page(browser: Any, shown: Shown) -> None:
         page.get_by_text("1. small", exact=True).first.wait_for()
         page.get_by_text("1. small", exact=True).first.click()
         page.get_by_text(f"Best Trial (number={shown.winner})").wait_for()
-        page.get_by_text(f"The winner is trial {shown.winner}: val_accuracy").wait_for()
+        page.get_by_text(f"(trial {shown.winner}): val_accuracy").wait_for()
         page.locator(".js-plotly-plot .main-svg").first.wait_for()
         page.get_by_text("Hyperparameter Importance").first.wait_for()
         page.wait_for_load_state("networkidle")

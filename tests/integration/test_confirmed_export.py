@@ -107,7 +107,7 @@ def test_the_file_is_the_winners_training_with_the_first_fresh_seed_of_the_repor
     assert verdict is not None and verdict.confirmed is not None
     assert f"best.yaml: trial {verdict.winner} of study small, confirmed, val_accuracy" in ran.out
     assert "its training with fresh seed 3 in small-confirm)" in ran.out
-    winner = confirmed_winner(verdict)
+    winner = confirmed_winner(confirmed.search.record(), verdict)
     assert winner is not None and winner.sentence in ran.out
 
     config = load_study(here / "best.yaml", component_registries.registries).trial_config(
@@ -151,7 +151,9 @@ def test_its_model_is_that_training_and_it_verifies(
     assert f"reproduced exactly: {line}" in ran.out
 
     card = (here / "best" / "card.md").read_text()
-    assert f"**Confirmed.** The winner is trial {winner}: val_accuracy " in card
+    assert f"**Confirmed.** The winner is line (trial {winner}): val_accuracy " in card.replace(
+        "\\", ""
+    )
     assert "Of the validation images of 2 trainings with fresh seeds, together" in card
     assert "| split | seed" in card and "newly drawn for each seed" in card
     assert "UNCONFIRMED" not in card
@@ -164,7 +166,7 @@ def test_every_output_has_the_same_sentence(
     database, search = confirmed.search.database, confirmed.search.record()
     verdict = read_confirmation(database, search)
     assert verdict is not None
-    winner = best_seen(search) if unconfirmed else confirmed_winner(verdict)
+    winner = best_seen(search) if unconfirmed else confirmed_winner(search, verdict)
     assert winner is not None
     which = ("--unconfirmed",) if unconfirmed else ()
     export = hpsearch("export", *confirmed.stored, *which, "--card", "card.md", "--out", "a.yaml")

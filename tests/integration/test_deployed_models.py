@@ -227,7 +227,8 @@ def test_the_card_says_what_the_number_means(deployed: Deployed) -> None:
     card = (deployed.best / "card.md").read_text()
     origin = frozen(deployed.best / "best.yaml")["provenance"]
     assert origin["confirmed"] is False
-    assert f"**UNCONFIRMED.** The best seen is trial {origin['trial']}: val_accuracy " in card
+    assert f" (trial {origin['trial']}): val_accuracy " in card
+    assert "**UNCONFIRMED.** The best seen is " in card
     assert "(one seed, the best of 2 complete trials: optimistic)." in card
     assert origin["data_hash"] in card and origin["split_hash"] in card
     assert "Test images: not opened." in card

@@ -177,7 +177,7 @@ def test_the_verdict_says_what_each_seed_draws(
     searched = request.getfixturevalue(how)
     search, confirmed = searched.search.record(), searched.confirm.record()
     verdict = read_verdict(searched.search.database, search, confirmed)
-    print_verdict(verdict, confirmed, nth=1, newer=0)
+    print_verdict(search, verdict, confirmed, nth=1, newer=0)
     assert f"each seed with {told}" in capsys.readouterr().out
     facts = dict(
         fact

@@ -246,7 +246,7 @@ def _end(
         if gap is not None:
             say()
             print_gap(gap)
-        print_verdict(verdict, record, nth=nth, newer=newer)
+        print_verdict(search, verdict, record, nth=nth, newer=newer)
         if outcome.reason != "finished":
             say(f"{ENDINGS[outcome.reason]}; continue: run the same command again", style="bold")
     failed = outcome.reason in ("failed", "left") or (verdict.finished and verdict.winner is None)

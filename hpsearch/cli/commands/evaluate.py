@@ -73,7 +73,7 @@ def evaluate(
         print_gap(gap)
     _print(record, evaluation)
     if gap is None and verdict is not None and verdict.winner == evaluation.trial:
-        print_agreement(verdict, evaluation.value_of(verdict.metric))
+        print_agreement(record, verdict, evaluation.value_of(verdict.metric))
 
 
 def _warn(record: StudyRecord, before: Sequence[FinalEvaluation]) -> None:

@@ -58,7 +58,7 @@ def _print_end(record: StudyRecord, outcome: LaunchResult, storage: str, *, expo
     if order and record.goals.is_multi_objective:
         print_front(record)
     elif winner is not None:
-        print_winner(record, winner.trial, winner.sentence)
+        print_winner(record, winner.trial, *winner.sentences)
     failed = next((trial for trial in record.trials if trial.error is not None), None)
     if counts.failed and failed is not None:
         number = failed.number if failed.number is not None else ""

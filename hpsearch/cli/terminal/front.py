@@ -44,18 +44,19 @@ def print_best(record: StudyRecord, status: Mapping[str, Any]) -> None:
     elif record.goals.is_multi_objective:
         print_front(record)
     else:
-        print_winner(record, status["best"]["number"], status["winner"])
+        print_winner(record, status["best"]["number"], status["winner"], status["against"])
 
 
-def print_winner(record: StudyRecord, trial: int, sentence: str) -> None:
-    """Print the sentence about the winner of ``record``, and the winner's settings.
+def print_winner(record: StudyRecord, trial: int, *sentences: str) -> None:
+    """Print the sentences about the winner of ``record``, and the winner's settings.
 
     Args:
         record: The study.
         trial: The winner's number.
-        sentence: Its sentence (``results.winner``).
+        *sentences: Its sentences (``results.winner``); empty ones are left out.
     """
-    say(sentence)
+    for sentence in filter(None, sentences):
+        say(sentence)
     say(f"  {show_params(record.values(record.trial(trial).params), record.paths)}")
 
 

@@ -213,7 +213,7 @@ def show_params(params: Any, among: Iterable[str] = ()) -> str:
     """
     paths = dict.fromkeys(among)
     if paths:
-        from hpsearch.reporting.analysis.parameters import short_name
+        from hpsearch.study_file.space import short_name
 
         params = {short_name(path, paths): value for path, value in params.items()}
     return "  ".join(f"{path}={on_one_line(show(value))}" for path, value in params.items())

@@ -56,11 +56,17 @@ def verdict_json(
 
 
 def print_verdict(
-    verdict: ConfirmationResult, confirmation: StudyRecord, *, nth: int, newer: int
+    search: StudyRecord,
+    verdict: ConfirmationResult,
+    confirmation: StudyRecord,
+    *,
+    nth: int,
+    newer: int,
 ) -> None:
     """Print the verdict: the confirmed value, its evidence, and the finalists.
 
     Args:
+        search: The search that is confirmed.
         verdict: The result of the confirmation.
         confirmation: The stored confirmation.
         nth: Which confirmation of the search it is, from 1.
@@ -80,8 +86,9 @@ def print_verdict(
     say()
     state = "" if verdict.finished else " (not finished: results of what has ended so far)"
     say(f"{spec.study}: {verdict.metric}{state}", style="bold")
-    if (winner := confirmed_winner(verdict)) is not None:
-        say(winner.sentence)
+    if (winner := confirmed_winner(search, verdict)) is not None:
+        for sentence in winner.sentences:
+            say(sentence)
     for label, text in _lines(verdict, unit):
         say(f"{label:<21} {text}")
     if verdict.lacks_groups:
@@ -107,11 +114,17 @@ def print_gap(gap: TestGap) -> None:
     say()
 
 
-def print_agreement(verdict: ConfirmationResult, test: float) -> None:
-    """Print the confirmed value beside a test value that doesn't contradict it."""
+def print_agreement(search: StudyRecord, verdict: ConfirmationResult, test: float) -> None:
+    """Print the confirmed value beside a test value that doesn't contradict it.
+
+    Args:
+        search: The search.
+        verdict: The result of its confirmation.
+        test: The objective on the test images.
+    """
     from hpsearch.results.winner import confirmed_winner
 
-    if (winner := confirmed_winner(verdict)) is not None:
+    if (winner := confirmed_winner(search, verdict)) is not None:
         value = MetricFormat(verdict.metric).value(test)
         say(f"{winner.sentence} The test value, {value}, is inside the interval.")
 

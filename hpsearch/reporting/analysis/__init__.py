@@ -16,7 +16,7 @@ Nothing here prints, draws or writes.
 - ``costs``        epochs and hours, savings by pruning, the best so far against both
 - ``failures``     errors by kind, and the regions of the space that can't be built
 - ``comparison``   several studies side by side
-- ``answer``       the study's question and its answer, in two sentences
+- ``answer``       the study's answer: what it asks about, the number, and against what
 - ``findings``  results of the analysis of effects: levels, comparisons and verdicts
 - ``outcomes``  end values that effects are estimated from: pruned ones imputed, diverged ones at a
   floor

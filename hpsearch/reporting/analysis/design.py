@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.reporting.analysis.observations import ObservedTrial
-from hpsearch.reporting.analysis.parameters import SearchedParameter, format_value
+from hpsearch.reporting.analysis.parameters import SearchedParameter
 from hpsearch.search.samplers.enumerated import at_unit
-from hpsearch.study_file.space import Choice, Scalar
+from hpsearch.study_file.space import Choice, Scalar, format_value
 
 Columns = NDArray[np.float64]
 

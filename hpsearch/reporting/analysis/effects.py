@@ -22,9 +22,10 @@ from hpsearch.reporting.analysis.findings import Contrast, Effect, Effects, Leve
 from hpsearch.reporting.analysis.interactions import interactions
 from hpsearch.reporting.analysis.observations import AnalysisData
 from hpsearch.reporting.analysis.outcomes import ImputedOutcomes, outcomes
-from hpsearch.reporting.analysis.parameters import SearchedParameter, short_name
+from hpsearch.reporting.analysis.parameters import SearchedParameter
 from hpsearch.reporting.analysis.sentences import effect_sentence
 from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.study_file.space import short_name
 
 #: A "yes" is wrong in at most this share of studies in which nothing matters.
 ALPHA = 0.05

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from hpsearch.reporting.analysis.parameters import format_value, read_parameters, short_name
+from hpsearch.reporting.analysis.parameters import read_parameters
 from hpsearch.results import trial_attributes
 from hpsearch.results.error_text import first_line
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.trial_attributes import InfeasibleDraw
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState
+from hpsearch.study_file.space import format_value, short_name
 
 #: Numbers and addresses, which may differ between two errors of one kind.
 _PARTICULARS = re.compile(r"0x[0-9a-f]+|\d+(?:[.,]\d+)*(?:e[-+]?\d+)?", re.IGNORECASE)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.reporting.analysis.observations import AnalysisData, ObservedTrial
-from hpsearch.reporting.analysis.parameters import SearchedParameter, short_name
+from hpsearch.reporting.analysis.parameters import SearchedParameter
+from hpsearch.study_file.space import short_name
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from hpsearch.search.database import optuna_rows as rows
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.stored_json import distribution
-from hpsearch.study_file.space import Choice, Parameter, Range, Scalar
+from hpsearch.study_file.space import Choice, Parameter, Range
 from hpsearch.study_file.trial_config import CONFIRM_SEED
 
 
@@ -97,30 +97,6 @@ def parameter_of(distribution_json: str) -> Parameter:
         return Choice(tuple(made.choices))
     integer = isinstance(made, IntDistribution)
     return Range(low=made.low, high=made.high, step=made.step, log=made.log, integer=integer)
-
-
-def format_value(value: Scalar) -> str:
-    """Return a value in readable form: ``0.02``, ``true``, ``none``."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return str(value)
-
-
-def short_name(path: str, among: Mapping[str, Any] | None = None) -> str:
-    """Return the shortest unambiguous end of a path ``among`` paths, at least its last word.
-
-    ``optimizer.sgd.lr`` becomes ``sgd.lr`` if another optimizer has an ``lr`` too.
-    """
-    words = path.split(".")
-    others = [other.split(".") for other in among or {} if other != path]
-    for count in range(1, len(words)):
-        if all(other[-count:] != words[-count:] for other in others):
-            return ".".join(words[-count:])
-    return path
 
 
 def _branch(path: str, parameters: Mapping[str, Parameter]) -> dict[str, str]:

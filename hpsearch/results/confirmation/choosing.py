@@ -10,6 +10,7 @@ from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, Error, of_json
 from hpsearch.results.confirmation.spec import FIRST_ROUND
+from hpsearch.results.question import rival_of
 from hpsearch.results.ranking import contenders
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.database.storage import Database
@@ -18,6 +19,9 @@ from hpsearch.study_file.study import Confirm
 
 #: Default limit of a confirmation's epochs, as a share of the search's.
 DEFAULT_SHARE = 1.0
+
+#: With fewer finalists, the question's rival isn't one of them.
+_RIVAL_TOP = 2
 
 #: Seeds aren't lowered below this number; the number of finalists is lowered instead.
 _FEWEST_SEEDS = 3
@@ -90,6 +94,7 @@ def choose(
         images = trial_attributes.read(database, order[0].trial_id)["val_images"]
 
     baseline = _baseline(database, search) if tried else None
+    rival = None if exactly or settings.top < _RIVAL_TOP else rival_of(search, order)
 
     def best(top: int) -> Finalists:
         return finalists(
@@ -99,6 +104,7 @@ def choose(
             top=top,
             exactly=exactly,
             baseline=baseline,
+            rival=rival if top >= _RIVAL_TOP else None,
             error_of=partial(_error_of, database, search),
         )
 

@@ -55,6 +55,7 @@ def finalists(
     top: int = DEFAULT_TOP,
     exactly: bool = False,
     baseline: int | None = None,
+    rival: int | None = None,
     error_of: Callable[[int], Error | None] = lambda _: None,
 ) -> Finalists:
     """Choose the finalists.
@@ -69,6 +70,8 @@ def finalists(
         exactly: Whether to take only these. Otherwise those within one standard error of the last
             of them are taken as well, at most as many again.
         baseline: The first ``try_first`` trial, if it is complete.
+        rival: The best trial that differs from the first in what the study asks about. It is taken
+            even if it is behind, because the answer compares them.
         error_of: Returns the error of a trial's value over groups of images; ``None`` if its images
             don't come in groups.
 
@@ -107,6 +110,13 @@ def finalists(
             f"one standard error of {metric} over {over}"
         )
     chosen = [*best, *tied]
+    asked = next((candidate for candidate in ranked if candidate.trial == rival), None)
+    if asked is not None and all(candidate.params != asked.params for candidate in chosen):
+        chosen.append(asked)
+        rule += (
+            f", and trial {asked.trial}: the best that differs from the first in what the study "
+            "asks about"
+        )
     first = next((candidate for candidate in ranked if candidate.trial == baseline), None)
     if first is not None:  # a finalist with the same configuration replaces it
         same = (candidate.trial for candidate in chosen if candidate.params == first.params)

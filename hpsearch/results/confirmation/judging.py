@@ -93,7 +93,7 @@ class _Judge:
             lacks_groups=search.names_groups and mean is not None and mean.groups is None,
             new_splits=search.new_splits,
             folds=search.folds,
-            optimism=None if mean is None else self.sign * (search.best_seen - mean.mean),
+            optimism=None if mean is None else max(0.0, self.sign * (search.best_seen - mean.mean)),
             runner_up=self.comparison(state.runner_up),
             baseline=self.comparison(self.spec.baseline_trial),
             winner_is_baseline=winner is not None and winner == self.spec.baseline_trial,
@@ -102,6 +102,11 @@ class _Judge:
             confirmation_epochs=search.confirmation_epochs,
             epochs_per_trial=search.epochs_per_trial,
             finalists=self.finalists(),
+            leads={
+                rank.trial: comparison
+                for rank in state.standings
+                if not rank.failed and (comparison := self.comparison(rank.trial)) is not None
+            },
             confusion=confusion.tolist() if confusion is not None and small else None,
             per_class=[] if confusion is None else self.per_class(confusion, report),
         )

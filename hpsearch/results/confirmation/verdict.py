@@ -13,12 +13,10 @@ from hpsearch.results.confirmation.statistics import Interval
 
 
 def optimism_in_words(optimism: float, metric: str) -> str:
-    """Return the search's optimism as text; below 0 it is described as none."""
-    written = MetricFormat(metric)
-    if optimism >= 0:
-        return f"{written.difference(optimism)} (the best seen less the confirmed value)"
-    better = written.width(-optimism)
-    return f"none: the confirmed value is {better} better than the best seen"
+    """Return the search's optimism as text. Files of earlier versions may have one below 0."""
+    if optimism <= 0:
+        return "the search was not optimistic here: the confirmed value is as good or better"
+    return f"{MetricFormat(metric).difference(optimism)} (the best seen less the confirmed value)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +93,24 @@ class Comparison:
             f"{meaning}{reused}"
         )
 
+    def sentence(self, metric: str, name: str) -> str:
+        """Return the comparison in one sentence.
+
+        Args:
+            metric: The objective.
+            name: What the winner is compared with: ``the best mlp (trial 9)``.
+        """
+        form, ahead = MetricFormat(metric), self.ahead
+        interval = f"(95 %: {form.differences(ahead.low, ahead.high)})"
+        reused = "" if self.fresh else ", on seeds that were used for the choice: optimistic"
+        if not self.distinguishable:
+            return (
+                f"It isn't distinguishable from {name}: {form.difference(ahead.estimate)} "
+                f"{interval}{reused}."
+            )
+        way = "ahead of" if ahead.estimate > 0 else "behind"
+        return f"It is {way} {name} by {form.width(abs(ahead.estimate))} {interval}{reused}."
+
     @property
     def distinguishable(self) -> bool:
         """Whether the interval excludes that both are equally good."""
@@ -160,7 +176,8 @@ class ConfirmationResult:
     new_splits: bool
     #: Folds of each training; its value is over all of them.
     folds: int | None
-    #: By how much the best value seen is better than the confirmed one; positive: optimistic.
+    #: By how much the best value seen is better than the confirmed one; 0 if it isn't better, as
+    #: the search was not optimistic then.
     optimism: float | None
     #: The next best finalist, and the first of ``try_first``; ``None`` if there is none, or nothing
     #: to compare yet.
@@ -178,6 +195,8 @@ class ConfirmationResult:
     #: image once for every seed that predicted it.
     confusion: Sequence[Sequence[int]] | None
     per_class: Sequence[PerClass]
+    #: Other finalist -> its comparison with the winner, of those that can be compared.
+    leads: Mapping[int, Comparison] = field(default_factory=dict)
     #: Finalist -> why its value in the search was declared invalid, of those that were.
     invalid: Mapping[int, str] = field(default_factory=dict)
     #: Number of groups of ``images``, which the intervals are over; ``None`` if each image counts

@@ -81,7 +81,7 @@ def choose(
                     f"{verdict.invalid[verdict.winner or 0]}. Confirm the others: run "
                     f"`hpsearch confirm --study {name} --again`"
                 )
-            elif (winner := confirmed_winner(verdict)) is not None:
+            elif (winner := confirmed_winner(record, verdict)) is not None:
                 return _confirmed(database, record, confirmation, verdict, winner, load)
             advice = advice or (
                 "Its confirmation isn't finished: "
@@ -106,7 +106,7 @@ def _confirmed(
 ) -> Export:
     gap = read_test_gap(database, record, verdict)
     nth = len(confirmations(database, record.study.name))
-    worth = f"{winner.sentence} {basis_of(verdict, nth)}"
+    worth = " ".join([*winner.sentences, basis_of(verdict, nth)])
     retrained = Retrained(
         study=confirmation,
         file=load(confirmation),

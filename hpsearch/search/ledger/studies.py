@@ -397,7 +397,7 @@ def require_same(stored: StoredStudy, study: StudyFile) -> None:
     listed = "\n".join(f"  {change}" for change in changes)
     raise StudyMismatch(
         f"study {study.name!r} already exists with other settings. Only the number of trials, the "
-        "time, the description, and the keys `confirm` and `trackers` may change. "
+        "time, the description, and the keys `question`, `confirm` and `trackers` may change. "
         f"Differences:\n{listed}\nLaunch the changed file as a study of its own with --name, e.g. "
         f"--name {study.name}_2"
     )

@@ -14,7 +14,7 @@ from hpsearch.search.ledger import studies
 
 #: The winner of ``made_up``.
 SEEN = (
-    "The best seen is trial 2: val_accuracy 80.00 %, not confirmed "
+    "The best seen is line (trial 2): val_accuracy 80.00 %, not confirmed "
     "(one seed, the best of 3 complete trials: optimistic)."
 )
 
@@ -52,6 +52,7 @@ def test_status_as_json(hpsearch, made_up_args):
         "best",
         "best_seen",
         "winner",
+        "against",
         "pruning",
     }
     assert ran.json["winner"] == SEEN

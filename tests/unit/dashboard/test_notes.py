@@ -23,8 +23,8 @@ def test_the_study_s_note(searched: Any) -> None:
     note, _ = notes_of(searched)
     assert note.startswith("## made\\_up\n\nfigures that nobody trained\n\n")
     assert (
-        "The best seen is trial 2\\: val\\_accuracy 80\\.00 \\%\\, not confirmed \\(one seed\\,"
-        in note
+        "The best seen is line \\(trial 2\\)\\: "
+        "val\\_accuracy 80\\.00 \\%\\, not confirmed \\(one seed\\," in note
     )
     assert "[Report](/report/made_up)" in note
     assert "hpsearch confirm --study made_up" in note

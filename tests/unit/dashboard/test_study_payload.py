@@ -125,8 +125,8 @@ def test_what_the_rest_of_the_page_asks_for(searched: Any) -> None:
     (listed,) = ask(routes, "/api/studies").json["study_summaries"]
     told = {each["key"]: each["value"] for each in listed["user_attrs"]}
     assert told["winner"] == (
-        "The best seen is trial 2: val_accuracy 80.00 %, not confirmed (one seed, the best of 3 "
-        "complete trials: optimistic)."
+        "The best seen is line (trial 2): val_accuracy 80.00 %, not confirmed (one seed, the best "
+        "of 3 complete trials: optimistic)."
     )
     assert told["report"] == "/report/made_up"
     assert ask(routes, "/csv/1").text.startswith("Number,State,val_accuracy,")

@@ -92,7 +92,7 @@ def test_how_it_is_shown(study):
     assert repr(study) == "<Study made_up: 5 of 6 trials finished>"
     shown = study._repr_html_()
     assert "3 complete, 1 pruned, 1 failed, 1 running, 0 paused" in shown
-    assert "The best seen is trial 2: val_accuracy 80.00 %, not confirmed (" in shown
+    assert "The best seen is line (trial 2): val_accuracy 80.00 %, not confirmed (" in shown
     assert "<td>2</td><td>80.00 %</td><td>16</td><td>0.25</td>" in shown
 
 

@@ -31,8 +31,8 @@ def test_the_winner_becomes_a_study_file_without_ranges(searched, tmp_path, made
     assert path.read_text().startswith(
         "# Trial 2 of study made_up, UNCONFIRMED; exported by hpsearch.\n"
         "# val_accuracy of its last epoch: 80.00 %. "
-        "The best seen is trial 2: val_accuracy 80.00 %, not confirmed (one seed, the best of 3 "
-        "complete trials: optimistic).\n"
+        "The best seen is line (trial 2): val_accuracy 80.00 %, not confirmed (one seed, the best "
+        "of 3 complete trials: optimistic).\n"
     )
 
 

@@ -78,8 +78,9 @@ def test_the_summary_has_the_shape_that_was_promised(searched):
         "compute_seconds": 24.0,
         "best": {**best, "confirmed": False},
         "best_seen": best,
-        "winner": "The best seen is trial 2: val_accuracy 80.00 %, not confirmed (one seed, the "
-        "best of 3 complete trials: optimistic).",
+        "winner": "The best seen is line (trial 2): val_accuracy 80.00 %, not confirmed (one seed, "
+        "the best of 3 complete trials: optimistic).",
+        "against": "",
     }
 
 

@@ -36,15 +36,15 @@ def test_a_confirmed_winner(record: StudyRecord) -> None:
     winner = winner_of(record, verdict())
     assert winner is not None and winner.is_confirmed
     assert winner.sentence == (
-        "The winner is trial 4: val_accuracy 98.75 % (95 %: 98.09 to 99.17 %), confirmed with 2 "
-        "fresh seeds."
+        "The winner is line (trial 4): val_accuracy 98.75 % (95 %: 98.09 to 99.17 %), confirmed "
+        "with 2 fresh seeds."
     )
     assert (winner.trial, winner.value, winner.interval) == (4, 0.9875, (0.98092, 0.9917))
 
 
 def test_a_loss_has_no_percent(record: StudyRecord) -> None:
     loss = Interval(estimate=0.213456, low=0.2, high=0.22)
-    winner = confirmed_winner(verdict(metric="val_loss", over_seeds_and_images=loss))
+    winner = confirmed_winner(record, verdict(metric="val_loss", over_seeds_and_images=loss))
     assert winner is not None
     assert "val_loss 0.2135 (95 %: 0.2 to 0.22), confirmed" in winner.sentence
 
@@ -55,13 +55,13 @@ def test_a_loss_has_no_percent(record: StudyRecord) -> None:
 def test_without_a_valid_winner_it_is_the_best_seen(
     record: StudyRecord, changes: dict[str, Any]
 ) -> None:
-    assert confirmed_winner(verdict(**changes)) is None
+    assert confirmed_winner(record, verdict(**changes)) is None
     winner = winner_of(record, verdict(**changes))
     assert winner == best_seen(record) == winner_of(record, None)
     assert winner is not None and not winner.is_confirmed
     assert winner.sentence == (
-        "The best seen is trial 2: val_accuracy 80.00 %, not confirmed (one seed, the best of 3 "
-        "complete trials: optimistic)."
+        "The best seen is line (trial 2): val_accuracy 80.00 %, not confirmed (one seed, the best "
+        "of 3 complete trials: optimistic)."
     )
 
 

@@ -8,9 +8,10 @@ from support.specs import made_up_result
 
 from hpsearch.reporting.analysis.answer import answer
 from hpsearch.reporting.analysis.effects import effects
-from hpsearch.reporting.analysis.findings import Verdict
+from hpsearch.reporting.analysis.findings import Effect, Verdict
+from hpsearch.results.confirmation.plan import FinalistRank
 from hpsearch.results.confirmation.statistics import Interval
-from hpsearch.results.confirmation.verdict import Comparison, ConfirmationResult
+from hpsearch.results.confirmation.verdict import Comparison, ConfirmationResult, Cost, Finalist
 from hpsearch.results.records import StudyRecord, read_study
 
 FOUND = effects(
@@ -34,37 +35,93 @@ def verdict(**changes) -> ConfirmationResult:
     return made_up_result(interval, **changes)
 
 
-def rival(low: float) -> Comparison:
+def lead(low: float, trial: int = 2, **changes) -> Comparison:
     ahead = Interval(estimate=0.02, low=low, high=0.05)
-    return Comparison(trial=2, ahead=ahead, seeds=2, fresh=True, cheaper={})
+    return Comparison(
+        **{"trial": trial, "ahead": ahead, "seeds": 2, "fresh": True, "cheaper": {}, **changes}
+    )
+
+
+def finalist(trial: int) -> Finalist:
+    rank = FinalistRank(trial=trial, mean=0.78, seeds=2)
+    return Finalist(standing=rank, place=1, seen=0.8, reported=None, trainings=2, cost=Cost())
+
+
+def with_models(record: StudyRecord, names: dict[int, str]) -> StudyRecord:
+    """Return the study with a model for each trial: number -> name."""
+    trials = tuple(
+        replace(each, params={"model": names.get(each.number or 0, "mlp"), **each.params})
+        for each in record.trials
+        if each.number is not None
+    )
+    return replace(record, trials=trials)
 
 
 def test_what_wasnt_confirmed_says_so(record) -> None:
     (first,) = answer(record)
     assert first == (
-        "The best seen is trial 2: val_accuracy 80.00 %, not confirmed (one seed, the best of 3 "
-        "complete trials: optimistic). Its settings: width 16, lr 0.25."
+        "The best seen is line (trial 2): val_accuracy 80.00 %, not confirmed (one seed, the best "
+        "of 3 complete trials: optimistic)."
     )
 
 
 def test_a_confirmed_winner_has_its_honest_number(record) -> None:
-    (first,) = answer(record, verdict())
-    assert first == (
-        "The winner is trial 4: val_accuracy 78.10 % (95 %: 77.00 to 79.20 %), confirmed with 2 "
-        "fresh seeds. Its settings: width 32, lr 0.1."
+    assert answer(record, verdict()) == (
+        "The winner is line (trial 4): val_accuracy 78.10 % (95 %: 77.00 to 79.20 %), confirmed "
+        "with 2 fresh seeds.",
     )
-    assert (
-        "Trial 2 can't be distinguished from it."
-        in answer(record, verdict(runner_up=rival(-0.01)))[0]
+
+
+def test_it_is_compared_with_the_second(record) -> None:
+    assert answer(record, verdict(runner_up=lead(0.01)))[1] == (
+        "It is ahead of the second, line (trial 2) by 2.00 points (95 %: +1.00 to +5.00 points)."
     )
-    assert "Trial 2" not in answer(record, verdict(runner_up=rival(0.01)))[0]
+    assert answer(record, verdict(runner_up=lead(-0.01)))[1] == (
+        "It isn't distinguishable from the second, line (trial 2): +2.00 points (95 %: -1.00 to "
+        "+5.00 points)."
+    )
+
+
+def test_it_is_compared_with_what_was_there_before(record) -> None:
+    told = answer(record, verdict(runner_up=lead(-0.01), baseline=lead(0.01, trial=5)))
+    assert told[1].startswith("It is ahead of the first of try_first (trial 5) by 2.00 points (95")
+    told = answer(record, verdict(winner_is_baseline=True))
+    assert told[1] == "It is the first of try_first: nothing better was found."
+
+
+def test_it_is_compared_with_what_the_study_asks_about(record) -> None:
+    asked = with_models(describing(record, "A dense net against a CNN"), {4: "simple_cnn"})
+    told = answer(
+        asked,
+        verdict(
+            finalists=[finalist(4), finalist(2)],
+            leads={2: lead(0.01, fresh=False)},
+            runner_up=lead(0.01),
+        ),
+    )
+    assert told[0].startswith("The winner is simple_cnn (trial 4): val_accuracy 78.10 % (95 %")
+    assert told[1:] == (
+        "It is ahead of the best mlp (trial 2) by 2.00 points (95 %: +1.00 to +5.00 points), on "
+        "seeds that were used for the choice: optimistic.",
+    )
+
+
+def test_what_is_asked_about_but_wasnt_a_finalist_is_named_too(record) -> None:
+    asked = with_models(describing(record, "A dense net against a CNN"), {4: "cnn", 2: "cnn"})
+    told = answer(asked, verdict(finalists=[finalist(4), finalist(2)], runner_up=lead(0.01)))
+    assert told[1] == (
+        "The best mlp in the search (trial 0) had 70.00 %, and wasn't a finalist. It is ahead of "
+        "the second, cnn (trial 2) by 2.00 points (95 %: +1.00 to +5.00 points)."
+    )
+    unconfirmed = answer(asked)
+    assert unconfirmed[0].startswith("The best seen is cnn (trial 2): val_accuracy 80.00 %, not")
+    assert unconfirmed[1] == "The best mlp in the search (trial 0) had 70.00 %."
 
 
 def test_a_confirmation_that_goes_on_confirms_nothing_yet(record) -> None:
-    (first,) = answer(record, verdict(finished=False))
-    assert first.startswith("The best seen is trial 2: ")
-    assert first.endswith(" Its confirmation isn't finished.")
-    assert "not confirmed" in first
+    first, last = answer(record, verdict(finished=False))
+    assert first.startswith("The best seen is line (trial 2): ") and "not confirmed" in first
+    assert last == "Its confirmation isn't finished."
 
 
 def test_without_a_complete_trial_there_is_no_answer(made_up) -> None:
@@ -73,21 +130,37 @@ def test_without_a_complete_trial_there_is_no_answer(made_up) -> None:
     assert first.startswith("No answer yet: only a complete trial can win")
 
 
-def test_the_parameter_that_is_asked_for_is_answered(record) -> None:
-    strongest = answer(record, None, FOUND)[1]
-    assert strongest.startswith("flip matters: +")
-    asked = describing(record, "Does a dilated first kernel help, and flipping?")
-    second = answer(asked, None, FOUND)[1]
-    assert second.startswith("dilation matters: +3.")
-    assert second.endswith("for 2 over 1, all else equal.")
-
-
-def test_what_isnt_known_is_undecided(record) -> None:
-    few = effects(evidence(lambda p: 0.8, trials=3))
-    assert answer(record, None, few)[1].startswith("What the parameters do is undecided: effects")
+def test_the_effect_of_what_is_asked_about_is_told_once_it_is_decided(record) -> None:
     asked = describing(record, "Does the width matter?")
-    weak = effects(evidence(lambda p: 0.8 + 0.002 * (p["width"] == 64), noise=0.03), most_pairs=0)
-    assert answer(asked, None, weak)[1].startswith("Whether width matters is undecided: ")
+    known = replace(FOUND, effects=(replace(effect_of("flip"), parameter=WIDTH, name="width"),))
+    first, other, second = answer(asked, None, known)
+    assert first.startswith("The best seen is width 16, model line (trial 2): ")
+    assert other == "The best with width 32 in the search (trial 4) had 80.00 %."
+    assert second.startswith("width matters: +4.") and second.endswith("all else equal.")
+    no = replace(known, effects=(replace(known.effects[0], verdict=Verdict.NO),))
+    assert answer(asked, None, no)[2] == (
+        "width doesn't matter: no two of its values differ by more than 1.00 points."
+    )
+
+
+def test_a_question_without_a_parameter_is_answered_by_the_largest_decided_effect(record) -> None:
+    known = replace(FOUND, effects=(replace(effect_of("flip"), parameter=WIDTH, name="width"),))
+    first, _, second = answer(record, None, known)
+    assert first.startswith("The best seen is width 16, model line (trial 2): ")
+    assert second.startswith("width matters: ")
+
+
+@pytest.mark.parametrize("text", ["", "Does the width matter?"])
+def test_nothing_undecided_is_in_the_answer(record, text: str) -> None:
+    asked = describing(record, text)
+    few = effects(evidence(lambda p: 0.8, trials=3))
+    undecided = replace(
+        FOUND, effects=(replace(effect_of("flip"), parameter=WIDTH, verdict=Verdict.UNDECIDED),)
+    )
+    for known in (few, undecided):
+        told = answer(asked, None, known)
+        assert not any("undecided" in each or "width matters" in each for each in told)
+        assert len(told) == (2 if text else 1), "the winner, and what it is compared with"
 
 
 def test_several_objectives_have_a_front_and_no_winner(record, searched) -> None:
@@ -100,10 +173,11 @@ def test_several_objectives_have_a_front_and_no_winner(record, searched) -> None
     assert first.startswith("No one trial is best in all of val_accuracy, parameters: ")
 
 
-def test_what_may_be_so_by_chance_says_so(record) -> None:
-    flip = FOUND.of("flip")
-    assert flip is not None
-    chance = replace(FOUND, effects=(replace(flip, verdict=Verdict.UNDECIDED),))
-    second = answer(record, None, chance)[1]
-    assert second.startswith("Whether flip matters is undecided: +4.")
-    assert second.endswith("all else equal; of 6 parameters one may be so by chance.")
+#: The path of a parameter of the made-up study.
+WIDTH = "model.line.width"
+
+
+def effect_of(parameter: str) -> Effect:
+    found = FOUND.of(parameter)
+    assert found is not None
+    return found

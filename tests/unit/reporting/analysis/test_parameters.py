@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from support.searching import BRANCHED
 
-from hpsearch.reporting.analysis.parameters import format_value, parameter_of, searched, short_name
+from hpsearch.reporting.analysis.parameters import parameter_of, searched
 from hpsearch.search.history import distribution_of
-from hpsearch.study_file.space import Choice, Range
+from hpsearch.study_file.space import Choice, Range, format_value, short_name
 
 
 def test_a_parameter_knows_the_branches_it_applies_in() -> None:

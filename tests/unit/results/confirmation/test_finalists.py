@@ -51,6 +51,18 @@ def test_fewer_complete_trials_than_asked_for_all_take_part() -> None:
     assert finalists(ranked(0.9, 0.5), metric="val_accuracy", images=9).trials == (10, 11)
 
 
+def test_what_the_study_asks_about_has_its_best_trial_among_them() -> None:
+    values = ranked(0.95, 0.94, 0.80, 0.70)
+    found = finalists(values, metric="val_accuracy", images=9000, top=2, rival=13)
+    assert found.trials == (10, 11, 13)
+    assert found.rule == (
+        "the best 2 of 4 complete trials, and trial 13: the best that differs from the first in "
+        "what the study asks about"
+    )
+    found = finalists(values, metric="val_accuracy", images=9000, top=2, rival=11)
+    assert (found.trials, found.rule) == ((10, 11), "the best 2 of 4 complete trials")
+
+
 def test_losses_are_tied_upwards() -> None:
     found = finalists(ranked(0.20, 0.21, 0.2209, 0.24), metric="val_loss", images=400, top=2)
     assert found.trials == (10, 11), "0.0105 is one standard error of 0.21"

@@ -91,6 +91,8 @@ def test_the_reported_number_rests_on_the_report_seeds_alone() -> None:
     assert found.confirmed == pytest.approx(0.93)
     assert found.winner_seen == 0.955
     assert found.optimism == pytest.approx(0.0325), "of the best seen, which was another trial"
+    modest = judge(CONTEST, outcomes, replace(SEARCH, best_seen=0.92))
+    assert modest.optimism == 0.0, "never below 0"
     expected = estimate(list(right(outcomes, 1, [4, 5, 6]).values()), share=True)
     assert found.over_seeds == expected.over_seeds()
     assert found.over_seeds_and_images == expected.over_seeds_and_images()
@@ -108,6 +110,8 @@ def test_comparisons_rest_on_seeds_that_chose_neither() -> None:
     assert not second.distinguishable
     assert second.cheaper == {"epoch_seconds": 2.0}, "parameters of one aren't known"
     assert (first.trial, first.fresh, first.distinguishable) == (0, True, True)
+    assert set(found.leads) == {each.standing.trial for each in found.finalists} - {1}
+    assert found.leads[2] == second
     expected = difference(right(outcomes, 1, [4, 5, 6]), right(outcomes, 0, [4, 5, 6]))
     assert expected is not None
     assert first.ahead == expected.over_seeds_and_images()

@@ -1,0 +1,246 @@
+"""What a study asks about: the searched parameters that its question names.
+
+The text is the key ``question`` of the study file, or else its ``description``. Both are written by
+people, so parameters and values are found by their names, the beginnings of these names, and other
+words for them ("dense net" for ``mlp``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hpsearch.results.records import StudyRecord, TrialRecord
+from hpsearch.study_file.space import format_value, short_name
+
+#: The parameter that chooses the model.
+MODEL = "model"
+
+#: Largest number of parameters that are named in a sentence.
+_NAMED = 3
+
+#: A parameter with more different values than this has no "other" value to compare with.
+_MOST_VALUES = 12
+
+#: Letters that two forms of one word share (``dilated`` and ``dilation``).
+_STEM = 5
+
+#: Shortest part of a value's name that counts alone (``cnn`` of ``simple_cnn``).
+_PART = 3
+
+#: Parts of values' names that many sentences contain.
+_COMMON = frozenset({"net", "none", "auto", "the", "and", "for", "small", "big", "large", "layer"})
+
+#: Sections whose name means all parameters in them.
+_GROUPS = ("augmentation", "regularization")
+
+#: Other words for a parameter or a value.
+_SYNONYMS = {
+    "augmentation": ("augmentation", "augmentations"),
+    "regularization": ("regularization", "penalty", "penalties"),
+    "model": ("model", "models", "architecture", "architectures", "network", "networks"),
+    "lr": ("learning rate", "learning rates"),
+    "lr_schedule": ("learning rate schedule", "schedule", "schedules", "scheduler"),
+    "batch_size": ("batch size", "batch sizes", "batches"),
+    "hidden": ("width", "widths", "wide", "deep", "depth"),
+    "mlp": ("dense", "perceptron", "fully connected"),
+}
+
+
+def question_of(document: Mapping[str, Any]) -> str:
+    """Return the question of a study: its ``question``, else its ``description``."""
+    return str(document.get("question") or document.get("description") or "")
+
+
+def asked_about(record: StudyRecord) -> tuple[str, ...]:
+    """Return the paths of the searched parameters that the study's question names.
+
+    They are in the order of the text; parameters of one name (``sgd.lr``, ``adam.lr``) stay
+    together. A parameter is searched if its trials have at least two values.
+    """
+    document = record.study.document
+    words = _words(question_of(document))
+    own = set(_words(str(document.get("study", "")).replace("_", " ")))
+    found: dict[str, tuple[int, int]] = {}
+    for path, values in values_by_path(record).items():
+        places = [
+            (start, -len(phrase))
+            for phrase in _phrases(path, values, own)
+            if (start := _place(words, phrase)) is not None
+        ]
+        if len(values) > 1 and places:
+            found[path] = min(places)
+    return tuple(sorted(_longest(found), key=lambda path: found[path]))
+
+
+def values_by_path(record: StudyRecord) -> dict[str, list[Any]]:
+    """Return path -> the different values of a parameter that the study's trials have."""
+    values: dict[str, list[Any]] = {}
+    for trial in record.trials:
+        for path, value in trial.params.items():
+            if value not in values.setdefault(path, []):
+                values[path].append(value)
+    return values
+
+
+def compared(record: StudyRecord, params: Mapping[str, Any], asked: Sequence[str]) -> str | None:
+    """Return the first of ``asked`` whose other values are worth a comparison.
+
+    Args:
+        record: The study.
+        params: Path -> value of one trial.
+        asked: Paths of parameters.
+
+    Returns:
+        The path; ``None`` if there is none that the trial has and that has a few other values.
+    """
+    values = values_by_path(record)
+    return next(
+        (
+            path
+            for path in asked
+            if path in params and 1 < len(values.get(path, ())) <= _MOST_VALUES
+        ),
+        None,
+    )
+
+
+def differs(params: Mapping[str, Any], others: Mapping[str, Any], path: str) -> bool:
+    """Whether two configurations have different values of a parameter.
+
+    Args:
+        params: Path -> value of one of them.
+        others: Path -> value of the other one.
+        path: The parameter; both must have it.
+    """
+    return path in params and path in others and params[path] != others[path]
+
+
+def rival_of(record: StudyRecord, order: Sequence[TrialRecord]) -> int | None:
+    """Return the best trial that differs from the best one in what the study asks about.
+
+    Args:
+        record: The study.
+        order: Trials, best first.
+
+    Returns:
+        Its number; ``None`` if the study asks about nothing that differs.
+    """
+    if not order:
+        return None
+    mine = order[0].params
+    path = compared(record, mine, asked_about(record))
+    rivals = (each.number for each in order if path and differs(each.params, mine, path))
+    return next(rivals, None)
+
+
+def model_of(document: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """Return the name of a trial's model, searched or fixed; empty if it isn't known."""
+    if MODEL in params:
+        return str(params[MODEL])
+    given = document.get(MODEL)
+    names = list(given) if isinstance(given, Mapping) else []
+    return str(names[0]) if len(names) == 1 else ""
+
+
+def describe(record: StudyRecord, params: Mapping[str, Any], paths: Sequence[str]) -> str:
+    """Return a configuration by what matters: ``optimizer adam, model simple_cnn``.
+
+    Args:
+        record: The study.
+        params: Path -> value of one of its trials.
+        paths: The parameters to name first; those that the trial doesn't have are left out. The
+            name of the model is always there.
+
+    Returns:
+        The text; empty if the study has neither such a parameter nor a model.
+    """
+    among = dict.fromkeys(record.paths)
+    mine = [path for path in paths if path in params][:_NAMED]
+    named = [name_value(path, params[path], among) for path in mine]
+    model = model_of(record.study.document, params)
+    if model and MODEL not in mine:
+        named.append(f"model {model}" if named else model)
+    return ", ".join(named)
+
+
+def best_with(path: str, value: Any, among: Mapping[str, Any]) -> str:
+    """Return ``the best mlp`` or ``the best with optimizer adam``.
+
+    Args:
+        path: The parameter.
+        value: Its value.
+        among: As in ``name_value``.
+    """
+    return f"the best {'' if path == MODEL else 'with '}{name_value(path, value, among)}"
+
+
+def name_value(path: str, value: Any, among: Mapping[str, Any]) -> str:
+    """Return one setting: the name of a model alone, else ``optimizer adam``.
+
+    Args:
+        path: The parameter.
+        value: Its value.
+        among: The paths of all parameters, for the shortest name that is unique.
+    """
+    text = format_value(value)
+    return text if path == MODEL else f"{short_name(path, among)} {text}"
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9_]+", text.lower())
+
+
+def _phrases(path: str, values: Sequence[Any], own: set[str]) -> Iterator[list[str]]:
+    """Yield what may name a parameter: words, of which one that ends in ``*`` is a beginning."""
+    *above, key = path.lower().split(".")
+    parts = key.split("_")
+    yield [key]
+    yield from ([f"{part[:_STEM]}*"] for part in parts if len(part) >= _STEM)
+    yield from (phrase.split() for phrase in _SYNONYMS.get(key, ()))
+    yield from (
+        phrase.split() for group in above if group in _GROUPS for phrase in _SYNONYMS[group]
+    )
+    for value in values:
+        if isinstance(value, str) and re.fullmatch(r"\w+", value):
+            yield from _phrases_of_value(value.lower(), own)
+
+
+def _phrases_of_value(name: str, own: set[str]) -> Iterator[list[str]]:
+    parts = name.split("_")
+    yield [name]
+    yield parts
+    yield from (phrase.split() for phrase in _SYNONYMS.get(name, ()))
+    # A word of the study's own name, such as "emoji", is more likely its subject than a model
+    yield from (
+        [part] for part in parts if len(part) >= _PART and part not in _COMMON and part not in own
+    )
+
+
+def _place(words: Sequence[str], phrase: Sequence[str]) -> int | None:
+    """Return the index of the first word of a phrase in a text; ``None`` if it isn't there."""
+    count = len(phrase)
+    return next(
+        (
+            start
+            for start in range(len(words) - count + 1)
+            if all(map(_matches, words[start : start + count], phrase))
+        ),
+        None,
+    )
+
+
+def _matches(word: str, pattern: str) -> bool:
+    return word.startswith(pattern[:-1]) if pattern.endswith("*") else word == pattern
+
+
+def _longest(found: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+    """Yield the paths whose words aren't a part of a longer phrase of another one."""
+    for path, (start, less) in found.items():
+        end = start - less
+        if not any(
+            other <= start and end <= other - longer and longer < less
+            for other, longer in found.values()
+        ):
+            yield path
