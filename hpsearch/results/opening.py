@@ -12,15 +12,19 @@ from hpsearch.search.database.environment import sqlite_file
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord
-    from hpsearch.search.database.storage import Database
+    from hpsearch.search.database.storage import Database, Patience
     from hpsearch.search.ledger.studies import StoredStudy
     from hpsearch.study_file.inherit import InheritedConfig, Resolve
     from hpsearch.study_file.study import StudyFile
 
 
 @contextmanager
-def database_for_reading(url: str) -> Iterator[Database]:
+def database_for_reading(url: str, patience: Patience | None = None) -> Iterator[Database]:
     """Open a database that hpsearch has used before; never create one.
+
+    Args:
+        url: The database.
+        patience: How long to wait for it; ``None`` for 15 seconds.
 
     Raises:
         StorageError: If it can't be reached or contains no study.
@@ -28,7 +32,7 @@ def database_for_reading(url: str) -> Iterator[Database]:
     from hpsearch.search.database.schema_version import require_tables
     from hpsearch.search.database.storage import Database
 
-    database = Database(url)
+    database = Database(url, patience)
     try:
         require_tables(database)
         yield database

@@ -54,6 +54,9 @@ from collections.abc import Mapping, Sequence
 
 from hpsearch.results.opening import head_of_definition
 
+#: Seconds for which a worker that an engine has started waits for its database at its start.
+START_SECONDS = 600.0
+
 
 @takes_run_options
 def launch(
@@ -223,12 +226,17 @@ def worker(
     hpsearch worker --study cnn_dilation --leave-after 3h50m
     """
     from hpsearch.engines.engine import WORKER, require_shared
+    from hpsearch.search.database.storage import Patience
     from hpsearch.workers.devices import cores, resolve_devices
     from hpsearch.workers.launch.launching import require_writable
     from hpsearch.workers.owners import new_owner
     from hpsearch.workers.threads import crowding, others_on_this_host
 
-    with _later_maybe(), database_for_reading(storage) as database:
+    # An engine starts a worker again as soon as it ends: not every few seconds, for hours
+    patient = (
+        Patience(seconds=START_SECONDS, for_unreachable=True) if WORKER in os.environ else None
+    )
+    with _later_maybe(), database_for_reading(storage, patient) as database:
         stored = record_of(database, study).study.name
         others = len(others_on_this_host(database))
     require_shared(study=stored, runs=runs)

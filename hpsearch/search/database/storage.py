@@ -60,6 +60,8 @@ class Patience:
     seconds: float = 15.0
     #: Called between two tries; True raises ``GaveUpWaiting``.
     interrupted: Callable[[], bool] = lambda: False
+    #: Whether an unreachable database is waited for, too. A command reports a wrong place at once.
+    for_unreachable: bool = False
 
 
 class Database:
@@ -151,8 +153,8 @@ class Database:
                         raise  # A wrong statement is our bug, not the user's mistake.
                     self.require_same_file()
                     raise StorageError(self._hopeless(error)) from error
-                if is_unusable(error) and self.patience.seconds < math.inf:
-                    # A command reports a wrong place at once; a worker waits without a limit.
+                patient = self.patience.for_unreachable or self.patience.seconds == math.inf
+                if is_unusable(error) and not patient:
                     kind = StorageError if self.is_sqlite else StorageUnreachable
                     raise kind(self._unusable(error)) from error
                 if time.monotonic() > deadline:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from hpsearch.cli.commands import launch
 from hpsearch.errors import DatabaseReplaced, DeviceUnusable, UserError
 from hpsearch.search.ledger.types import Idle
 from hpsearch.workers import threads, worker
@@ -94,6 +95,16 @@ def test_a_database_that_does_not_answer_is_asked_again_later(hpsearch) -> None:
     away = hpsearch("worker", "--study", "made_up", "--storage", "postgresql://me@127.0.0.1:1/x")
     assert away.code == 75
     assert "the database must be reachable" in away.err
+
+
+def test_a_worker_of_an_engine_waits_before_it_gives_up(hpsearch, monkeypatch) -> None:
+    """An engine starts it again at once: a cluster would get a job every few seconds."""
+    pytest.importorskip("psycopg")
+    monkeypatch.setenv("HPSEARCH_WORKER", "1")
+    monkeypatch.setattr(launch, "START_SECONDS", 0.5)
+    away = hpsearch("worker", "--study", "made_up", "--storage", "postgresql://me@127.0.0.1:1/x")
+    assert away.code == 75
+    assert "the database must answer within 0.5 s, but " in away.err
 
 
 def test_too_little_memory_for_torch_is_the_machines_fault(hpsearch, made_up, monkeypatch) -> None:
