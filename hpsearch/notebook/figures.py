@@ -45,16 +45,9 @@ class Figures(Mapping[str, "go.Figure"]):
             UserError: The study is a confirmation, which has no report.
         """
         from hpsearch.reporting.assemble import assemble, read_report
-        from hpsearch.reporting.blocks import Chart
 
         content = read_report(database, [record.study.name], data=data, pictures=False)
-        charts = [
-            block
-            for study in assemble(content).studies
-            for section in study.sections
-            for block in section.blocks
-            if isinstance(block, Chart)
-        ]
+        charts = [chart for _, chart in assemble(content).charts()]
         return cls(
             {chart.name: chart.figure for chart in charts},
             {chart.name: chart.title for chart in charts},

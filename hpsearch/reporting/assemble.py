@@ -17,12 +17,14 @@ from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.reading import read_content
 from hpsearch.reporting.sections import (
     answer,
+    architectures,
     failures,
     images,
     parameters,
     reproduce,
     running,
     studies,
+    training,
     trials,
     winner,
 )
@@ -33,6 +35,8 @@ from hpsearch.search.database.storage import Database
 PARTS = (
     answer.answer,
     winner.winner,
+    architectures.architectures,
+    training.training,
     trials.leaderboard,
     trials.curves,
     trials.history,

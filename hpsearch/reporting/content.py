@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from hpsearch.metrics import EpochMetrics
+from hpsearch.reporting.analysis.branches import Branching
 from hpsearch.reporting.analysis.costs import Costs
 from hpsearch.reporting.analysis.failures import Failures
 from hpsearch.reporting.analysis.findings import Effects
@@ -15,6 +16,7 @@ from hpsearch.reporting.analysis.importances import Importances
 from hpsearch.reporting.analysis.matrices import Matrices, Matrix
 from hpsearch.reporting.hard_pictures import Shown
 from hpsearch.reporting.labels import Unit, short_names
+from hpsearch.reporting.winner_layers import WinnerLayers
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.confirmation_gap import TestGap
 from hpsearch.results.final_evaluations import FinalEvaluation
@@ -65,6 +67,8 @@ class StudyContent:
     columns: Sequence[str]
     #: Paths of the searched parameters.
     parameters: Sequence[str]
+    #: The choice by which trials are grouped: usually the model.
+    branching: Branching
     #: Trial number -> its epochs.
     curves: Mapping[int, Sequence[EpochMetrics]] = field(repr=False)
     #: Numbers of the trials that have a rank, best first.
@@ -96,6 +100,8 @@ class StudyContent:
     noted: Mapping[str, Sequence[Any]]
     #: Package -> version, of the software that made the report.
     versions: Mapping[str, str]
+    #: The layers of the winner's model.
+    layers: WinnerLayers = field(default_factory=WinnerLayers)
 
     @property
     def unit(self) -> Unit:

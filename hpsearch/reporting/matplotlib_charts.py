@@ -78,7 +78,8 @@ def draw(block: Chart | Charts) -> Figure:
     columns = 1 if len(charts) == 1 else 2
     rows = -(-len(charts) // columns)
     tallest = max(chart.height for chart in charts)
-    size = (_WIDTH if columns == 1 else columns * _PANEL, rows * tallest / _PIXELS)
+    alone = max(_WIDTH, charts[0].width / _PIXELS)
+    size = (alone if columns == 1 else columns * _PANEL, rows * tallest / _PIXELS)
     with mpl_style({"font.size": 8, "axes.linewidth": 0.6}):
         figure = new_figure(size, facecolor=_colour("page"))
         for place, chart in enumerate(charts):
@@ -106,6 +107,9 @@ def _panel(axes: Axes, chart: Chart, *, alone: bool) -> None:
     for shape in layout.get("shapes", ()):
         _line(axes, shape)
     for note in layout.get("annotations", ()):
+        if note.get("showarrow"):
+            _label_of_line(axes, note)
+            continue
         axes.annotate(
             _text(note["text"]),
             (note["x"], note["y"]),
@@ -135,13 +139,36 @@ def _panel(axes: Axes, chart: Chart, *, alone: bool) -> None:
             axes.legend(handles, labels, title=title, frameon=False, loc="best", **small)
 
 
+def _label_of_line(axes: Axes, note: Mapping[str, Any]) -> None:
+    """Write a label beside the end of a line, with a short line of the same colour to it."""
+    in_points = note["axref"] == "pixel"
+    axes.annotate(
+        _text(note["text"]),
+        (note["x"], note["y"]),
+        fontsize=6.5,
+        color=_colour(note["font"]["color"]),
+        ha="left",
+        va="center",
+        xytext=(0.6 * note["ax"] if in_points else note["ax"], note["ay"]),
+        textcoords=("offset points" if in_points else "data", "data"),
+        arrowprops={
+            "arrowstyle": "-",
+            "color": _colour(note["arrowcolor"]),
+            "linewidth": 0.6 * note["arrowwidth"],
+            "shrinkA": 0,
+            "shrinkB": 0,
+        },
+    )
+
+
 def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
     import numpy as np
 
     x, y = (np.array(trace[side], dtype=float) for side in "xy")
     line, marker = trace.get("line", {}), trace.get("marker", {})
     alpha = trace.get("opacity", 1.0)
-    label = _text(trace["name"]) if "name" in trace else None
+    in_legend = "name" in trace and trace.get("showlegend", True)
+    label = _text(trace["name"]) if in_legend else None
     if "lines" in trace["mode"]:
         axes.plot(
             x,

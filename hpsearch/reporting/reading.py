@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import UserError
 from hpsearch.metrics import CONFUSION_CLASSES
 from hpsearch.reporting.analysis.answer import answer
+from hpsearch.reporting.analysis.branches import branching
 from hpsearch.reporting.analysis.costs import read_costs
 from hpsearch.reporting.analysis.effects import effects
 from hpsearch.reporting.analysis.failures import read_failures
@@ -18,6 +20,7 @@ from hpsearch.reporting.analysis.observations import read_analysis_data
 from hpsearch.reporting.analysis.table import columns, trial_table
 from hpsearch.reporting.content import Confirmed, StudyContent
 from hpsearch.reporting.hard_pictures import hard_pictures
+from hpsearch.reporting.winner_layers import winner_layers
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.reading import read_verdict
 from hpsearch.results.confirmation.spec import confirmed_search, spec_of
@@ -91,7 +94,7 @@ def read_content(
     found = effects(analysis_data, most_pairs=_PAIRS)
     document, noted = record.study.document, _noted(database, record)
     names = columns(database, record)
-    return StudyContent(
+    content = StudyContent(
         name=name,
         description=str(document.get("description") or ""),
         fingerprint=record.study.fingerprint,
@@ -111,6 +114,7 @@ def read_content(
         trials=trials,
         columns=names,
         parameters=list(analysis_data.parameters),
+        branching=branching(analysis_data.parameters, document),
         curves={
             number: curve
             for ticket, curve in by_ticket.items()
@@ -142,6 +146,7 @@ def read_content(
         noted=noted,
         versions=versions(),
     )
+    return replace(content, layers=winner_layers(database, record, content.winner))
 
 
 def _in_order(rows: list[dict[str, Any]], order: Sequence[int]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from hpsearch.cli.options import (
     StorageOption,
     StudyFileOption,
 )
-from hpsearch.cli.terminal.model_summary import model_summary_json, print_model_summary
+from hpsearch.cli.terminal.model_summary import print_model_summary
 from hpsearch.cli.terminal.output import (
     print_json,
     say,
@@ -140,6 +140,8 @@ def _invalid_json(study: str, error: UserError) -> dict[str, Any]:
 
 
 def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
+    from hpsearch.training.models.layer_table import summary_json
+
     return {
         "study": study.name,
         "valid": True,
@@ -163,7 +165,7 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
         "warnings": list(report.warnings),
         "prior": None if report.prior is None else vars(report.prior),
         "models": [
-            {**vars(model), "example": model_summary_json(model.example)} for model in report.models
+            {**vars(model), "example": summary_json(model.example)} for model in report.models
         ],
         "tried": report.tried,
         "infeasible": [

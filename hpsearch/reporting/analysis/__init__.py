@@ -15,6 +15,7 @@ Nothing here prints, draws or writes.
 - ``matrices``     confusion matrices of finalists, differences by class, the hardest pictures
 - ``costs``        epochs and hours, savings by pruning, the best so far against both
 - ``failures``     errors by kind, and the regions of the space that can't be built
+- ``branches``     the choice by which trials are grouped: the model, or another branch
 - ``comparison``   several studies side by side
 - ``answer``       the study's answer: what it asks about, the number, and against what
 - ``findings``  results of the analysis of effects: levels, comparisons and verdicts

@@ -16,13 +16,16 @@ from hpsearch.reporting.palette import var
 _WRITTEN = 12
 
 
-def confusion(matrix: Matrix, names: Sequence[str], *, whose: str) -> Chart:
+def confusion(
+    matrix: Matrix, names: Sequence[str], *, whose: str, name: str = "confusion"
+) -> Chart:
     """Return a matrix, each row in percent of its class's images.
 
     Args:
         matrix: The matrix.
         names: Class names, in the order of the matrix.
         whose: Description of the trainings, for the title.
+        name: Name of the chart.
     """
     labels = [in_chart(name, 14) for name in names]
     shares = matrix.shares
@@ -67,7 +70,7 @@ def confusion(matrix: Matrix, names: Sequence[str], *, whose: str) -> Chart:
     ]
     ticks = {"tickmode": "array", "tickvals": list(range(size)), "ticktext": labels}
     return Chart(
-        name="confusion",
+        name=name,
         title=f"Confusion matrix of {whose}, in % of each true class",
         description=f"Confusion matrix over {count_noun(size, 'class', 'classes')}; the table has "
         "its values.",

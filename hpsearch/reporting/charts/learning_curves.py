@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from hpsearch.formatting import count_noun
-from hpsearch.metrics import EpochMetrics
 from hpsearch.reporting.blocks import Chart, Column, Table
-from hpsearch.reporting.charts.style import Trace, axis, figure
+from hpsearch.reporting.charts.lines import Line, lines_figure, zoom_note, zoomed
+from hpsearch.reporting.charts.style import Trace
 from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.labels import Unit
 from hpsearch.reporting.palette import DASHES, SERIES, var
@@ -17,6 +16,8 @@ from hpsearch.reporting.palette import DASHES, SERIES, var
 LINES = 5
 #: Largest number of curves of complete, and of stopped trials in the backdrop; more are unreadable.
 BACKDROP = 150
+#: Pixels.
+HEIGHT = 440
 #: Largest number of epochs with a column in the table.
 _EPOCHS_TOLD = 7
 
@@ -30,12 +31,14 @@ def learning_curves(content: StudyContent) -> Chart | None:
     others = [number for number in content.curves if number not in best]
     complete = [number for number in others if content.state_of(number) == "complete"]
     stopped = [number for number in others if content.state_of(number) != "complete"]
+    lines = [_line(content, number, place) for place, number in enumerate(best)]
     traces = [
         _backdrop(content, _spread(stopped), "stopped or unfinished", "dot"),
         _backdrop(content, _spread(complete), "other complete trials", "solid"),
-        *(_line(content, number, place) for place, number in enumerate(best)),
+        *(line.trace() for line in lines),
     ]
     drawn = [trace for trace in traces if trace["x"]]
+    bounds = zoomed(lines, unit, maximize=content.maximize)
     told = ""
     if max(len(stopped), len(complete)) > BACKDROP:
         told = f"Of the {count_noun(len(others), 'other trial')} {2 * BACKDROP} at most are drawn. "
@@ -46,87 +49,13 @@ def learning_curves(content: StudyContent) -> Chart | None:
             f"Lines of {unit.name} over epochs: the best {len(best)} of "
             f"{count_noun(len(content.curves), 'trial')} are highlighted."
         ),
-        figure=figure(
-            drawn,
-            xaxis=axis("Epoch", tickformat="d"),
-            yaxis=axis(unit.axis),
-            showlegend=True,
-        ),
-        height=440,
+        figure=lines_figure(drawn, lines, unit, bounds, height=HEIGHT),
+        height=HEIGHT,
         table=_table(content, best, unit),
-        note=told + "Dotted: stopped by the pruner, or not finished.",
+        note=told
+        + "Dotted: stopped by the pruner, or not finished."
+        + zoom_note(lines, bounds, others=bool(others)),
     )
-
-
-def loss_curves(content: StudyContent) -> Chart | None:
-    """Return training and validation loss of the winner; ``None`` if it has no curve."""
-    number = content.winner
-    curve = content.curves.get(number, []) if number is not None else []
-    if len(curve) < 2:
-        return None
-    epochs = [each.epoch for each in curve]
-    unit = Unit("val_loss")
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": name,
-            "x": epochs,
-            "y": [unit.scaled(getattr(each, metric_name)) for each in curve],
-            "line": {"color": var(colour), "width": 2.2, "dash": dash},
-            "hovertemplate": "epoch %{x}: %{y}",
-        }
-        for name, metric_name, colour, dash in (
-            ("training", "train_loss", "series-1", "dash"),
-            ("validation", "val_loss", "series-2", "solid"),
-        )
-    ]
-    layout: dict[str, Any] = {"showlegend": True}
-    since = content.overfits.get(number) if number is not None else None
-    note = f"Trial {number}, as it was in the search."
-    if since is not None:
-        layout["shapes"] = [
-            {
-                "type": "line",
-                "x0": since,
-                "x1": since,
-                "yref": "paper",
-                "y0": 0,
-                "y1": 1,
-                "line": {"color": var("warn"), "width": 1.5, "dash": "dot"},
-            }
-        ]
-        note += f" Dotted line: it overfits from epoch {since} on."
-    return Chart(
-        name="winner-loss",
-        title=f"Loss of trial {number}",
-        description=f"Training and validation loss of trial {number} over {len(curve)} epochs.",
-        figure=figure(
-            traces, xaxis=axis("Epoch", tickformat="d"), yaxis=axis("Cross-entropy"), **layout
-        ),
-        height=320,
-        table=Table(
-            caption=f"Epochs of trial {number}",
-            columns=[
-                Column(label=label, numeric=True)
-                for label in ("epoch", "train loss", "val loss", "train acc", "val acc", "lr")
-            ],
-            rows=[_epoch_row(each) for each in curve],
-        ),
-        note=note,
-    )
-
-
-def _epoch_row(each: EpochMetrics) -> list[str]:
-    share, loss = Unit("val_accuracy"), Unit("val_loss")
-    return [
-        str(each.epoch),
-        loss.value(each.train_loss),
-        loss.value(each.val_loss),
-        share.value(each.train_accuracy),
-        share.value(each.val_accuracy),
-        f"{each.lr:.3g}",
-    ]
 
 
 def _backdrop(content: StudyContent, numbers: Sequence[int], name: str, dash: str) -> Trace:
@@ -154,17 +83,15 @@ def _backdrop(content: StudyContent, numbers: Sequence[int], name: str, dash: st
     }
 
 
-def _line(content: StudyContent, number: int, place: int) -> Trace:
+def _line(content: StudyContent, number: int, place: int) -> Line:
     curve = content.curves[number]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": f"trial {number}" + (" (winner)" if number == content.winner else ""),
-        "x": [each.epoch for each in curve],
-        "y": [content.scaled(each) for each in curve],
-        "line": {"color": var(SERIES[place]), "width": 2.4, "dash": DASHES[place]},
-        "hovertemplate": f"trial {number}, epoch %{{x}}: %{{y}}<extra></extra>",
-    }
+    return Line(
+        name=f"trial {number}" + (" (winner)" if number == content.winner else ""),
+        epochs=[each.epoch for each in curve],
+        values=[content.scaled(each) for each in curve],
+        colour=SERIES[place],
+        dash=DASHES[place],
+    )
 
 
 def _spread(numbers: Sequence[int]) -> list[int]:

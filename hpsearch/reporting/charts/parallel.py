@@ -1,27 +1,31 @@
 """Parallel coordinates: each trial is a line through its settings, coloured by its value.
 
-They are drawn as plain lines. Plotly's ``parcoords`` needs WebGL and can't leave a gap where
-a parameter doesn't apply to a trial, such as those of another model.
+They are drawn as plain lines. Plotly's ``parcoords`` needs WebGL and has no place for a parameter
+that doesn't apply to a trial, such as those of another model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.formatting import count_noun
 from hpsearch.reporting.blocks import Chart
-from hpsearch.reporting.charts.style import Trace, axis, figure
+from hpsearch.reporting.charts.style import Trace, axis, figure, stacked_legend
 from hpsearch.reporting.content import StudyContent
-from hpsearch.reporting.labels import in_chart, setting
+from hpsearch.reporting.labels import Unit, in_chart, setting
 from hpsearch.reporting.palette import RAMP, var
 
-#: Largest number of axes that is readable on a page.
-AXES = 9
+#: Largest number of parameters in one chart; more are spread over several.
+AXES = 10
 #: Largest number of labelled choices of an axis.
 _TICKS = 8
+#: The place of trials to which a parameter doesn't apply, below its axis from 0 to 1.
+_BELOW = -0.16
+#: Names of the fifths.
+_FIFTHS = ("worst fifth", "fourth", "third", "second", "best fifth")
 #: Largest number of lines; with more trials, the best and an evenly spaced part of the rest.
 LINES = 400
 
@@ -34,6 +38,7 @@ class _Scale:
     low: float = 0.0
     high: float = 1.0
     log: bool = False
+    text: Callable[[float], str] = "{:.2g}".format
 
     def at(self, value: Any) -> float | None:
         if value is None:
@@ -51,58 +56,117 @@ class _Scale:
             step = -(-len(named) // _TICKS)
             return named[::step]
         middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        if self.low == self.high:
+            return [(0.5, self.text(self.low))]
         return [
-            (at, f"{value:.2g}") for at, value in ((0.0, self.low), (0.5, middle), (1.0, self.high))
+            (at, self.text(value))
+            for at, value in ((0.0, self.low), (0.5, middle), (1.0, self.high))
         ]
 
 
-def parallel(content: StudyContent, order: Sequence[str]) -> Chart | None:
-    """Return a chart of the parameters in ``order``; ``None`` for less than two, or one trial."""
-    rows = [row for row in content.trials if row["value"] is not None]
-    paths = [path for path in order if any(row.get(path) is not None for row in rows)][:AXES]
-    rows = [row for row in rows if row["state"] in ("complete", "pruned")]
-    if len(paths) < 2 or len(rows) < 2:
-        return None
+@dataclass(frozen=True)
+class _Axis:
+    """One axis: a parameter, or the objective."""
+
+    name: str
+    scale: _Scale
+    value: Callable[[Mapping[str, Any]], Any]
+    text: Callable[[Any], str]
+    #: Whether some trials don't have it.
+    partial: bool
+
+    def place(self, row: Mapping[str, Any]) -> float:
+        where = self.scale.at(self.value(row))
+        # Small offsets, or trials with the same choice would hide each other
+        offset: float = (int(row["number"]) * 37 % 11 - 5) / 200
+        if where is None:
+            return _BELOW + offset
+        return where + (offset if self.scale.places else 0.0)
+
+
+def parallel(content: StudyContent, order: Sequence[str]) -> list[Chart]:
+    """Return charts of the parameters in ``order``, each with the objective as its last axis.
+
+    Every parameter that a drawn trial has is in one of them, at most ``AXES`` in each. The list is
+    empty without a parameter, or with less than two trials that have a value.
+    """
+    ended = [row for row in content.trials if row["state"] in ("complete", "pruned")]
+    rows = [row for row in ended if row["value"] is not None and math.isfinite(row["value"])]
+    if len(rows) < 2:
+        return []
     rows = _drawn(rows, content)
-    scales = {path: _scale([row.get(path) for row in rows]) for path in paths}
-    groups = _fifths(rows, maximize=content.maximize)
+    names = content.short_names
+    axes = [
+        _axis(names[path], path, rows)
+        for path in order
+        if any(row.get(path) is not None for row in rows)
+    ]
+    if not axes:
+        return []
+    count = -(-len(axes) // AXES)
+    # Of similar length: 9 parameters are 5 and 4
+    size = -(-len(axes) // count)
+    parts = [axes[start : start + size] for start in range(0, len(axes), size)]
+    return [_chart(content, rows, part, at, len(parts)) for at, part in enumerate(parts, start=1)]
+
+
+def _axis(name: str, path: str, rows: Sequence[Mapping[str, Any]]) -> _Axis:
+    return _Axis(
+        name=name,
+        scale=_scale([row.get(path) for row in rows]),
+        value=lambda row: row.get(path),
+        text=setting,
+        partial=any(row.get(path) is None for row in rows),
+    )
+
+
+def _objective(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> _Axis:
+    values = [float(row["value"]) for row in rows]
+    return _Axis(
+        name=unit.name,
+        scale=_Scale(places=None, low=min(values), high=max(values), text=unit.value),
+        value=lambda row: row["value"],
+        text=unit.value,
+        partial=False,
+    )
+
+
+def _chart(
+    content: StudyContent, rows: Sequence[dict[str, Any]], part: Sequence[_Axis], at: int, of: int
+) -> Chart:
     unit = content.unit
+    axes = [*part, _objective(unit, rows)]
     traces = []
-    for place, group in enumerate(groups):
+    for place, group in enumerate(_fifths(rows, maximize=content.maximize)):
         if group:
             values = [row["value"] for row in group]
-            name = f"{unit.value(min(values))} to {unit.value(max(values))}"
-            traces.append(_lines(group, paths, scales, place, name))
-    names = content.short_names
+            span = f"{unit.value(min(values))} to {unit.value(max(values))}"
+            traces.append(_lines(group, axes, place, f"{_FIFTHS[place]}: {span}"))
     best = [row for row in rows if row["number"] == content.winner]
     if best:
-        traces.append(_lines(best, paths, scales, None, f"winner, trial {content.winner}"))
-    told = "".join(
-        f" {count_noun(len(order) - len(paths), 'parameter')} of less importance left out."
-        if len(order) > len(paths)
-        else ""
-    )
+        traces.append(_lines(best, axes, None, f"winner, trial {content.winner}"))
+    below = any(each.partial for each in axes)
     return Chart(
-        name="parallel",
-        title="Settings of all trials",
+        name="parallel" if at == 1 else f"parallel-{at}",
+        title="Settings of all trials" + (f" ({at} of {of})" if of > 1 else ""),
         description=(
             f"Parallel coordinates: {count_noun(len(rows), 'trial')} as lines through "
-            f"{count_noun(len(paths), 'parameter')}, coloured by {unit.name}."
+            f"{count_noun(len(part), 'parameter')} and {unit.name}, coloured by {unit.name}."
         ),
         figure=figure(
             traces,
             xaxis=axis(
                 "",
                 tickmode="array",
-                tickvals=list(range(len(paths))),
-                ticktext=[in_chart(names[path], 18) for path in paths],
-                range=[-0.15, len(paths) - 0.55],
+                tickvals=list(range(len(axes))),
+                ticktext=[in_chart(each.name, 24) for each in axes],
+                range=[-0.15, len(axes) - 0.3],
                 showgrid=False,
                 zeroline=False,
-                tickangle=-25 if len(paths) > 4 else 0,
+                tickangle=-25 if len(axes) > 4 else 0,
             ),
-            yaxis=axis("", visible=False, range=[-0.04, 1.04]),
-            annotations=_labels(paths, scales),
+            yaxis=axis("", visible=False, range=[_BELOW - 0.08 if below else -0.04, 1.04]),
+            annotations=_labels(axes),
             shapes=[
                 {
                     "type": "line",
@@ -113,38 +177,31 @@ def parallel(content: StudyContent, order: Sequence[str]) -> Chart | None:
                     "line": {"color": var("line"), "width": 1.5},
                     "layer": "below",
                 }
-                for at in range(len(paths))
+                for at in range(len(axes))
             ],
             showlegend=True,
+            # Below each other: a phone shows only the left part of the chart at once
+            **stacked_legend(traces),
         ),
         height=480,
-        width=90 * len(paths),
-        note=(
-            "Trials in fifths, from the worst to the best; a trial that was stopped early counts "
-            "with its last value. A line ends where a parameter doesn't apply." + told
-        ),
+        width=90 * len(axes),
+        note="Trials in fifths, from the worst to the best; a trial that was stopped early counts "
+        "with its last value."
+        + (" Below an axis: the parameter doesn't apply to these trials." if below else ""),
     )
 
 
 def _lines(
-    rows: Sequence[Mapping[str, Any]],
-    paths: Sequence[str],
-    scales: Mapping[str, _Scale],
-    place: int | None,
-    name: str,
+    rows: Sequence[Mapping[str, Any]], axes: Sequence[_Axis], place: int | None, name: str
 ) -> Trace:
     x: list[int | None] = []
     y: list[float | None] = []
     text: list[str | None] = []
     for row in rows:
-        for at, path in enumerate(paths):
-            where = scales[path].at(row.get(path))
-            if where is not None:
-                # Small offsets, or trials with the same choice would hide each other
-                where += ((row["number"] * 37) % 11 - 5) / 200 if scales[path].places else 0
+        for at, each in enumerate(axes):
             x.append(at)
-            y.append(None if where is None else round(where, 4))
-            text.append(f"trial {row['number']}: {in_chart(setting(row.get(path)))}")
+            y.append(round(each.place(row), 4))
+            text.append(f"trial {row['number']}: {in_chart(each.text(each.value(row)))}")
         x.append(None)
         y.append(None)
         text.append(None)
@@ -162,7 +219,7 @@ def _lines(
     }
 
 
-def _labels(paths: Sequence[str], scales: Mapping[str, _Scale]) -> list[dict[str, Any]]:
+def _labels(axes: Sequence[_Axis]) -> list[dict[str, Any]]:
     return [
         {
             "x": at,
@@ -176,8 +233,11 @@ def _labels(paths: Sequence[str], scales: Mapping[str, _Scale]) -> list[dict[str
             "opacity": 0.88,
             "borderpad": 1,
         }
-        for at, path in enumerate(paths)
-        for where, label in scales[path].ticks()
+        for at, each in enumerate(axes)
+        for where, label in [
+            *each.scale.ticks(),
+            *([(_BELOW, "not used")] if each.partial else []),
+        ]
     ]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from hpsearch.reporting.palette import var
 
 #: Margins of a chart, in pixels, and on a phone.
-_MARGIN = {"l": 64, "r": 16, "t": 12, "b": 56}
-_NARROW = {"l": 48, "r": 8, "t": 8, "b": 48}
+MARGIN = {"l": 64, "r": 16, "t": 12, "b": 56}
+NARROW = {"l": 48, "r": 8, "t": 8, "b": 48}
 
 #: Characters per legend row; on a phone, an entry longer than ``_LONG`` has a row of its own.
 _WIDE, _LONG = 90, 14
@@ -23,8 +23,8 @@ def figure(data: Sequence[Trace], **layout: Any) -> dict[str, Any]:
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": var("ink")},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": dict(_MARGIN),
-        "meta": {"narrow": dict(_NARROW)},
+        "margin": dict(MARGIN),
+        "meta": {"narrow": dict(NARROW)},
         "showlegend": False,
         "legend": {
             "orientation": "h",
@@ -42,19 +42,28 @@ def figure(data: Sequence[Trace], **layout: Any) -> dict[str, Any]:
             "align": "left",
         },
     }
-    layout = {**(_legend(data) if layout.get("showlegend") else {}), **layout}
+    if layout.get("showlegend"):
+        layout = _merged(_legend(data), layout)
     return {"data": list(data), "layout": _merged(shared, layout)}
 
 
 def _legend(data: Sequence[Trace]) -> dict[str, Any]:
     """Return margins that make room for a legend above the chart."""
-    names = [trace["name"] for trace in data]
+    names = [trace["name"] for trace in data if trace.get("showlegend", True)]
     rows = -(-sum(map(len, names)) // _WIDE)
     narrow = -(-len(names) // (1 if max(map(len, names)) > _LONG else 2))
     return {
-        "margin": {**_MARGIN, "t": 16 + 22 * rows},
-        "meta": {"narrow": {**_NARROW, "t": 16 + 20 * narrow}},
+        "margin": {"t": 16 + 22 * rows},
+        "meta": {"narrow": {"t": 16 + 20 * narrow}},
     }
+
+
+def stacked_legend(data: Sequence[Trace]) -> dict[str, Any]:
+    """Return the part of a layout that shows the legend's entries below each other on a phone.
+
+    For a chart that is wider than a phone: side by side, entries would be out of sight.
+    """
+    return {"meta": {"narrow": {"t": 20 + 20 * len(data)}, "narrow_legend": {"orientation": "v"}}}
 
 
 def axis(text: str = "", **more: Any) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The parts of a study's report, from content to blocks; an empty part says why it is empty.
 
 - ``answer``  the answer in sentences, and the most important numbers
+- ``architectures``  trials by model, or by another branch of the space
 - ``failures``  failed trials, and draws that couldn't be built
 - ``images``  classes that are mistaken for each other, and the hardest pictures
 - ``parameters``  parameters: importances, effects, pairs, and the objective against costs
 - ``reproduce``  how to repeat the study: commands, seeds, hashes, versions
 - ``running``  the course of the search: overfitting, pruning, and costs
 - ``studies``  several studies side by side, such as the stages of a staged search
+- ``training``  the winner's training: curves, times, the layers of its model
 - ``trials``  every trial: the leaderboard, the curves, the course of the search, the settings
 - ``winner``  the winner, its value, and its comparisons; with several objectives the front
 """

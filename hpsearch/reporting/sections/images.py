@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpsearch.formatting import count_noun
-from hpsearch.metrics import SHARE, MetricFormat
-from hpsearch.reporting.analysis.matrices import HardPicture
+from hpsearch.metrics import CONFUSION_CLASSES, SHARE, MetricFormat
+from hpsearch.reporting.analysis.matrices import HardPicture, Matrix
 from hpsearch.reporting.blocks import (
     Block,
+    Chart,
     Charts,
     Column,
     Picture,
@@ -30,10 +31,13 @@ def classes(content: StudyContent) -> Section:
     """Return the winner's confusion matrix, and its lead over other finalists by class."""
     found, names = content.matrices, list(content.class_names)
     blocks: list[Block] = []
+    tested = _tested(content)
     if found is not None and found.finalists:
         matrix = found.finalists[0]
         of = count_noun(matrix.trainings, "training")
-        blocks.append(confusion(matrix, names, whose=f"trial {matrix.trial}, {of}"))
+        blocks.append(
+            _beside(confusion(matrix, names, whose=f"trial {matrix.trial}, {of}"), tested)
+        )
         charts = [
             chart
             for versus in found.versus[:_COMPARED]
@@ -44,7 +48,9 @@ def classes(content: StudyContent) -> Section:
     elif content.own_matrix is not None and names:
         matrix = content.own_matrix
         whose = f"trial {matrix.trial}, one training (the best seen)"
-        blocks.append(confusion(matrix, names, whose=whose))
+        blocks.append(_beside(confusion(matrix, names, whose=whose), tested))
+    elif tested is not None:
+        blocks.append(tested)
     else:
         blocks.append(
             Text(
@@ -68,6 +74,20 @@ def classes(content: StudyContent) -> Section:
     if not content.test:
         blocks.append(Text(text="The test images have not been opened.", style="note"))
     return Section(name="classes", title="Classes", blocks=blocks)
+
+
+def _tested(content: StudyContent) -> Chart | None:
+    """Return the matrix of the test images; ``None`` if they weren't opened, or are unreadable."""
+    for first in content.test[:1]:
+        if 0 < len(first.confusion) <= CONFUSION_CLASSES:
+            matrix = Matrix(trial=first.trial, trainings=first.models, counts=first.confusion)
+            whose = f"trial {first.trial} on the test images, {count_noun(first.models, 'model')}"
+            return confusion(matrix, first.class_names, whose=whose, name="confusion-test")
+    return None
+
+
+def _beside(validation: Chart, test: Chart | None) -> Chart | Charts:
+    return validation if test is None else Charts(name="confusion", charts=[validation, test])
 
 
 def _per_class(content: StudyContent) -> Table:

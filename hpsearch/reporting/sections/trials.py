@@ -95,11 +95,11 @@ def history(content: StudyContent) -> Section:
 def settings(content: StudyContent) -> Section:
     """Return all settings as parallel coordinates, the most important parameters first."""
     title = "Parallel coordinates"
-    chart = parallel(content, _by_importance(content))
-    if chart is None:
-        why = "This chart needs two searched parameters and two trials with a value."
+    charts = parallel(content, _by_importance(content))
+    if not charts:
+        why = "This chart needs a searched parameter and two trials with a value."
         return _empty("parallel", title, why)
-    return Section(name="parallel", title=title, blocks=[chart])
+    return Section(name="parallel", title=title, blocks=charts)
 
 
 def _by_importance(content: StudyContent) -> list[str]:

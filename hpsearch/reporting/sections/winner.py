@@ -5,7 +5,6 @@ from __future__ import annotations
 from hpsearch.formatting import count_noun, format_percent
 from hpsearch.reporting.blocks import Block, Column, Facts, Section, Table, Text
 from hpsearch.reporting.charts.finalists import finalists
-from hpsearch.reporting.charts.learning_curves import loss_curves
 from hpsearch.reporting.content import Confirmed, StudyContent
 from hpsearch.reporting.labels import COMPUTE, Unit, sentence, setting
 from hpsearch.results.confirmation.verdict import optimism_in_words
@@ -49,9 +48,6 @@ def winner(content: StudyContent) -> Section:
     ]
     if facts:
         blocks.append(Facts(facts=facts))
-    curve = loss_curves(content)
-    if curve is not None:
-        blocks.append(curve)
     return Section(name="winner", title="The winner", blocks=blocks)
 
 

@@ -31,6 +31,7 @@
       layout.dragmode = false;
       layout.font = { ...layout.font, size: 11 };
       layout.margin = { ...layout.margin, ...(layout.meta && layout.meta.narrow) };
+      layout.legend = { ...layout.legend, ...(layout.meta && layout.meta.narrow_legend) };
     }
     // No bar of buttons: each would be a stop for the keyboard on its way to the next table
     const settings = { displayModeBar: false, responsive: width === undefined };

@@ -11,6 +11,7 @@
 - ``activations``: relu, leaky_relu, relu6, elu, tanh, silu, gelu, sigmoid, softmax
 - ``stack``: convolutional networks whose layers form one sequence
 - ``convolution``: output sizes, the error for a kernel that doesn't fit, and initial weights
-- ``inspection``: parameters, multiply-adds and the layer table, without arithmetic
+- ``inspection``: parameters, multiply-adds and the layers, without arithmetic
+- ``layer_table``: the layers as a table, for terminals, reports and model cards
 - ``tracing``, ``autograd_memory``: parts of it: receptive fields, memory of a training step
 """

@@ -1,0 +1,62 @@
+"""The choice by which a report groups trials: the model, or another branch of the space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.reporting.analysis.parameters import SearchedParameter, short_name
+from hpsearch.study_file.space import Choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branching:
+    """The choice by which trials are grouped."""
+
+    #: Its path among the searched parameters; ``None`` if all trials are one group.
+    path: str | None
+    #: Its short name, such as ``model``.
+    name: str
+    #: The group of all trials if ``path`` is ``None``: the name of the model.
+    only: str = ""
+
+    @property
+    def is_architecture(self) -> bool:
+        """Whether groups are models, or variants of one."""
+        return self.path is None or self.path.split(".")[0] == "model"
+
+
+def branching(
+    parameters: Mapping[str, SearchedParameter], document: Mapping[str, Any]
+) -> Branching:
+    """Return the choice that answers best which kind of trial is better.
+
+    It is the model if models are searched. Otherwise it is the first choice with keys of its own
+    (a branch, such as the optimizer), then a choice of words within the model (such as its
+    activation), then any other choice of words.
+
+    Args:
+        parameters: Path -> searched parameter.
+        document: The stored study.
+    """
+    choices = [each for each in parameters.values() if isinstance(each.parameter, Choice)]
+    branches = {path for each in parameters.values() for path in each.branch}
+    words = [each for each in choices if not each.is_number]
+    orders = (
+        (each for each in choices if each.path == "model"),
+        (each for each in choices if each.path in branches),
+        (each for each in words if each.path.startswith("model.") and not each.branch),
+        (each for each in words if not each.branch),
+    )
+    for order in orders:
+        for each in order:
+            return Branching(path=each.path, name=short_name(each.path, parameters))
+    return Branching(path=None, name="model", only=_model_of(document))
+
+
+def _model_of(document: Mapping[str, Any]) -> str:
+    model = document.get("model")
+    if isinstance(model, Mapping) and len(model) == 1:
+        return str(next(iter(model)))
+    return model if isinstance(model, str) else "all trials"

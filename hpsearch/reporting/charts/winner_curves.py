@@ -1,0 +1,155 @@
+"""The winner's training: accuracy, loss and times of its epochs, training beside validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpsearch.metrics import EpochMetrics
+from hpsearch.reporting.blocks import Chart, Column, Table
+from hpsearch.reporting.charts.lines import Line, lines_figure, whole, zoom_note, zoomed
+from hpsearch.reporting.content import StudyContent
+from hpsearch.reporting.labels import COMPUTE, Unit
+from hpsearch.reporting.palette import var
+
+_HEIGHT = 320
+
+
+def winner_curves(content: StudyContent) -> list[Chart]:
+    """Return accuracy, loss and times of the winner's epochs; nothing without two epochs."""
+    number = content.winner
+    curve = content.curves.get(number, []) if number is not None else []
+    if number is None or len(curve) < 2:
+        return []
+    return [
+        _accuracy(content, number, curve),
+        _loss(content, number, curve),
+        _times(number, curve),
+    ]
+
+
+def epoch_table(number: int, curve: Sequence[EpochMetrics]) -> Table:
+    """Return the metrics of every epoch of a trial."""
+    share, loss = Unit("val_accuracy"), Unit("val_loss")
+    labels = (
+        *("epoch", "training accuracy", "validation accuracy", "training loss"),
+        *("validation loss", "training time", "validation time", "learning rate"),
+    )
+    return Table(
+        caption=f"Epochs of trial {number}",
+        columns=[Column(label=label, numeric=True) for label in labels],
+        rows=[
+            [
+                str(each.epoch),
+                share.value(each.train_accuracy),
+                share.value(each.val_accuracy),
+                loss.value(each.train_loss),
+                loss.value(each.val_loss),
+                COMPUTE.value(each.train_seconds),
+                COMPUTE.value(each.val_seconds),
+                f"{each.lr:.3g}",
+            ]
+            for each in curve
+        ],
+    )
+
+
+def _accuracy(content: StudyContent, number: int, curve: Sequence[EpochMetrics]) -> Chart:
+    unit = Unit("val_accuracy")
+    lines = _pair(curve, "train_accuracy", "val_accuracy", unit)
+    bounds = zoomed(lines, unit, maximize=True, tight=False)
+    return Chart(
+        name="winner-accuracy",
+        title=f"Accuracy of trial {number}",
+        description=f"Training and validation accuracy of trial {number} over {len(curve)} epochs.",
+        figure=lines_figure(
+            [line.trace() for line in lines],
+            lines,
+            Unit("accuracy"),
+            bounds,
+            height=_HEIGHT,
+            **_overfits_from(content, number),
+        ),
+        height=_HEIGHT,
+        note="Training accuracy is measured during training, with augmentation and dropout: it may "
+        "be the lower one." + zoom_note(lines, bounds),
+    )
+
+
+def _loss(content: StudyContent, number: int, curve: Sequence[EpochMetrics]) -> Chart:
+    unit = Unit("loss")
+    lines = _pair(curve, "train_loss", "val_loss", unit)
+    since = content.overfits.get(number)
+    return Chart(
+        name="winner-loss",
+        title=f"Loss of trial {number}",
+        description=f"Training and validation loss of trial {number} over {len(curve)} epochs.",
+        figure=lines_figure(
+            [line.trace() for line in lines],
+            lines,
+            unit,
+            whole(lines),
+            height=_HEIGHT,
+            **_overfits_from(content, number),
+        ),
+        height=_HEIGHT,
+        note="Cross-entropy."
+        if since is None
+        else f"Cross-entropy. Dotted line: it overfits from epoch {since} on.",
+    )
+
+
+def _times(number: int, curve: Sequence[EpochMetrics]) -> Chart:
+    unit = Unit("epoch_seconds")
+    lines = _pair(curve, "train_seconds", "val_seconds", unit)
+    # From 0 on: of two times, how many times as long one takes is what matters
+    top = max((value for line in lines for _, value in line.known), default=0.0) or 1.0
+    return Chart(
+        name="winner-times",
+        title=f"Times of the epochs of trial {number}",
+        description=f"Seconds of training and of validation in {len(curve)} epochs.",
+        figure=lines_figure(
+            [line.trace() for line in lines],
+            lines,
+            unit,
+            [0.0, 1.08 * top],
+            height=_HEIGHT,
+        ),
+        height=_HEIGHT,
+        note="Measured in the search, beside the other trials that ran then.",
+    )
+
+
+def _pair(curve: Sequence[EpochMetrics], train: str, val: str, unit: Unit) -> list[Line]:
+    return [
+        Line(
+            name=name,
+            epochs=[each.epoch for each in curve],
+            values=[unit.scaled(getattr(each, metric)) for each in curve],
+            colour=colour,
+            dash=dash,
+        )
+        for name, metric, colour, dash in (
+            ("training", train, "series-1", "dash"),
+            ("validation", val, "series-2", "solid"),
+        )
+    ]
+
+
+def _overfits_from(content: StudyContent, number: int) -> dict[str, Any]:
+    since = content.overfits.get(number)
+    if since is None:
+        return {}
+    return {
+        "shapes": [
+            {
+                "type": "line",
+                "x0": since,
+                "x1": since,
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": var("warn"), "width": 1.5, "dash": "dot"},
+            }
+        ]
+    }

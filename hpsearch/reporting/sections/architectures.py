@@ -1,0 +1,123 @@
+"""Trials by model, or by another branch of the space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from hpsearch.metrics import EpochMetrics
+from hpsearch.reporting.blocks import Block, Charts, Column, Section, Table, Text
+from hpsearch.reporting.charts.groups import TrialGroup, best_curves, dots, groups
+from hpsearch.reporting.content import StudyContent
+from hpsearch.reporting.labels import COMPUTE, Unit, sentence
+from hpsearch.results.final_evaluations import FinalEvaluation
+
+
+def architectures(content: StudyContent) -> Section:
+    """Return every trial by model, and a table of the models: size, accuracy, time."""
+    branching = content.branching
+    title = "By architecture" if branching.is_architecture else f"By {branching.name}"
+    several = groups(content)
+    chart = dots(content, several)
+    if chart is None:
+        text = "No trial has a value yet: there is a chart from the first one on."
+        return Section(name="architectures", title=title, blocks=[Text(text=text)])
+    blocks: list[Block] = [chart, _table(content, several)]
+    untested = len(several) > 1 and any(_evaluation(content, each) is None for each in several)
+    explained = (
+        f"For each {branching.name} the trial of the row: the one that was tested, else confirmed, "
+        "else its best. Times are medians of its epochs, and of its whole training, in the search."
+    )
+    if untested:
+        explained += (
+            " Confirmed: over fresh seeds. Test: only the winner is evaluated on the test images, "
+            "so that they stay unseen for the choice."
+        )
+    blocks.append(Text(text=explained, style="note"))
+    curves = best_curves(content, several)
+    if curves:
+        blocks.append(Charts(name="groups-curves", charts=curves))
+    return Section(name="architectures", title=title, blocks=blocks)
+
+
+def _table(content: StudyContent, several: Sequence[TrialGroup]) -> Table:
+    unit = content.unit
+    shown = [_shown(content, group) for group in several]
+    return Table(
+        caption=f"{sentence(content.branching.name)}, parameters, accuracy and time",
+        columns=[
+            Column(label=content.branching.name),
+            Column(label="trial", numeric=True),
+            Column(label="parameters", title="learned parameters", numeric=True),
+            Column(label="in search", title=f"{unit.name} in the search", numeric=True),
+            Column(label="confirmed", title=f"{unit.name}, mean of fresh seeds", numeric=True),
+            Column(label="test accuracy", numeric=True),
+            Column(label="epoch: training", title="median of its epochs", numeric=True),
+            Column(label="epoch: validation", title="median of its epochs", numeric=True),
+            Column(label="whole training", numeric=True),
+        ],
+        rows=[_row(content, group, row) for group, row in zip(several, shown, strict=True)],
+        marked=frozenset(
+            place for place, row in enumerate(shown) if row.get("number") == content.winner
+        ),
+        sortable=True,
+    )
+
+
+def _row(content: StudyContent, group: TrialGroup, row: Mapping[str, Any]) -> list[str]:
+    unit = content.unit
+    if not row:
+        return [group.name, *["-"] * 8]
+    number, state = row["number"], row["state"]
+    curve = content.curves.get(number, [])
+    tested = _evaluation(content, group)
+    return [
+        group.name,
+        str(number) if state == "complete" else f"{number} ({_stopped(state)})",
+        Unit("parameters").value(row["parameters"]),
+        unit.value(row["value"]),
+        unit.value(_confirmed(content).get(number)),
+        Unit("val_accuracy").value(None if tested is None else tested.accuracy),
+        COMPUTE.value(_median(curve, "train_seconds")),
+        COMPUTE.value(_median(curve, "val_seconds")),
+        COMPUTE.value(row["seconds"]),
+    ]
+
+
+def _shown(content: StudyContent, group: TrialGroup) -> Mapping[str, Any]:
+    """Return the trial that a group's row shows; empty if none has a value."""
+    rows = {row["number"]: row for row in group.rows if row["value"] is not None}
+    tested = _evaluation(content, group)
+    if tested is not None:
+        return rows[tested.trial]
+    for number in _confirmed(content):  # by rank
+        if number in rows:
+            return rows[number]
+    better = max if content.maximize else min
+    return group.best or better(rows.values(), key=lambda row: row["value"], default={})
+
+
+def _evaluation(content: StudyContent, group: TrialGroup) -> FinalEvaluation | None:
+    numbers = {row["number"] for row in group.rows if row["value"] is not None}
+    # Later evaluations are no test any more: somebody has seen the first one
+    return next((each for each in content.test[:1] if each.trial in numbers), None)
+
+
+def _confirmed(content: StudyContent) -> dict[int, float]:
+    """Return trial -> mean over fresh seeds, in the order of the confirmation's ranking."""
+    if content.confirmed is None or not content.confirmed.verdict.finished:
+        return {}
+    return {
+        each.standing.trial: each.reported
+        for each in content.confirmed.verdict.finalists
+        if each.reported is not None
+    }
+
+
+def _stopped(state: str) -> str:
+    return {"pruned": "stopped early"}.get(state, state)
+
+
+def _median(curve: Sequence[EpochMetrics], name: str) -> float | None:
+    return median(getattr(each, name) for each in curve) if curve else None
