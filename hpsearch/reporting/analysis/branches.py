@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.reporting.analysis.parameters import SearchedParameter, short_name
-from hpsearch.study_file.space import Choice
+from hpsearch.reporting.analysis.parameters import SearchedParameter
+from hpsearch.study_file.space import Choice, short_name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -231,7 +231,11 @@ def end_labels(lines: Sequence[Line], bounds: Sequence[float], pixels: int) -> l
 def apart(values: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
     """Return places in the order of ``values``, near them and at least ``gap`` apart.
 
-    All are within ``low`` and ``high``; if there is no room for that, gaps are equal and smaller.
+    Args:
+        values: The places that are wanted.
+        gap: The least distance; if there is no room for it, gaps are equal and smaller.
+        low: The lowest place.
+        high: The highest one.
     """
     if len(values) < 2:
         return list(values)

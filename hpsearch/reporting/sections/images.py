@@ -35,9 +35,8 @@ def classes(content: StudyContent) -> Section:
     if found is not None and found.finalists:
         matrix = found.finalists[0]
         of = count_noun(matrix.trainings, "training")
-        blocks.append(
-            _beside(confusion(matrix, names, whose=f"trial {matrix.trial}, {of}"), tested)
-        )
+        whose = f"trial {matrix.trial} on its validation images, {of}"
+        blocks.append(_beside(confusion(matrix, names, whose=whose), tested))
         charts = [
             chart
             for versus in found.versus[:_COMPARED]
@@ -47,7 +46,7 @@ def classes(content: StudyContent) -> Section:
             blocks.append(Charts(name="class-differences", charts=charts))
     elif content.own_matrix is not None and names:
         matrix = content.own_matrix
-        whose = f"trial {matrix.trial}, one training (the best seen)"
+        whose = f"trial {matrix.trial} on its validation images, one training (the best seen)"
         blocks.append(_beside(confusion(matrix, names, whose=whose), tested))
     elif tested is not None:
         blocks.append(tested)

@@ -254,9 +254,12 @@ def test_the_first_evaluation_alone_is_a_test(database: Database) -> None:
     assert [cell for cell in told.values() if cell != "-"] == ["80.00 %"]
 
 
-def test_a_model_without_a_complete_trial_says_so(database: Database) -> None:
-    content = read(database, ["complete", "pruned"])
-    assert "(stopped early)" in "".join(row["trial"] for row in rows_of(content).values())
+def test_a_model_without_a_complete_trial_shows_its_best_stopped_one(database: Database) -> None:
+    content = read(database, ["complete", "pruned", "failed", "pruned"])
+    values = {1: 0.2, 3: 0.3}
+    trials = [{**row, "value": values.get(row["number"], row["value"])} for row in content.trials]
+    shown = rows_of(replace(content, trials=trials))["cnn"]
+    assert (shown["trial"], shown["in search"]) == ("3 (stopped early)", "30.00 %")
 
 
 def test_curves_of_the_best_trial_of_each_model(database: Database) -> None:
