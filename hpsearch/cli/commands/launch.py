@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -43,6 +43,7 @@ from hpsearch.output_streams import optional_output
 from hpsearch.results.opening import (
     database_for_reading,
     definition_of,
+    head_of_definition,
     record_of,
     stored_name,
 )
@@ -50,9 +51,6 @@ from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
 if TYPE_CHECKING:
     from hpsearch.workers.launch.progress import Progress
-from collections.abc import Mapping, Sequence
-
-from hpsearch.results.opening import head_of_definition
 
 #: Seconds for which a worker that an engine has started waits for its database at its start.
 START_SECONDS = 600.0
