@@ -65,6 +65,15 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def filled_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return ``table`` without the columns that have a value in no row; ``-`` is none."""
+    heads, lines = list(columns), [list(row) for row in rows]
+    kept = [
+        place for place in range(len(heads)) if any(line[place] not in ("", "-") for line in lines)
+    ]
+    return table([heads[place] for place in kept], [[line[p] for p in kept] for line in lines])
+
+
 def _longest_ticks(line: str) -> int:
     """Return the length of the longest run of backticks: a fence must be longer."""
     return max((len(run) for run in re.findall(r"`+", line)), default=0)

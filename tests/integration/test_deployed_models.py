@@ -243,6 +243,65 @@ def test_the_card_says_what_the_number_means(deployed: Deployed) -> None:
     assert (deployed.best / "classes.txt").read_text() == "0\n1\n2\n"
 
 
+def test_the_code_of_the_card_labels_pictures(
+    hpsearch: Hpsearch, deployed: Deployed, here: Path
+) -> None:
+    """Copied out of the card and run beside its folder, as a reader does."""
+    shutil.copytree(deployed.best, here / "best")
+    (here / "photos").mkdir()
+    for path in sorted(deployed.pictures.rglob("*.pgm"))[::30]:
+        shutil.copy(path, here / "photos" / f"{path.parent.name}-{path.name}")
+    code = re.findall(r"^```python\n(.*?)^```$", (here / "best/card.md").read_text(), re.M | re.S)
+    assert len(code) == 1
+    assert len([line for line in code[0].splitlines() if line]) == 4
+    ran = subprocess.run(
+        [sys.executable, "-c", code[0]],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(Path(hpsearch_package.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = hpsearch("predict", "best", "photos", "--json").json
+    assert len(told) == 4
+    assert [line.split()[:2] for line in ran.stdout.splitlines()] == [
+        [each["file"], each["class"]] for each in told
+    ]
+
+
+def test_the_card_has_a_picture_beside_it(deployed: Deployed) -> None:
+    card = (deployed.best / "card.md").read_text()
+    (target,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", card)
+    assert target == "confusion.png"
+    with Image.open(deployed.best / target) as picture:
+        assert picture.format == "PNG"
+
+
+def test_a_bundle_that_is_made_again_keeps_its_license(
+    hpsearch: Hpsearch, deployed: Deployed, here: Path
+) -> None:
+    ran = hpsearch("export", *deployed.stored, "--bundle", "best", "--license", "CC-BY-4.0")
+    assert ran.code == 0
+    assert "license: cc-by-4.0\n" in (here / "best" / "card.md").read_text()
+    ran = hpsearch("train", "best/best.yaml", *deployed.data, "--out", "again")
+    assert ran.code == 0, ran.err
+    card = (here / "again" / "card.md").read_text()
+    assert "license: cc-by-4.0\n" in card and "None" not in card
+    assert 'hpsearch.load_model("again")' in card
+
+    # Without validation images there is no matrix
+    ran = hpsearch("train", "best/best.yaml", *deployed.data, "--on", "all", "--out", "all")
+    assert ran.code == 0, ran.err
+    card = (here / "all" / "card.md").read_text()
+    assert not (here / "all" / "confusion.png").exists() and "confusion.png" not in card
+    assert "None" not in card
+    ran = hpsearch("export", *deployed.stored, "--bundle", "x", "--license", "?")
+    assert (ran.code, "a license must be an identifier such as mit" in ran.err) == (2, True)
+    assert not (here / "x").exists()
+
+
 def test_the_example_of_the_docs_says_what_predict_says(
     hpsearch: Hpsearch, deployed: Deployed, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,7 +63,15 @@ def export(
     card: Annotated[Path | None, _file("The model card.", "FILE.md")] = None,
     bundle: Annotated[
         Path | None,
-        _file("Config, weights, card and classes: the folder that predict reads.", "FOLDER"),
+        _file("Config, weights, card, classes, picture: the folder predict reads.", "FOLDER"),
+    ] = None,
+    license_name: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            metavar="ID",
+            help="The model's license, for its card: mit, apache-2.0, cc-by-4.0, or any name.",
+        ),
     ] = None,
     pick: PickOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
@@ -79,7 +87,7 @@ def export(
 
     \b
     hpsearch export --study quickstart --out best.yaml
-    hpsearch export --study quickstart --bundle best/
+    hpsearch export --study quickstart --bundle best/ --license mit
     hpsearch export --study quickstart --onnx best.onnx --card best.md
     hpsearch export --study quickstart --trial 17
     hpsearch export --study small_and_good --pick knee
@@ -91,7 +99,7 @@ def export(
         record = record_of(database, study)
         chosen = choose(
             database, record, study_of, number=trial, pick=pick, unconfirmed=unconfirmed
-        )
+        ).licensed(license_name)
     targets = Targets(
         config=output,
         card=card,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hpsearch import component_registries
 from hpsearch.durable_files import write_file
 from hpsearch.errors import CheckpointError, UserError
+from hpsearch.results.export.card import ModelFiles
+from hpsearch.results.export.card_metrics import Judgement
+from hpsearch.results.export.matrix_picture import matrix_picture
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.classifier import Classifier
@@ -15,6 +18,8 @@ from hpsearch.training.formats.safetensors_file import read_weights, write_weigh
 from hpsearch.training.state import fingerprint
 
 CONFIG, WEIGHTS, CARD, CLASSES = "best.yaml", "weights.safetensors", "card.md", "classes.txt"
+#: The picture of the confusion matrix.
+MATRIX = "confusion.png"
 
 
 def refuse_to_replace(paths: Iterable[Path], *, overwrite: bool) -> None:
@@ -31,7 +36,7 @@ def refuse_to_replace(paths: Iterable[Path], *, overwrite: bool) -> None:
             )
 
 
-def write_text(path: Path, text: str) -> None:
+def write_content(path: Path, content: str | bytes) -> None:
     """Write a file completely or not at all.
 
     Raises:
@@ -40,17 +45,24 @@ def write_text(path: Path, text: str) -> None:
     if not path.parent.is_dir():
         raise UserError(f"{path} can't be written: No such file or directory")
     try:
-        write_file(path, text)
+        write_file(path, content)
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror or error}") from error
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return the files of a bundle."""
-    return [folder / name for name in (CONFIG, WEIGHTS, CARD, CLASSES)]
+    """Return the files of a bundle; it has no picture of a matrix if no image was validated."""
+    return [folder / name for name in (CONFIG, WEIGHTS, CARD, CLASSES, MATRIX)]
 
 
-def write_bundle(folder: Path, classifier: Classifier, *, config: str, card: str) -> None:
+def write_bundle(
+    folder: Path,
+    classifier: Classifier,
+    judgement: Judgement | None,
+    *,
+    config: str,
+    card: Callable[[ModelFiles], str],
+) -> None:
     """Write a bundle.
 
     The frozen config is written last: if it exists, the bundle is complete.
@@ -58,17 +70,24 @@ def write_bundle(folder: Path, classifier: Classifier, *, config: str, card: str
     Args:
         folder: The bundle's folder, created if it is missing.
         classifier: The model.
+        judgement: The confusion matrix that the card shows; ``None`` without one.
         config: Text of the frozen config.
-        card: Text of the model card.
+        card: Returns the text of the model card, given the files beside it.
 
     Raises:
         UserError: If a file can't be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / WEIGHTS, classifier.model.state_dict(), classifier.signature)
-    write_text(folder / CARD, card)
-    write_text(folder / CLASSES, "".join(f"{n}\n" for n in classifier.signature.class_names))
-    write_text(folder / CONFIG, config)
+    names = classifier.signature.class_names
+    if judgement is None:
+        (folder / MATRIX).unlink(missing_ok=True)  # an earlier model's
+    else:
+        write_content(folder / MATRIX, matrix_picture(judgement.confusion, names))
+    beside = ModelFiles(folder=folder.resolve().name, matrix=None if judgement is None else MATRIX)
+    write_content(folder / CARD, card(beside))
+    write_content(folder / CLASSES, "".join(f"{name}\n" for name in names))
+    write_content(folder / CONFIG, config)
 
 
 def read_bundle(folder: Path, *, device: str = "cpu") -> tuple[StudyFile, Classifier]:

@@ -5,13 +5,36 @@ Its content comes from the frozen config, so a card can be written wherever that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.formatting import count_noun
+import numpy as np
+
+from hpsearch.foreign_text import clean
+from hpsearch.formatting import count_noun, first_few, format_seconds
+from hpsearch.metrics import SHARE
+from hpsearch.results.confirmation.judging import per_class
 from hpsearch.results.export.card_metrics import Judgement, classes_of, metrics_of, number
-from hpsearch.results.markdown import Code, code, inline, plain, table
+from hpsearch.results.export.front_matter import UNKNOWN_LICENSE, data_set_of, front_matter
+from hpsearch.results.markdown import Code, code, filled_table, inline, plain
 from hpsearch.study_file.goals import Goals
+
+#: Most rows of the table of layers; a deep network's repeat each other.
+_MOST_LAYERS = 60
+#: Most classes that are listed by name, and of those with the lowest recall.
+_LISTED_CLASSES, _WEAKEST = 30, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFiles:
+    """The other files in the card's folder."""
+
+    #: The name of the folder.
+    folder: str
+    #: The file of the confusion matrix's picture; ``None`` without one.
+    matrix: str | None
 
 
 def card(
@@ -21,6 +44,7 @@ def card(
     *,
     contract: str | None = None,
     weights: str | None = None,
+    files: ModelFiles | None = None,
 ) -> str:
     """Return the model card of a frozen config.
 
@@ -30,14 +54,19 @@ def card(
         judgement: Its confusion matrix; ``None`` without one.
         contract: The input of exported models; ``None`` leaves it out.
         weights: Which weights the bundle contains; ``None`` leaves it out.
+        files: The model beside the card; ``None`` for a card alone.
     """
     origin = document["provenance"]
     parts = [
+        front_matter(document),
         _title(document, origin, worth),
+        _use(origin, files),
+        _limits(document, origin, judgement),
         metrics_of(origin, judgement),
-        classes_of(origin, judgement),
+        classes_of(origin, judgement, picture=None if files is None else files.matrix),
         _data(document, origin),
         _model(document, origin, contract, weights),
+        _layers(origin),
         _cost(origin),
         _reproduction(document, origin),
     ]
@@ -46,7 +75,8 @@ def card(
 
 def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -> str:
     study = origin.get("study", document["study"])
-    about = [f"# {inline(study)}, trial {inline(origin.get('trial', '?'))}"]
+    trial = f", trial {inline(origin['trial'])}" if origin.get("trial") is not None else ""
+    about = [f"# {inline(study)}{trial}"]
     if document.get("description"):
         about.append(plain(document["description"]))
     if isinstance(origin.get("confirmed"), Mapping):
@@ -71,6 +101,81 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
     return "\n\n".join(about)
 
 
+def _use(origin: Mapping[str, Any], files: ModelFiles | None) -> str:
+    if files is None:
+        return ""
+    folder = json.dumps(clean(files.folder))  # Python reads it as well
+    version = (origin.get("versions") or {}).get("hpsearch")
+    needs = "hpsearch" if version is None else f"hpsearch {inline(version)} or later"
+    return (
+        f"## Use\n\nNeeds {needs}. Run this beside the folder of this card:\n\n"
+        "```python\n"
+        "import hpsearch\n\n"
+        f"model = hpsearch.load_model({folder})\n"
+        'for picture in model.predict("photos"):  # a picture, a list, or a folder\n'
+        "    print(picture.path, picture.label, picture.probability)\n"
+        "```\n\n"
+        "`model.module` is the trained `torch.nn.Module`. In a shell: "
+        f"{code(f'hpsearch predict {files.folder} PICTURE')}."
+    )
+
+
+def _limits(
+    document: Mapping[str, Any], origin: Mapping[str, Any], judgement: Judgement | None
+) -> str:
+    names: Sequence[str] = origin.get("class_names") or ()
+    kind, images = data_set_of(document)
+    source = code(kind) if kind == images else f"{code(images)} ({code(kind)})"
+    intended = f"To sort pictures like those of {source} into "
+    if names:
+        intended += f"{len(names):,} classes: {inline(first_few(names, _LISTED_CLASSES))}."
+    else:
+        intended += "the classes of this source."
+    shape = origin.get("input_shape")
+    lines = [
+        "Pictures of another origin (another camera, preparation or selection) weren't measured; "
+        "expect a lower accuracy.",
+        "It always answers with one of its classes, also for a picture of something else. Its "
+        "probabilities weren't calibrated.",
+    ]
+    if shape:
+        channels, height, width = shape
+        colour = " and turned to gray" if channels == 1 else ""
+        lines.append(
+            f"Every picture is resized to {width} x {height} pixels{colour}: smaller details are "
+            "lost."
+        )
+    lines += _weakest(names, judgement)
+    lines.append(
+        "Not checked: whether the training pictures may be used for a purpose, whether they "
+        "represent all groups of people or things equally, and pictures made to deceive a model."
+    )
+    if (origin.get("license") or UNKNOWN_LICENSE) == UNKNOWN_LICENSE:
+        lines.append(
+            "No license was named (`hpsearch export --license`): ask the author before you use it."
+        )
+    listed = "\n".join(f"- {line}" for line in lines)
+    return f"## Intended use and limits\n\n{intended}\n\n{listed}"
+
+
+def _weakest(names: Sequence[str], judgement: Judgement | None) -> list[str]:
+    if judgement is None or not names:
+        return []
+    matrix = np.asarray(judgement.confusion, dtype=np.int64)
+    found = [
+        (each.recall, each.name, each.images)
+        for each in per_class(matrix, names)
+        if each.images and each.recall is not None and each.recall < 1
+    ]
+    if not found:
+        return []
+    weakest = ", ".join(
+        f"{inline(name)} {SHARE.value(recall)} (of {count_noun(images, 'image')})"
+        for recall, name, images in sorted(found)[:_WEAKEST]
+    )
+    return [f"It recognizes these classes least often: {weakest}."]
+
+
 def _data(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
     source = document["data"]["source"]
     confirmed = origin.get("confirmed")
@@ -83,15 +188,17 @@ def _data(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
     for what, several in _several(document["data"]):
         of_each = f" for each of {several} models, one for each {what}"
         in_all = ", each once" if what == "fold" else " in all"
+    train, val = origin.get("train_images"), origin.get("val_images")
+    seed = origin.get("split_seed")
     rows = [
         ("source", Code(_flow(source))),
-        ("training images", _count(origin.get("train_images")) + of_each),
-        ("validation images", _count(origin.get("val_images")) + _grouped(origin) + in_all),
-        ("data hash (SHA-256)", Code(str(origin.get("data_hash")))),
-        ("split hash (SHA-256)", Code(str(origin.get("split_hash")))),
-        ("split", f"seed {origin.get('split_seed')}{split}"),
+        ("training images", None if train is None else f"{train:,}{of_each}"),
+        ("validation images", None if val is None else f"{val:,}{_grouped(origin)}{in_all}"),
+        ("data hash (SHA-256)", _code(origin.get("data_hash"))),
+        ("split hash (SHA-256)", _code(origin.get("split_hash"))),
+        ("split", None if seed is None else f"seed {seed}{split}"),
     ]
-    return "## Data\n\n" + table(("", ""), rows)
+    return "## Data\n\n" + _properties(rows)
 
 
 def _grouped(origin: Mapping[str, Any]) -> str:
@@ -110,18 +217,37 @@ def _model(
     contract: str | None,
     weights: str | None,
 ) -> str:
+    shape = origin.get("input_shape")
     rows = [
         ("model", Code(_flow(document["model"]))),
         ("parameters", _count(origin.get("parameters"))),
         ("multiply-adds per image", _count(origin.get("multiply_adds"))),
-        ("image (channels, height, width)", str(origin.get("input_shape"))),
+        ("image (channels x height x width)", _shape(shape) if shape else None),
         ("normalisation", Code(_flow(document["data"]["normalization"]))),
+        ("optimizer", Code(_flow(document["optimizer"]))),
+        ("weights", weights),
+        ("input of exported models", contract),
     ]
-    if weights is not None:
-        rows.append(("weights", weights))
-    if contract is not None:
-        rows.append(("input of exported models", contract))
-    return "## Model\n\n" + table(("", ""), rows)
+    return "## Model\n\n" + _properties(rows)
+
+
+def _layers(origin: Mapping[str, Any]) -> str:
+    layers = origin.get("architecture")
+    if not layers:
+        return ""
+    rows = [
+        (
+            Code(str(each["layer"])),
+            str(each["kind"]),
+            _shape(each["output_shape"]),
+            f"{each['parameters']:,}",
+        )
+        for each in layers[:_MOST_LAYERS]
+    ]
+    more = len(layers) - len(rows)
+    rest = f"\n\nAnd {count_noun(more, 'more layer')}." if more else ""
+    columns = ("layer", "kind", "output shape", "parameters")
+    return "## Layers\n\n" + filled_table(columns, rows) + rest
 
 
 def _cost(origin: Mapping[str, Any]) -> str:
@@ -129,10 +255,10 @@ def _cost(origin: Mapping[str, Any]) -> str:
     if not isinstance(cost, Mapping):
         return ""
     rows = [
-        (what, f"{spent['epochs']:,}", f"{spent['seconds'] / 3600:.3g}")
+        (what, f"{spent['epochs']:,}", format_seconds(spent["seconds"]))
         for what, spent in cost.items()
     ]
-    return "## Cost\n\n" + table(("", "epochs", "hours of training"), rows)
+    return "## Cost\n\n" + filled_table(("of", "epochs", "time of training"), rows)
 
 
 def _reproduction(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
@@ -145,31 +271,57 @@ def _reproduction(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str
         if isinstance(confirmed, Mapping)
         else None
     )
+    device, threads = origin.get("device"), origin.get("threads")
+    running = None if threads is None else count_noun(threads, "thread")
+    repository = origin.get("repository")
     rows = [
-        ("seed of the study", str(document["seed"])),
-        ("seed of the training", str(origin.get("trial_seed"))),
-        *([("fresh seeds and their values", seeds)] if seeds else []),
-        ("device", f"{origin.get('device')}, {origin.get('threads')} thread(s)"),
-        ("precision", str(origin.get("precision"))),
-        *[(name, str(version)) for name, version in (origin.get("versions") or {}).items()],
-        ("repository", _flow(origin.get("repository") or "none")),
-        ("exported", str(origin.get("exported_at"))),
+        ("seed of the study", _text(document["seed"])),
+        ("seed of the training", _text(origin.get("trial_seed"))),
+        ("fresh seeds and their values", seeds),
+        ("device", ", ".join(str(each) for each in (device, running) if each is not None)),
+        ("precision", _text(origin.get("precision"))),
+        *[(name, _text(version)) for name, version in (origin.get("versions") or {}).items()],
+        ("repository", _flow(repository) if repository else None),
+        ("exported", _text(origin.get("exported_at"))),
     ]
     return (
         "## Seeds and versions\n\n"
-        + table(("", ""), rows)
+        + _properties(rows)
         + "\n\n`hpsearch train best.yaml` trains it again, `hpsearch verify best.yaml` checks that "
         "the data and the metrics are the same."
     )
 
 
-def _count(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
+def _properties(rows: Iterable[tuple[str, str | None]]) -> str:
+    """Return a table of properties without those that aren't known."""
+    return filled_table(("property", "value"), [(name, value) for name, value in rows if value])
+
+
+def _count(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _code(value: Any) -> Code | None:
+    return None if value is None else Code(str(value))
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(f"{size:,}" for size in shape) or "-"
 
 
 def _flow(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+    """Return a value of a study file as YAML in one line: ``null`` and ``true``, as it is there."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case Mapping():
+            return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(_flow, value)) + "]"
     return str(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.formatting import format_percent
+from hpsearch.formatting import count_noun, format_percent
 from hpsearch.metrics import MetricFormat, is_share
 from hpsearch.results.confirmation.judging import per_class
 from hpsearch.results.confirmation.over_groups import OverGroups, of_json
@@ -21,7 +21,7 @@ from hpsearch.results.export.matrix_metrics import (
     macro_f1,
     share_interval,
 )
-from hpsearch.results.markdown import inline, table
+from hpsearch.results.markdown import filled_table, inline, table
 from hpsearch.results.winner import LACKS_GROUPS
 
 #: Largest number of classes for which a confusion matrix is printed.
@@ -60,7 +60,7 @@ def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
         rows.append(
             (
                 "one more training",
-                "",
+                "-",
                 bounds(confirmed["next_training"], confirmed["metric"]),
                 "prediction",
             )
@@ -80,7 +80,9 @@ def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
                 f"seeds and {over}" if test.get("seeds") else over,
             )
         )
-    told = "## Figures\n\n" + table(("figure", "value", "95 % interval", "over"), rows)
+    told = "## Metrics"
+    if rows:
+        told += "\n\n" + filled_table(("metric", "value", "95 % interval", "over"), rows)
     if isinstance(confirmed, Mapping) and confirmed.get("lacks_groups"):
         told += f"\n\n**{LACKS_GROUPS}**"
     elif origin.get("lacks_groups") or (test or {}).get("lacks_groups"):
@@ -90,21 +92,29 @@ def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
     opened = (
         "Test images: not opened."
         if test is None
-        else f"Test images: opened {inline(test['opened'])} time(s); the value is from the first "
-        "evaluation, the only one that is a test."
+        else f"Test images: opened {count_noun(test['opened'], 'time')}; the value is from the "
+        "first evaluation, the only one that is a test."
     )
     return told + "\n\n" + opened
 
 
-def classes_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
-    """Return the section of metrics by class; empty if there are none."""
+def classes_of(
+    origin: Mapping[str, Any], judgement: Judgement | None, *, picture: str | None = None
+) -> str:
+    """Return the section of metrics by class; empty if there are none.
+
+    Args:
+        origin: The provenance of a frozen config.
+        judgement: The predictions for images; ``None`` without any.
+        picture: The file with a picture of the matrix beside the card; ``None`` without one.
+    """
     names = origin.get("class_names")
     if judgement is None or not names:
         return ""
     matrix = np.asarray(judgement.confusion, dtype=np.int64)
     rows = []
     for index, each in enumerate(per_class(matrix, names)):
-        interval = ""
+        interval = bounds(None)
         if judgement.once and each.images and each.recall is not None:
             interval = bounds(_recall_interval(judgement, index, each.recall, each.images))
         elif index < len(judgement.recall) and (known := judgement.recall[index]) is not None:
@@ -113,11 +123,13 @@ def classes_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
         precision, recall, f1 = map(number, shares)
         rows.append((each.name, f"{each.images:,}", precision, recall, interval, f1))
     columns = ("class", "images", "precision", "recall", "95 % of recall", "F1")
-    told = f"## Classes\n\nOf {judgement.what}.\n\n" + table(columns, rows)
+    told = f"## Classes\n\nOf {judgement.what}.\n\n" + filled_table(columns, rows)
+    if picture is not None:
+        told += f"\n\n![Confusion matrix: images by true class and predicted class]({picture})"
     if len(names) <= _PRINTED_CLASSES:
         cells = [(name, *map(str, row)) for name, row in zip(names, matrix.tolist(), strict=True)]
         told += "\n\nImages by true class (rows) and predicted class:\n\n"
-        told += table(("", *names), cells)
+        told += table(("true class", *names), cells)
     return told
 
 
@@ -145,19 +157,21 @@ def _own(
     def of_groups(name: str) -> str:
         value = last.get(name)
         if known is None or value is None or name not in known.figures:
-            return ""  # a binomial interval would be too narrow
+            return bounds(None)  # a binomial interval would be too narrow
         return bounds(known.figures[name].interval(value, share=is_share(name)), name)
 
-    interval = of_groups("val_accuracy") if grouped else ""
+    interval = of_groups("val_accuracy") if grouped else bounds(None)
     if not grouped and images and last.get("val_accuracy") is not None:
         interval = bounds(share_interval(round(last["val_accuracy"] * images), images))
     yield f"val_accuracy, {of}", number(last.get("val_accuracy")), interval, over
-    loss = of_groups("val_loss") if grouped else ""
+    loss = of_groups("val_loss") if grouped else bounds(None)
     written = number(last.get("val_loss"), "val_loss")
-    yield f"val_loss, {of}", written, loss, over if loss else ""
+    yield f"val_loss, {of}", written, loss, over
     once = judgement is not None and judgement.once
     for name, figure in (("val_macro_f1", macro_f1), ("val_balanced_accuracy", balanced_accuracy)):
-        interval = of_groups(name) if grouped else ""
+        if last.get(name) is None:
+            continue
+        interval = of_groups(name) if grouped else bounds(None)
         if not grouped and once and judgement is not None and _same(last, judgement):
             interval = bounds(bootstrap_interval(judgement.confusion, figure))
         yield f"{name}, {of}", number(last.get(name)), interval, over
@@ -205,10 +219,10 @@ def _ranged(confirmed: Mapping[str, Any], key: str) -> tuple[str, str]:
 
 
 def bounds(interval: Sequence[float] | None, metric: str = "val_accuracy") -> str:
-    """Return ``93.10 to 94.20 %``."""
-    return "" if interval is None else MetricFormat(metric).interval(interval)
+    """Return ``93.10 to 94.20 %``; ``-`` without an interval."""
+    return MetricFormat(metric).interval(interval)
 
 
 def number(value: float | None, metric: str = "val_accuracy") -> str:
-    """Return a value of ``metric``, by default a share, as a card shows it."""
-    return "" if value is None else MetricFormat(metric).value(value)
+    """Return a value of ``metric``, by default a share, as a card shows it; ``-`` without one."""
+    return MetricFormat(metric).value(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.reading import read_verdict
@@ -17,6 +17,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.confirmation_gap import read_test_gap
 from hpsearch.results.export import confirmed
+from hpsearch.results.export.front_matter import read_license
 from hpsearch.results.export.frozen import FrozenConfig, Retrained, export_trial
 from hpsearch.results.ranking import chosen
 from hpsearch.results.records import StudyRecord, TrialRecord
@@ -34,6 +35,21 @@ class Export:
     verdict: ConfirmationResult | None
     #: How to get a confirmed winner; ``None`` if this is one, or a trial was named.
     advice: str | None
+
+    def licensed(self, name: str | None) -> Export:
+        """Return it under a license, which its frozen config and its model card record.
+
+        Args:
+            name: An identifier of the Hugging Face Hub, or any name; ``None`` for no license.
+
+        Raises:
+            UserError: The name has no letter or digit.
+        """
+        if name is None:
+            return self
+        document = dict(self.frozen.document)
+        document["provenance"] = {**document["provenance"], "license": read_license(name)}
+        return replace(self, frozen=replace(self.frozen, document=document))
 
 
 def choose(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from hpsearch.errors import UserError
 from hpsearch.metrics import MetricFormat
@@ -23,6 +23,9 @@ from hpsearch.study_file.portable import portable
 from hpsearch.study_file.sections import single_split
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import CONFIRM_SEED, Precision, TrialConfig
+
+if TYPE_CHECKING:
+    from hpsearch.training.models.inspection import ModelSummary
 
 #: Attributes of a trial's row that a frozen config doesn't contain.
 _NOT_TOLD = ("ticket", "val_confusion", "val_predictions")
@@ -224,6 +227,11 @@ def _architecture(
     summary = describe(
         config.model, input_shape=(channels, height, width), classes=attributes["classes"]
     )
+    return layers_of(summary)
+
+
+def layers_of(summary: ModelSummary) -> list[dict[str, Any]]:
+    """Return a model's layers, as a frozen config records them."""
     return [
         {
             "layer": layer.name,

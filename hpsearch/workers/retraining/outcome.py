@@ -12,12 +12,14 @@ from hpsearch.metrics import EpochMetrics
 from hpsearch.results import provenance
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, VAL_GROUPS
 from hpsearch.results.export import bundle
-from hpsearch.results.export.card import card
+from hpsearch.results.export.card import ModelFiles, card
 from hpsearch.results.export.card_metrics import Judgement
+from hpsearch.results.export.frozen import layers_of
 from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.portable import portable
 from hpsearch.training.classifier import Classifier, signature_of
 from hpsearch.training.data.prepare import prepare
+from hpsearch.training.models.inspection import ModelSummary
 from hpsearch.workers.retraining.assignment import Assignment
 from hpsearch.workers.winner.exporting import groups_of
 
@@ -80,25 +82,38 @@ def write_outcome(outcome: RetrainingResult, folder: Path) -> None:
             over_groups=groups_of(prepared, judged),
             grouped=prepared.groups is not None,
         )
-    document = portable(_document(outcome, judgement), folder)
+    document = portable(_document(outcome, judgement, classifier.summary), folder)
     origin = document["provenance"]
     header = (
         f"{assignment.study.name}, trained by `hpsearch train` on {_images(assignment)}.\n"
         f"{origin['worth']}"
     )
-    told = card(
-        document,
-        origin["worth"],
-        judgement,
-        contract=signature.contract(),
-        weights=f"those after epoch {signature.epoch} of a training on {_images(assignment)}, "
-        f"seed {trained.seed}",
-    )
-    bundle.write_bundle(folder, classifier, config=to_yaml(document, header), card=told)
+
+    def text(files: ModelFiles) -> str:
+        return card(
+            document,
+            origin["worth"],
+            judgement,
+            contract=signature.contract(),
+            weights=f"those after epoch {signature.epoch} of a training on {_images(assignment)}, "
+            f"seed {trained.seed}",
+            files=files,
+        )
+
+    config = to_yaml(document, header)
+    bundle.write_bundle(folder, classifier, judgement, config=config, card=text)
 
 
-def _document(outcome: RetrainingResult, judgement: Judgement | None) -> dict[str, Any]:
-    """Return the frozen config with this training, and recorded metrics only if they apply."""
+def _document(
+    outcome: RetrainingResult, judgement: Judgement | None, model: ModelSummary
+) -> dict[str, Any]:
+    """Return the frozen config with this training, and recorded metrics only if they apply.
+
+    Args:
+        outcome: The training.
+        judgement: Its confusion matrix; ``None`` if no image was left to validate on.
+        model: Its model, which ``--set`` may have changed.
+    """
     assignment = outcome.assignment
     study = assignment.study
     origin: dict[str, Any] = dict(study.provenance or {})
@@ -114,6 +129,7 @@ def _document(outcome: RetrainingResult, judgement: Judgement | None) -> dict[st
             if judgement is not None and judgement.over_groups is not None:
                 origin[OVER_GROUPS] = judgement.over_groups.to_json()
         origin["versions"] = provenance.versions()
+        origin["architecture"] = layers_of(model)
         origin["confirmed"] = False
         origin["worth"] = "One training of this config, with one seed."
     origin["trained"] = {

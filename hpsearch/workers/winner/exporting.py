@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hpsearch.results.confirmation.over_groups import (
 )
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.export import bundle
-from hpsearch.results.export.card import card
+from hpsearch.results.export.card import ModelFiles, card
 from hpsearch.results.export.card_metrics import Judgement
 from hpsearch.results.export.choice import Export
 from hpsearch.results.export.frozen import FrozenConfig
@@ -109,6 +110,7 @@ def write_export(
         require_onnx()
     frozen, agreed = export.frozen, {}
     trained = load_trained(frozen, runs=runs, data=data) if targets.need_weights else None
+    judgement = _judgement(export, trained)
     if trained is not None:
         classifier = trained.classifier
         if targets.weights is not None:
@@ -120,50 +122,69 @@ def write_export(
             agreed["torch_export"] = write_torch_program(path, classifier, trained.images)
         if targets.bundle is not None:
             folder = targets.bundle
-            text = model_card(export, trained, folder)
-            bundle.write_bundle(folder, classifier, config=frozen.text(folder), card=text)
+            text = partial(model_card, frozen, trained, judgement, folder)
+            bundle.write_bundle(
+                folder, classifier, judgement, config=frozen.text(folder), card=text
+            )
     if targets.card is not None:
-        bundle.write_text(targets.card, model_card(export, trained, targets.card.parent))
+        bundle.write_content(
+            targets.card, model_card(frozen, trained, judgement, targets.card.parent)
+        )
     if targets.config is not None:
-        bundle.write_text(targets.config, frozen.text(targets.config.parent))
+        bundle.write_content(targets.config, frozen.text(targets.config.parent))
     return agreed
 
 
-def model_card(export: Export, trained: Trained | None, folder: Path) -> str:
+def model_card(
+    frozen: FrozenConfig,
+    trained: Trained | None,
+    judgement: Judgement | None,
+    folder: Path,
+    files: ModelFiles | None = None,
+) -> str:
     """Return the model card of an export.
 
-    Metrics per class are of the confirmation if there is one, otherwise of the kept weights, and
-    otherwise of the trial's own confusion matrix.
-
     Args:
-        export: The winner that is exported.
+        frozen: The winner as a frozen config.
         trained: Its evaluated weights; ``None`` if they weren't loaded.
+        judgement: The confusion matrix for the metrics per class; ``None`` without one.
         folder: The folder of the card, to which its paths are relative.
+        files: The model beside the card; ``None`` for a card alone.
     """
-    frozen, verdict = export.frozen, export.verdict
-    judgement = trained.judgement if trained is not None else None
-    if verdict is not None and verdict.confusion is not None:
-        judgement = Judgement(
-            confusion=verdict.confusion,
-            what=f"the validation images of {len(verdict.reported)} trainings with fresh seeds, "
-            "together: an image counts once for each training that validated on it",
-            once=False,
-            recall=[each.recall_interval for each in verdict.per_class],
-        )
-    elif judgement is None and frozen.confusion is not None:
-        judgement = Judgement(
-            confusion=frozen.confusion,
-            what=f"the validation images, after epoch {frozen.weights_trial.epochs_done}",
-            once="splits" not in frozen.document["data"],
-            over_groups=of_json(frozen.document["provenance"].get(OVER_GROUPS)),
-            grouped=VAL_GROUPS in frozen.document["provenance"],
-        )
     return card(
         portable(frozen.document, folder),
         frozen.worth,
         judgement,
         contract=None if trained is None else trained.classifier.signature.contract(),
         weights=None if trained is None else trained.weights,
+        files=files,
+    )
+
+
+def _judgement(export: Export, trained: Trained | None) -> Judgement | None:
+    """Return the confusion matrix of the confirmation, if there is one.
+
+    Otherwise it is that of the kept weights, and otherwise that of the trial.
+    """
+    frozen, verdict = export.frozen, export.verdict
+    if verdict is not None and verdict.confusion is not None:
+        return Judgement(
+            confusion=verdict.confusion,
+            what=f"the validation images of {len(verdict.reported)} trainings with fresh seeds, "
+            "together: an image counts once for each training that validated on it",
+            once=False,
+            recall=[each.recall_interval for each in verdict.per_class],
+        )
+    if trained is not None:
+        return trained.judgement
+    if frozen.confusion is None:
+        return None
+    return Judgement(
+        confusion=frozen.confusion,
+        what=f"the validation images, after epoch {frozen.weights_trial.epochs_done}",
+        once="splits" not in frozen.document["data"],
+        over_groups=of_json(frozen.document["provenance"].get(OVER_GROUPS)),
+        grouped=VAL_GROUPS in frozen.document["provenance"],
     )
 
 

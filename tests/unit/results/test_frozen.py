@@ -10,7 +10,7 @@ from hpsearch.errors import UserError
 from hpsearch.metrics import EpochMetrics
 from hpsearch.results import provenance
 from hpsearch.results.export import frozen as frozen_config
-from hpsearch.results.export.bundle import refuse_to_replace, write_text
+from hpsearch.results.export.bundle import refuse_to_replace, write_content
 from hpsearch.results.export.frozen import export_trial
 from hpsearch.results.records import read_study
 from hpsearch.study_file.loading import load_study
@@ -21,7 +21,7 @@ def test_the_winner_becomes_a_study_file_without_ranges(searched, tmp_path, made
     record = read_study(searched.database, "made_up")
     frozen = export_trial(searched.database, record, searched.study)
     path = tmp_path / "winner.yaml"
-    write_text(path, frozen.text(tmp_path))
+    write_content(path, frozen.text(tmp_path))
     again = load_study(path, made_up_components)
     assert again.is_frozen
     assert again.document == frozen.document
@@ -113,13 +113,13 @@ def test_a_file_is_replaced_only_when_told_to(tmp_path):
         refuse_to_replace([tmp_path / "new.yaml", path], overwrite=False)
     assert f"{path} exists; choose another path, or add --force" in str(raised.value)
     refuse_to_replace([path], overwrite=True)
-    write_text(path, "new")
+    write_content(path, "new")
     assert path.read_text() == "new"
 
 
 def test_a_folder_that_is_missing_leaves_nothing_behind(tmp_path):
     with pytest.raises(UserError, match="can't be written: No such file or directory"):
-        write_text(tmp_path / "missing" / "winner.yaml", "new")
+        write_content(tmp_path / "missing" / "winner.yaml", "new")
     assert list(tmp_path.iterdir()) == []
 
 
