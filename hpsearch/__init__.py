@@ -70,6 +70,9 @@ _OFFERED = {
     "open_study": "hpsearch.notebook.opening",
     "Study": "hpsearch.notebook.study",
     "Best": "hpsearch.notebook.best",
+    "load_model": "hpsearch.notebook.models",
+    "Model": "hpsearch.notebook.models",
+    "Evaluation": "hpsearch.notebook.evaluation",
 }
 
 

@@ -4,6 +4,8 @@
 - ``study``     one study: its trials, curves, best and figures; launches it
 - ``frames``    trials and epochs as pandas frames
 - ``best``      the best value of a study, and how reliable it is
+- ``models``    ``load_model``, and a model: labels pictures, has the ``nn.Module``
+- ``evaluation``  the winner on the test images
 - ``launching`` launches and confirms, and shows the progress
 - ``progress``  shows a launch: one changing display, or lines
 - ``overview``  a short overview of a study

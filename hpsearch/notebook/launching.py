@@ -18,6 +18,7 @@ from hpsearch.workers.launch.supervisor import LaunchResult
 from hpsearch.workers.run_config import RunConfig
 
 if TYPE_CHECKING:
+    from hpsearch.study_file.loading import StudyDict
     from hpsearch.workers.confirmation import ConfirmRequest
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from typing import Any
 
 
 def launch(
-    study: str,
+    study: str | StudyDict,
     changes: Sequence[str],
     name: str | None,
     run: RunConfig,
@@ -38,7 +39,8 @@ def launch(
     An interrupt (SIGINT, as of the notebook's stop button) saves checkpoints and stops.
 
     Args:
-        study: A stored study's name, a name under ``studies/``, or the path of a study file.
+        study: A stored study's name, a name under ``studies/``, the path of a study file, or a
+            study's dict.
         changes: Overrides, as ``--set`` takes them.
         name: Replaces the study's name; ``None`` keeps it.
         run: How trials are run.

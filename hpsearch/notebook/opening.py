@@ -1,18 +1,23 @@
-"""Opens a study in Python: a stored one, or a study file."""
+"""Opens a study in Python: a stored one, a study file, or a dict."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
+from hpsearch.errors import UserError
+from hpsearch.formatting import first_few
 from hpsearch.notebook.study import Study
 from hpsearch.search.database.environment import storage_of_the_environment
+from hpsearch.study_file.loading import StudyDict
 from hpsearch.workers.runs_place.place import DEFAULT_FOLDER, parse_runs
 
 
 def open_study(
-    study: str,
+    study: str | Mapping[str, Any],
     storage: str | None = None,
     *,
     name: str | None = None,
@@ -20,10 +25,11 @@ def open_study(
     runs: str | Path | None = None,
     data: str | Path | None = None,
 ) -> Study:
-    """Open a study: one that was launched, or a study file for ``Study.launch``.
+    """Open a study: one that was launched, or a study file or a dict for ``Study.launch``.
 
     Args:
-        study: A stored study's name, a name under ``studies/``, or the path of a study file.
+        study: A stored study's name, a name under ``studies/``, the path of a study file, or a dict
+            with the keys of a study file. A dict's relative paths start from the current folder.
         storage: The database's URL; ``None`` takes that of the environment (``HPSEARCH_STORAGE``),
             or ``sqlite:///hpsearch.db``.
         name: Replaces the study's name, which makes a separate study, as ``--name`` does.
@@ -34,18 +40,29 @@ def open_study(
 
     Raises:
         UnknownName: There is no stored study and no study file of this name.
-        UserError: The database can't be reached, or isn't hpsearch's.
+        UserError: The database can't be reached, or isn't hpsearch's, or a dict has no name.
     """
+    definition = study if isinstance(study, str) else _read_dict(study, name)
     opened = Study(
-        study,
+        definition,
         storage or storage_of_the_environment(),
         name=name,
         overrides=overrides,
         runs=parse_runs(str(runs or os.environ.get("HPSEARCH_RUNS") or DEFAULT_FOLDER)),
         data=Path(given) if (given := data or os.environ.get("HPSEARCH_DATA")) else None,
     )
-    if not opened.is_stored:
+    if isinstance(definition, str) and not opened.is_stored:
         from hpsearch.study_file.loading import find_study
 
-        find_study(study)
+        find_study(definition)
     return opened
+
+
+def _read_dict(content: Mapping[str, Any], name: str | None) -> StudyDict:
+    if not isinstance(content.get("study", name), str):
+        raise UserError(
+            "a study's dict must contain its name under the key 'study', but its keys are: "
+            f"{first_few(list(content)) or 'none'}; add it, or give name="
+        )
+    # A copy, as the caller may change the dict before a launch
+    return StudyDict(content=deepcopy(dict(content)), folder=Path.cwd())

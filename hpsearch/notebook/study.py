@@ -1,4 +1,4 @@
-"""One study in Python: its trials, curves, best and figures, and its launch."""
+"""One study in Python: its trials, curves, best and figures, its launch, and its model."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from hpsearch.notebook.evaluation import Evaluation
+    from hpsearch.notebook.models import Model, Pictures
+    from hpsearch.results.export.choice import Export
+    from hpsearch.study_file.loading import StudyDict
     from hpsearch.workers.launch.supervisor import LaunchResult
     from hpsearch.workers.runs_place.place import Runs
+    from hpsearch.workers.winner.labelling import Prediction
 
 T = TypeVar("T")
 
@@ -35,7 +40,7 @@ class Study:
 
     def __init__(
         self,
-        study: str,
+        study: str | StudyDict,
         storage: str,
         *,
         name: str | None,
@@ -55,14 +60,14 @@ class Study:
         try:
             record = self._read(lambda _, record: record)
         except HpsearchError:
-            return f"<Study {self._study}: not launched yet>"
+            return f"<Study {self._title}: not launched yet>"
         done, of = record.counts.finished, record.study.trial_budget
         return f"<Study {record.study.name}: {done} of {of} trials finished>"
 
     @property
     def name(self) -> str:
         """The study's name in the database, also before its launch."""
-        return self._given_name or self._stored_name() or name_in_file(self._study) or self._study
+        return self._given_name or self._stored_name() or self._name_in_definition() or self._title
 
     @property
     def is_stored(self) -> bool:
@@ -235,6 +240,147 @@ class Study:
 
         self._read(declare)
 
+    def export(
+        self,
+        bundle: str | Path | None = None,
+        *,
+        config: str | Path | None = None,
+        card: str | Path | None = None,
+        weights: str | Path | None = None,
+        onnx: str | Path | None = None,
+        torch_export: str | Path | None = None,
+        trial: int | None = None,
+        pick: str | None = None,
+        unconfirmed: bool = False,
+        license: str | None = None,
+        force: bool = False,
+    ) -> list[Path]:
+        """Write the winner as files that need no database, as ``hpsearch export`` does.
+
+        It is the confirmed winner, or else the best seen, and then the files say so.
+
+        Args:
+            bundle: The folder of a model, which ``load_model`` reads: config, weights, card,
+                classes, and a picture of the confusion matrix.
+            config: The frozen config, a ``.yaml`` file.
+            card: The model card alone, a ``.md`` file.
+            weights: The weights alone, a ``.safetensors`` file.
+            onnx: The model for other programs, an ``.onnx`` file.
+            torch_export: The model as torch.export's program, a ``.pt2`` file.
+            trial: A trial's number; ``None`` for the winner.
+            pick: A point of the front, if the study has several objectives.
+            unconfirmed: Whether to take the best seen, even if a confirmation chose another.
+            license: The model's license for its card: ``mit``, ``apache-2.0``, or any name.
+            force: Whether to replace existing files.
+
+        Returns:
+            The files that were written; those of ``bundle`` come last.
+
+        Raises:
+            UserError: No file was named, one exists, there is nothing to export, or the images have
+                changed.
+            CheckpointError: The weights aren't kept here.
+            ExportFailed: A format can't represent the model, or the weights don't give the recorded
+                accuracy.
+        """
+        from hpsearch.workers.winner.exporting import Targets, write_export
+
+        named = {
+            "bundle": bundle,
+            "config": config,
+            "card": card,
+            "weights": weights,
+            "onnx": onnx,
+            "torch_export": torch_export,
+        }
+        targets = Targets(**{key: Path(path) for key, path in named.items() if path is not None})
+        if not targets.files():
+            raise UserError(
+                f"an export must have a file, but none was named of: {', '.join(named)}"
+            )
+        chosen = self._choose(trial, pick, unconfirmed).licensed(license)
+        write_export(chosen, targets, runs=self._runs, data=self._data, overwrite=force)
+        return [path for path in targets.files() if path.exists()]
+
+    def evaluate(self, *, device: str = "auto", pick: str | None = None) -> Evaluation:
+        """Evaluate the winner on the test images: once, when the search is over.
+
+        As ``hpsearch evaluate`` does: of a confirmed winner, all trainings with the report's seeds.
+        The study counts its evaluations: a second one may be influenced by the first, so it is no
+        longer a test.
+
+        Args:
+            device: ``auto``, ``cpu``, ``mps``, or ``cuda:0``.
+            pick: A point of the front, if the study has several objectives.
+
+        Raises:
+            UserError: Trials are running, the confirmation isn't finished, there is no winner, or
+                the source has no test images.
+            CheckpointError: The winner's weights aren't kept here.
+        """
+        from hpsearch.notebook.evaluation import evaluate
+
+        return self._read(
+            lambda database, record: evaluate(
+                database, record, runs=self._runs, device=device, data=self._data, pick=pick
+            )
+        )
+
+    def load_model(
+        self,
+        *,
+        trial: int | None = None,
+        pick: str | None = None,
+        unconfirmed: bool = False,
+        device: str = "cpu",
+    ) -> Model:
+        """Return the winner's trained model, whose ``module`` is the ``torch.nn.Module``.
+
+        It is the model that ``export`` writes. Its weights are evaluated on the validation images
+        first, and must give the recorded accuracy.
+
+        Args:
+            trial: A trial's number; ``None`` for the winner.
+            pick: A point of the front, if the study has several objectives.
+            unconfirmed: Whether to take the best seen, even if a confirmation chose another.
+            device: ``cpu``, ``mps``, ``cuda:0``, or ``auto``.
+
+        Raises:
+            UserError: There is no winner yet, the images have changed, or the device isn't there.
+            CheckpointError: The weights aren't kept here.
+            ExportFailed: The weights don't give the recorded accuracy.
+        """
+        from hpsearch.notebook.models import Model
+        from hpsearch.workers.winner.exporting import load_trained
+        from hpsearch.workers.winner.labelling import open_classifier_device
+
+        where = open_classifier_device(device)
+        frozen = self._choose(trial, pick, unconfirmed).frozen
+        trained = load_trained(frozen, runs=self._runs, data=self._data)
+        name = f"{frozen.document['provenance']['study']}, trial {frozen.trial.number}"
+        trained.classifier.move_to(where)
+        return Model(trained.classifier, name)
+
+    def predict(self, pictures: Pictures, *, top: int = 1, device: str = "cpu") -> list[Prediction]:
+        """Label pictures with the winner's model, as ``hpsearch predict`` does.
+
+        To label several times, load the model once: ``study.load_model().predict(...)``.
+
+        Args:
+            pictures: A picture file, a folder of them, or a list of both.
+            top: How many classes per picture, at least 1.
+            device: As for ``load_model``.
+
+        Returns:
+            A prediction for each picture: ``path``, ``label``, ``probability`` and ``classes``.
+
+        Raises:
+            UserError: As ``load_model``, or a folder contains no picture.
+            CheckpointError: The weights aren't kept here.
+            ExportFailed: The weights don't give the recorded accuracy.
+        """
+        return self.load_model(device=device).predict(pictures, top=top)
+
     def report(self, path: str | Path, *, figures: bool = True) -> Path:
         """Write the report of ``hpsearch report`` into the folder ``path``, and return its page."""
         from hpsearch.reporting.assemble import read_report
@@ -253,14 +399,34 @@ class Study:
                 html.title(self.name), html.line("not launched yet: .launch() starts it", "soft")
             )
         except HpsearchError as error:
-            return html.page(html.title(self._study), html.line(str(error), "bad"))
+            return html.page(html.title(self._title), html.line(str(error), "bad"))
+
+    def _choose(self, trial: int | None, pick: str | None, unconfirmed: bool) -> Export:
+        from hpsearch.results.export.choice import choose
+        from hpsearch.results.opening import study_of
+
+        return self._read(
+            lambda database, record: choose(
+                database, record, study_of, number=trial, pick=pick, unconfirmed=unconfirmed
+            )
+        )
 
     def _read(self, look: Callable[[Database, StudyRecord], T]) -> T:
         with database_for_reading(self._storage) as database:
             return look(database, read_study(database, self._name_in(database)))
 
     def _name_in(self, database: Database) -> str:
-        return self._given_name or stored_name(database, self._study)
+        if self._given_name is not None or not isinstance(self._study, str):
+            return self._given_name or self._title
+        return stored_name(database, self._study)
+
+    @property
+    def _title(self) -> str:
+        """The study as the caller named it."""
+        return self._study if isinstance(self._study, str) else self._study.name
+
+    def _name_in_definition(self) -> str | None:
+        return name_in_file(self._study) if isinstance(self._study, str) else self._study.name
 
     def _stored_name(self) -> str | None:
         from hpsearch.search.ledger import studies

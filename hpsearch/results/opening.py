@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hpsearch.search.database.storage import Database, Patience
     from hpsearch.search.ledger.studies import StoredStudy
     from hpsearch.study_file.inherit import InheritedConfig, Resolve
+    from hpsearch.study_file.loading import StudyDict
+    from hpsearch.study_file.schema import Registries
     from hpsearch.study_file.study import StudyFile
 
 
@@ -146,16 +148,16 @@ def head_of_definition(name_or_path: str, storage: str) -> Mapping[str, object]:
 
 
 def study_file(
-    name_or_path: str,
+    given: str | StudyDict,
     *,
     storage: str,
     overrides: Sequence[str] = (),
     name: str | None = None,
 ) -> StudyFile:
-    """Load and check a study file, or a stored study.
+    """Load and check a study file, a dict, or a stored study.
 
     Args:
-        name_or_path: As for ``definition_of``.
+        given: A name or path as for ``definition_of``, or a study's dict.
         storage: The URL of the database with the stored study, or with those that the file's
             ``from`` names; opened only then.
         overrides: ``path=value`` texts.
@@ -168,14 +170,21 @@ def study_file(
         StudyFileError: If it has errors; the exception lists all of them.
         UserError: As ``definition_of``.
     """
-    found = definition_of(name_or_path, storage)
+    found = definition_of(given, storage) if isinstance(given, str) else given
     # Imported late: it imports torch, and errors in the name or the text don't need it
     from hpsearch.component_registries import registries
-    from hpsearch.study_file.loading import load_study, study_from_document
+    from hpsearch.study_file.loading import (
+        StudyDict,
+        load_study,
+        load_study_dict,
+        study_from_document,
+    )
 
+    finder = _finder(storage)
     if isinstance(found, Path):
-        finder = _finder(storage)
         return load_study(found, registries, overrides=overrides, name=name, resolve=finder)
+    if isinstance(found, StudyDict):
+        return load_study_dict(found, registries, overrides=overrides, name=name, resolve=finder)
     return study_from_document(
         found.document,
         registries,
@@ -184,6 +193,25 @@ def study_file(
         overrides=overrides,
         name=name,
     )
+
+
+def components_of(name_or_path: str, *, storage: str) -> Registries:
+    """Return the components that a study may name: the built-in ones and those of its plug-ins.
+
+    Args:
+        name_or_path: As for ``definition_of``; a file need not be valid otherwise.
+        storage: As for ``study_file``.
+
+    Raises:
+        StudyFileError: The file can't be read, or a plug-in is missing, has changed or fails.
+        UserError: As ``definition_of``.
+    """
+    found = definition_of(name_or_path, storage)
+    from hpsearch.component_registries import registries
+    from hpsearch.study_file.loading import load_components
+
+    definition = found if isinstance(found, Path) else found.document
+    return load_components(definition, registries, resolve=_finder(storage))
 
 
 def _finder(storage: str) -> Resolve:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hpsearch.errors import UnknownName, UserError
 from hpsearch.regular_file import open_regular
 from hpsearch.study_file.assemble import assemble
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.inherit import (
     InheritedConfig,
     Origin,
@@ -41,6 +43,21 @@ from hpsearch.study_file.syntax import (
 #: Most characters of a study file; a file with the most allowed values has fewer.
 MOST_TEXT = 400_000
 
+
+@dataclass(frozen=True, kw_only=True)
+class StudyDict:
+    """A study as a Python dict: the content of a study file, without the file."""
+
+    content: Mapping[str, Any]
+    #: The folder that its relative paths start from, absolute.
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name; the text is empty if there is none."""
+        return str(self.content.get("study") or "")
+
+
 RegistriesOf = Callable[[Iterable[Path]], Registries]
 
 
@@ -67,6 +84,80 @@ def load_study(
         StudyFileError: The file or an override is invalid; contains every problem.
     """
     return _load(path, registries, overrides, name, resolve, inside=())
+
+
+def load_study_dict(
+    given: StudyDict,
+    registries: RegistriesOf,
+    *,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    resolve: Resolve | None = None,
+) -> StudyFile:
+    """Read and check a study that is a dict, as ``load_study`` does with a file.
+
+    Args:
+        given: The dict.
+        registries: As for ``load_study``.
+        overrides: ``path=value`` texts; later ones take precedence.
+        name: Replaces the study's name; ``None`` keeps it.
+        resolve: As for ``load_study``.
+
+    Raises:
+        StudyFileError: The dict or an override is invalid; contains every problem.
+        UserError: A value is of a type that no study file can contain.
+    """
+    diagnostics = Diagnostics()
+    node = from_plain(given.content, SourceLocation("the study's dict", folder=given.folder))
+    changes = _changes(overrides, name, diagnostics)
+    _refuse_confirms(node, changes, diagnostics)
+    text = to_yaml(to_plain(node))
+
+    def find_it(origin: Origin) -> InheritedConfig:
+        return find(
+            origin, resolve, lambda other: _load(other, registries, (), None, resolve, ()), ()
+        )
+
+    return _study(node, registries, changes, text, diagnostics, find_it)
+
+
+def load_components(
+    given: Path | Mapping[str, Any], registries: RegistriesOf, *, resolve: Resolve | None = None
+) -> Registries:
+    """Return the components that a study may name, those of its plug-ins among them.
+
+    The study need not be valid, as its author may still be writing it.
+
+    Args:
+        given: The study file, or the document of a stored study.
+        registries: As for ``load_study``.
+        resolve: As for ``load_study``.
+
+    Raises:
+        StudyFileError: The file can't be read, or a plug-in is missing, has changed or fails.
+    """
+    diagnostics = Diagnostics()
+    inside: tuple[Path, ...] = ()
+    if isinstance(given, Path):
+        inside = (given.resolve(),)
+        node = read_yaml(read_text(given), _place(given), diagnostics)
+    else:
+        node = from_plain(given, SourceLocation("stored study"))
+
+    def find_it(origin: Origin) -> InheritedConfig:
+        return find(
+            origin,
+            resolve,
+            lambda other: _load(other, registries, (), None, resolve, inside),
+            inside,
+        )
+
+    named = _named_components(
+        _require_mapping(node, diagnostics), registries, (), diagnostics, find_it
+    )
+    if len(diagnostics):
+        raise diagnostics.error()
+    return named.components
 
 
 def _load(
@@ -207,6 +298,35 @@ def _study(
     find_it: Callable[[Origin], InheritedConfig] | None = None,
 ) -> StudyFile:
     node = _require_mapping(node, diagnostics)
+    named = _named_components(node, registries, changes, diagnostics, find_it)
+    files, origin, found = named.plugins, named.origin, named.inherited
+    schema = root_schema(named.components)
+    diagnostics.places_of = KeyFinder(schema, node)
+    if found is not None and origin is not None:
+        node = complete(node, schema, found, origin.location, diagnostics)
+    changes = [each for each in changes if not is_origin(each.path)]
+    node = apply_overrides(node, schema, changes, diagnostics)
+    return assemble(schema, node, files, text, diagnostics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _NamedComponents:
+    """What a study may name, and the files that register it."""
+
+    components: Registries
+    plugins: Sequence[Plugin]
+    #: The value of ``from`` and what it means; both are ``None`` without it.
+    origin: Origin | None
+    inherited: InheritedConfig | None
+
+
+def _named_components(
+    node: MapNode,
+    registries: RegistriesOf,
+    changes: Sequence[Override],
+    diagnostics: Diagnostics,
+    find_it: Callable[[Origin], InheritedConfig] | None,
+) -> _NamedComponents:
     origin = read_origin(node, [each for each in changes if is_origin(each.path)], diagnostics)
     found = None
     if origin is not None and find_it is not None:
@@ -225,13 +345,7 @@ def _study(
     except UserError as error:
         diagnostics.add(plugins.location, "plugins", str(error))
         raise diagnostics.error() from error
-    schema = root_schema(components)
-    diagnostics.places_of = KeyFinder(schema, node)
-    if found is not None and origin is not None:
-        node = complete(node, schema, found, origin.location, diagnostics)
-    changes = [each for each in changes if not is_origin(each.path)]
-    node = apply_overrides(node, schema, changes, diagnostics)
-    return assemble(schema, node, files, text, diagnostics)
+    return _NamedComponents(components=components, plugins=files, origin=origin, inherited=found)
 
 
 def _require_mapping(node: YamlNode | None, diagnostics: Diagnostics) -> MapNode:

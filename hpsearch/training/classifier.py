@@ -168,11 +168,16 @@ class Classifier:
         device: str = "cpu",
     ) -> None:
         self.config, self.signature = config, signature
-        self.device = torch.device(device)
         self.summary: ModelSummary = _summary(config.model, signature)
-        self.model = _with_weights(config.model, signature, weights).to(self.device).eval()
+        self.model = _with_weights(config.model, signature, weights).eval()
         if self.summary.convolutional:
             self.model.to(memory_format=torch.channels_last)
+        self.move_to(device)
+
+    def move_to(self, device: str) -> None:
+        """Move the model to a device, such as ``cpu`` or ``cuda``."""
+        self.device = torch.device(device)
+        self.model.to(self.device)
         self._batch = evaluation_batch(self.summary.largest_output, self.device)
 
     def read(self, path: Path) -> Tensor:
@@ -187,6 +192,14 @@ class Classifier:
         picture = read_picture(path, self.signature.colour)
         sized = resized(picture, (height, width, channels))
         return torch.from_numpy(sized.copy()).permute(2, 0, 1).contiguous()
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return ``images`` as ``model`` takes them, float32 (n, channels, height, width).
+
+        Args:
+            images: uint8 (n, channels, height, width).
+        """
+        return self._pixels(images).batch(torch.arange(len(images), device=self.device))
 
     def logits(self, images: Tensor, precision: Chosen | None = None) -> Tensor:
         """Return the logits of ``images``, float32 (n, classes) on the model's device.

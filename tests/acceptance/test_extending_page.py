@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
 from support.searching import epoch_metrics
 
 from hpsearch.cli.app import run_command
@@ -79,6 +81,13 @@ class TestStudies:
     def test_check_accepts_it(self, folder: Path, name: str, capsys: Any) -> None:
         assert run_command(["check", "--study", str(folder / name)]) == 0
         assert capsys.readouterr().err == ""
+
+    def test_its_schema_knows_its_plugins(self, folder: Path, name: str, capsys: Any) -> None:
+        assert run_command(["schema", "--study", str(folder / name)]) == 0
+        schema = json.loads(capsys.readouterr().out)
+        content = YAML(typ="safe", pure=True).load(folder / name)
+        assert list(Draft202012Validator(schema).iter_errors(content)) == []
+        assert set(content["model"]) <= set(re.findall(r'"(\w+)"', json.dumps(schema)))
 
     def test_every_draw_can_be_built_and_the_first_is_trained(
         self, folder: Path, name: str

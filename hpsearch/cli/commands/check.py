@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpsearch.cli import completion
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
     DEFAULT_STORAGE,
@@ -29,7 +30,7 @@ from hpsearch.cli.terminal.output import (
 )
 from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UserError
 from hpsearch.formatting import count_noun, format_percent
-from hpsearch.results.opening import study_file
+from hpsearch.results.opening import components_of, study_file
 
 if TYPE_CHECKING:
     from hpsearch.results.space_report import Infeasible, PriorReport, SourceReport, SpaceReport
@@ -115,16 +116,33 @@ def check(
             print_model_summary(model.name, model.example)
 
 
-def schema() -> None:
+def schema(
+    study: Annotated[
+        str | None,
+        typer.Option(
+            "--study",
+            "-s",
+            metavar="NAME|PATH",
+            help="With the components of this study's plug-ins: a name, or a .yaml file.",
+            autocompletion=completion.study_files,
+        ),
+    ] = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+) -> None:
     """Print the JSON Schema of study files, for completion and checks in an editor.
+
+    With `--study`, it knows the components that the study's `plugins` register, and those of the
+    study that its `from` names. The plug-ins are run, as by `hpsearch check`.
 
     \b
     hpsearch schema > study.schema.json
+    hpsearch schema --study my_study.yaml > my_study.schema.json
     """
     from hpsearch.component_registries import registries
     from hpsearch.study_file.json_schema import json_schema
 
-    print_json(json_schema(registries()))
+    components = registries() if study is None else components_of(study, storage=storage)
+    print_json(json_schema(components))
 
 
 def _invalid_json(study: str, error: UserError) -> dict[str, Any]:

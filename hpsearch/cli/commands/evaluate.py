@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,7 +49,7 @@ def evaluate(
     from hpsearch.results.confirmation.reading import read_confirmation
     from hpsearch.results.confirmation_gap import find_test_gap
     from hpsearch.results.final_evaluations import evaluations
-    from hpsearch.workers.winner.final_evaluation import evaluate_winner
+    from hpsearch.workers.winner.final_evaluation import evaluate_winner, evaluation_warnings
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
@@ -62,7 +61,8 @@ def evaluate(
     gap = None
     if verdict is not None:
         gap = find_test_gap(verdict, evaluation, record.study.document)
-    _warn(record, before)
+    for warning in evaluation_warnings(record, before):
+        say(f"warning: {warning}", stderr=True)
     if as_json:
         counted = {"study": record.study.name, "opened": len(before) + 1}
         outside = None if gap is None else gap.to_json()
@@ -74,25 +74,6 @@ def evaluate(
     _print(record, evaluation)
     if gap is None and verdict is not None and verdict.winner == evaluation.trial:
         print_agreement(record, verdict, evaluation.value_of(verdict.metric))
-
-
-def _warn(record: StudyRecord, before: Sequence[FinalEvaluation]) -> None:
-    if before:
-        say(
-            f"warning: the test images of study {record.study.name!r} were opened before "
-            f"({count_noun(len(before), 'time')}): report the first value, accuracy "
-            f"{SHARE.value(before[0].accuracy)} of trial {before[0].trial}; later ones are "
-            "optimistic if anything was chosen by an earlier one",
-            stderr=True,
-        )
-    if not record.is_finished:
-        left = record.study.trial_budget - record.counts.finished
-        say(
-            f"warning: {count_noun(left, 'trial')} of study {record.study.name!r} never ended: if "
-            "the "
-            "search continues, another trial may win, and its test value would be a second look",
-            stderr=True,
-        )
 
 
 def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:

@@ -14,7 +14,7 @@ from hpsearch.formatting import count_noun
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpsearch.workers.winner.labelling import Labelled
+    from hpsearch.workers.winner.labelling import Prediction
 
 
 def predict(
@@ -69,7 +69,7 @@ def predict(
         raise typer.Exit(2)
 
 
-def _print(labelled: Sequence[Labelled], top: int) -> None:
+def _print(labelled: Sequence[Prediction], top: int) -> None:
     rows = [
         (str(each.path), *(cell for name, share in each.classes for cell in (name, f"{share:.4f}")))
         for each in labelled
@@ -82,7 +82,7 @@ def _print(labelled: Sequence[Labelled], top: int) -> None:
     table(columns, rows)
 
 
-def _as_json(labelled: Labelled) -> dict[str, Any]:
+def _as_json(labelled: Prediction) -> dict[str, Any]:
     if labelled.problem is not None:
         return {"file": str(labelled.path), "error": labelled.problem}
     (name, share), *_ = labelled.classes

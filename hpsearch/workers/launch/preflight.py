@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hpsearch.results.opening import study_file
+from hpsearch.study_file.loading import StudyDict
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.preview import PendingPreview, preview_launch
 from hpsearch.workers.run_config import RunConfig
 
 
 def check_launch(
-    study: str, changes: Sequence[str], name: str | None, run: RunConfig
+    study: str | StudyDict, changes: Sequence[str], name: str | None, run: RunConfig
 ) -> tuple[StudyFile, PendingPreview]:
     """Return what to launch and what that will cost; call it through ``run_isolated``.
 
     Args:
-        study: A study file or the name of a stored study.
+        study: A study file, its content as a dict, or the name of a stored study.
         changes: The values of ``--set``, such as ``budget.trials=10``.
         name: The value of ``--name``; ``None``: the study's own name.
         run: How trials are run.

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from hpsearch.errors import UserError
-from hpsearch.metrics import OBJECTIVES, is_share
+from hpsearch.formatting import count_noun
+from hpsearch.metrics import OBJECTIVES, SHARE, is_share
 from hpsearch.results.confirmation.contributions import judged
 from hpsearch.results.confirmation.over_groups import error_of
 from hpsearch.results.confirmation.predictions import Predictions
@@ -118,6 +119,30 @@ def evaluate_winner(
     )
     record_evaluation(database, record.study.study_id, evaluation)
     return evaluation
+
+
+def evaluation_warnings(record: StudyRecord, before: Sequence[FinalEvaluation]) -> list[str]:
+    """Return what makes an evaluation less than a test, a sentence each.
+
+    Args:
+        record: The search.
+        before: The evaluations before it.
+    """
+    warnings = []
+    if before:
+        warnings.append(
+            f"the test images of study {record.study.name!r} were opened before "
+            f"({count_noun(len(before), 'time')}): report the first value, accuracy "
+            f"{SHARE.value(before[0].accuracy)} of trial {before[0].trial}; later ones are "
+            "optimistic if anything was chosen by an earlier one"
+        )
+    if not record.is_finished:
+        left = record.study.trial_budget - record.counts.finished
+        warnings.append(
+            f"{count_noun(left, 'trial')} of study {record.study.name!r} never ended: if the "
+            "search continues, another trial may win, and its test value would be a second look"
+        )
+    return warnings
 
 
 def _best_seen(

@@ -23,13 +23,37 @@ _CHUNK = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled:
+class Prediction:
     """One picture: its most probable classes, or why it can't be read."""
 
     path: Path
     #: Name and probability, the most probable first.
     classes: tuple[tuple[str, float], ...] = ()
     problem: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The most probable class.
+
+        Raises:
+            UserError: The picture can't be read.
+        """
+        return self._first[0]
+
+    @property
+    def probability(self) -> float:
+        """The probability of ``label``, 0..1.
+
+        Raises:
+            UserError: The picture can't be read.
+        """
+        return self._first[1]
+
+    @property
+    def _first(self) -> tuple[str, float]:
+        if self.problem is not None:
+            raise UserError(self.problem)
+        return self.classes[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +81,21 @@ def load_model(folder: Path, device: str) -> Classifier:
     Raises:
         UserError: A file is missing or damaged, or the device isn't there.
     """
+    return read_bundle(folder, device=open_classifier_device(device))[1]
+
+
+def open_classifier_device(device: str) -> str:
+    """Return the device that ``device`` names, after it has computed something.
+
+    Raises:
+        UserError: The device isn't there, or ``device`` names none.
+    """
     where = resolve_devices(device)[0]
     open_device(where)
-    return read_bundle(folder, device=where)[1]
+    return where
 
 
-def label(classifier: Classifier, pictures: Pictures, *, top: int) -> Iterator[Labelled]:
+def label(classifier: Classifier, pictures: Pictures, *, top: int) -> Iterator[Prediction]:
     """Label pictures, in their order.
 
     Args:
@@ -106,8 +139,8 @@ def find_pictures(places: Sequence[Path]) -> Pictures:
     return Pictures(files=tuple(files), left_out=left_out)
 
 
-def _label(classifier: Classifier, files: Sequence[Path], top: int) -> Iterable[Labelled]:
-    found: dict[int, Labelled] = {}
+def _label(classifier: Classifier, files: Sequence[Path], top: int) -> Iterable[Prediction]:
+    found: dict[int, Prediction] = {}
     images, whole = [], []
     for index, path in enumerate(files):
         try:
@@ -115,7 +148,7 @@ def _label(classifier: Classifier, files: Sequence[Path], top: int) -> Iterable[
             whole.append(index)
         except DamagedPicture as error:
             problem = f"a picture must be a file that can be decoded, but this one can't: {error}"
-            found[index] = Labelled(path=path, problem=problem)
+            found[index] = Prediction(path=path, problem=problem)
     if images:
         names = classifier.signature.class_names
         shares = classifier.probabilities(torch.stack(images))
@@ -124,5 +157,5 @@ def _label(classifier: Classifier, files: Sequence[Path], top: int) -> Iterable[
             whole, best.values.tolist(), best.indices.tolist(), strict=True
         ):
             told = tuple((names[c], value) for c, value in zip(classes, values, strict=True))
-            found[index] = Labelled(path=files[index], classes=told)
+            found[index] = Prediction(path=files[index], classes=told)
     return [found[index] for index in range(len(files))]

@@ -12,7 +12,9 @@ import pytest
 from hpsearch.errors import StudyFileError, UserError
 from hpsearch.registry import Registry, load_plugin
 from hpsearch.study_file.compare import difference
-from hpsearch.study_file.loading import load_study, study_from_document
+from hpsearch.study_file.freezing import to_yaml
+from hpsearch.study_file.json_schema import json_schema
+from hpsearch.study_file.loading import load_components, load_study, study_from_document
 
 PLUGIN = """\
 import plugin_test_registry
@@ -65,6 +67,33 @@ def test_a_plugin_is_loaded_before_the_file_is_checked(study_path, own_registrie
     assert study.document["model"] == {"mine": {"width": 3}}
     again = study_from_document(study.document, own_registries, text=study.text)
     assert again == study
+
+
+def test_the_schema_of_a_study_knows_its_plugins(study_path, own_registries):
+    """Also while its author still writes it: the rest of the file may be wrong."""
+    study_path.write_text(TEXT.replace("model: mine", "model: {mi: }").replace("budget", "budged"))
+    known = json_schema(load_components(study_path, own_registries))
+    (models,) = (each for name, each in known["$defs"].items() if name == "one_model")
+    (mapping,) = (form for form in models["anyOf"] if "properties" in form)
+    assert mapping["properties"]["mine"]["description"] == "My own."
+    assert "width" in str(mapping["properties"]["mine"])
+
+
+def test_the_schema_of_a_later_study_knows_the_earlier_ones_plugins(study_path, own_registries):
+    frozen = load_study(study_path, own_registries).document
+    earlier = study_path.with_name("earlier.yaml")
+    earlier.write_text(to_yaml({**frozen, "budget": {"trials": 1, "epochs_per_trial": 2}}))
+    study_path.write_text("study: later\nfrom: earlier.yaml\n")
+    assert "mine" in load_components(study_path, own_registries)["model"].names()
+
+
+def test_a_schema_needs_the_plugins(study_path, own_registries):
+    (study_path.parent / "own" / "mine.py").unlink()
+    with pytest.raises(StudyFileError, match=r"x\.yaml:2: plugins\[0\]: must be a Python file"):
+        load_components(study_path, own_registries)
+    study_path.write_text("- a list")
+    with pytest.raises(StudyFileError, match="a study file must be a mapping of its keys"):
+        load_components(study_path, own_registries)
 
 
 def test_the_fingerprint_follows_the_contents_and_not_the_place(
