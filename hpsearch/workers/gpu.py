@@ -1,4 +1,4 @@
-"""CUDA in a process that trains: opened first, and given up when it is broken.
+"""CUDA in a process that trains: claimed, opened first, and given up when it is broken.
 
 After an assertion in a kernel, an illegal access or a lost GPU, every CUDA call of this process
 fails. A new process gets a new context, so a worker with a broken context ends and its launch
@@ -7,7 +7,64 @@ starts another.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from hpsearch.errors import DeviceUnusable
+from hpsearch.formatting import count_noun
+
+#: A worker's device: a GPU that no other worker has claimed.
+FREE = "free"
+
+
+@contextmanager
+def claimed_gpu(folder: Path) -> Iterator[str]:
+    """Claim a GPU of this machine until the end of the block, or of the process.
+
+    It is for workers that nobody gives a device of its own, such as the equal replicas of a
+    container. A claim is a lock on a file that is named after the GPU, so it also works between
+    containers that share the folder, and it ends with the process, however that ends.
+
+    Args:
+        folder: The folder of these files; created if it is missing.
+
+    Yields:
+        The GPU's name, such as ``cuda:1``.
+
+    Raises:
+        DeviceUnusable: There is no GPU, or every GPU is claimed.
+        DataError: The folder can't be written.
+    """
+    import torch
+    from filelock import FileLock, Timeout
+
+    from hpsearch.training.data.place import not_writable
+
+    count = torch.cuda.device_count()
+    for index in range(count):
+        # By its identity: hosts that share the folder number their own GPUs from 0
+        uuid = torch.cuda.get_device_properties(index).uuid
+        lock = FileLock(folder / f"{uuid}.lock")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        except OSError as error:
+            raise not_writable(error, folder) from error
+        try:
+            yield f"cuda:{index}"
+        finally:
+            lock.release()
+        return
+    problem = (
+        f"each of this machine's {count_noun(count, 'GPU')} is claimed by another worker; start "
+        "fewer workers, or wait until one ends"
+        if count
+        else "this machine has no CUDA GPU that PyTorch can use; use --device cpu"
+    )
+    raise DeviceUnusable(f"device {FREE!r} must be a GPU that no other worker uses, but {problem}")
 
 
 def open_device(device: str) -> None:

@@ -22,10 +22,12 @@ from typing import Any
 
 import pytest
 import typer
+from PIL import Image
 from ruamel.yaml import YAML
 from sqlalchemy.engine import make_url
 from support.kubernetes import job_schema
 
+import hpsearch
 from hpsearch.cli.app import app
 
 ROOT = Path(__file__).parents[2]
@@ -91,16 +93,51 @@ def test_dependencies_come_before_code_and_name_extras_that_exist(tmp_path):
     for target in ("cpu", "cuda"):
         stage = DOCKERFILE.index(f" AS requirements-{target}\n")
         assert "COPY" not in DOCKERFILE[stage : DOCKERFILE.index("\n\n", stage)]
-    (line,) = re.findall(r"&& (python -c .+ > requirements\.txt) \\", DOCKERFILE)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    subprocess.run(
-        ["bash", "-c", line.replace("python", sys.executable, 1)], cwd=tmp_path, check=True
-    )
-    listed = (tmp_path / "requirements.txt").read_text().splitlines()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert listed == project["dependencies"] + extras["postgres"] + extras["cloud"]
-    assert [name for name in listed if name.startswith("torch")]
+    basis = project["dependencies"] + extras["postgres"] + extras["cloud"]
+    assert requirements(tmp_path, "") == basis
+    assert requirements(tmp_path, "onnx, wandb cloud") == basis + extras["onnx"] + extras["wandb"]
+    assert [name for name in basis if name.startswith("torch")]
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        requirements(tmp_path, "onxn")
+    assert "KeyError: 'onxn'" in raised.value.stderr
+
+
+def requirements(folder: Path, extras: str) -> list[str]:
+    """Return what the image installs with ``--build-arg EXTRAS=``."""
+    assert 'ARG EXTRAS=""' in DOCKERFILE
+    (line,) = re.findall(r"&& (EXTRAS=.+ > requirements\.txt) \\", DOCKERFILE)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    subprocess.run(
+        ["bash", "-c", line.replace(" python ", f" {sys.executable} ", 1)],
+        cwd=folder,
+        env={**os.environ, "EXTRAS": extras},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return (folder / "requirements.txt").read_text().splitlines()
+
+
+def test_compose_hands_the_extras_to_the_build():
+    for settings, extras in (({}, ""), ({"EXTRAS": "onnx"}, "onnx")):
+        file = YAML(typ="safe").load(interpolated(COMPOSE.read_text(), settings))
+        for name in ("study", "worker", "dashboard"):
+            assert file["services"][name]["build"]["args"] == {"EXTRAS": extras}
+
+
+def test_each_replica_gets_a_gpu_of_its_own():
+    """Replicas are equal, so the device that they are given must not name one GPU."""
+    file = YAML(typ="safe").load(interpolated(GPU.read_text(), {}))
+    worker = file["services"]["worker"]
+    understood(worker["command"])
+    assert worker["command"][worker["command"].index("--device") + 1] == "free"
+    (gpus,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert gpus["count"] == "all"  # each sees all of them, and claims one
+    # The claims are files that all replicas see
+    assert "data:/data" in YAML(typ="safe").load(COMPOSE.read_text())["x-hpsearch"]["volumes"]
+    assert "HPSEARCH_DATA=/data" in DOCKERFILE
 
 
 def test_the_images_run_as_somebody_without_rights():
@@ -131,14 +168,18 @@ def test_the_images_health_check_is_a_command():
 PAGE = (ROOT / "docs" / "deployment.md").read_text()
 
 
-@pytest.mark.parametrize("line", re.findall(r"^ *(?:exec )?hpsearch (.+)$", PAGE, re.MULTILINE))
+COMMANDS = re.findall(r"^ *(?:exec )?hpsearch (.+)$", PAGE, re.MULTILINE)
+COMPOSED = re.findall(r"^ *docker compose run --rm worker (.+)$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", [*COMMANDS, *COMPOSED])
 def test_a_command_of_the_page_is_understood(line):
     line = re.sub(r"\$\w+|\$\{\w+\}", "1", line.partition(" > ")[0].removesuffix(" &"))
     understood(shlex.split(line, comments=True))
 
 
 def test_the_pages_kubernetes_manifests_name_what_exists():
-    blocks = re.findall(r"```yaml\n(.+?)```", PAGE, flags=re.DOTALL)
+    blocks = re.findall(r"```yaml\n(apiVersion.+?)```", PAGE, flags=re.DOTALL)
     documents = [each for block in blocks for each in YAML(typ="safe").load_all(block)]
     kinds = {each["kind"] for each in documents}
     assert kinds == {"Job"}
@@ -186,6 +227,13 @@ def test_the_example_settings_are_the_defaults():
             assert example[name] == default
 
 
+def test_own_pictures_are_mounted_where_the_page_says():
+    file = YAML(typ="safe").load(interpolated(COMPOSE.read_text(), {"PICTURES": "/home/me/photos"}))
+    for name in ("study", "worker"):
+        assert "/home/me/photos:/pictures:ro" in file["services"][name]["volumes"]
+    assert "image_folder: {path: /pictures," in PAGE
+
+
 class Composition:
     """compose.yaml on this machine: ``postgres`` is a real server, volumes are folders."""
 
@@ -215,7 +263,8 @@ class Composition:
         mounted = [each.split(":")[1] for each in service["volumes"]]
         mounted += [f"/run/secrets/{secret}" for secret in service["secrets"]]
         clean = {key: value for key, value in os.environ.items() if not key.startswith("HPSEARCH")}
-        for key, value in service["environment"].items():
+        image = dict(re.findall(r"\b([A-Z_]+)=(/(?:data|runs)\S*)", DOCKERFILE))
+        for key, value in {**image, **service["environment"]}.items():
             if value.startswith("/"):
                 assert any(value.startswith(place) for place in mounted), (key, value)
                 clean[key] = f"{self.folder}{value}"
@@ -230,6 +279,7 @@ class Composition:
 
     def start(self, name: str, *command: str) -> subprocess.Popen[str]:
         words = list(command) or self.service(name)["command"]
+        words = [re.sub(r"^(?=/(?:runs|pictures)\b)", str(self.folder), each) for each in words]
         program = [sys.executable, "-m", "hpsearch", *words]
         if words[0] in ("python", "hpsearch"):
             program = [sys.executable, *(["-m"] if words[0] == "hpsearch" else [])]
@@ -258,6 +308,8 @@ class Composition:
 @pytest.fixture
 def composition(tmp_path: Path, postgres: Any) -> Iterator[Composition]:
     (tmp_path / "studies").mkdir()
+    (tmp_path / "pictures").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "pictures" / "a.png")
     # As /studies/mine.yaml is seen in a container; the name of the study is read from it.
     study = (ROOT / "studies" / "quickstart.yaml").read_text()
     file = tmp_path / "studies" / "mine.yaml"
@@ -289,9 +341,27 @@ def test_the_services_finish_a_study(composition: Composition) -> None:
     assert list((composition.folder / "runs").rglob("best.pt"))
     assert (composition.folder / "data").is_dir()
 
+    _get_the_winner_out(composition)
     status = composition.start("worker", "status", "--study", "quickstart", "--json")
     assert json.loads(status.communicate(timeout=240)[0])["trials"]["complete"] >= 1
     _check_dashboard(composition)
+
+
+def _get_the_winner_out(composition: Composition) -> None:
+    """The page's commands, and what `docker compose cp` takes out of the volume then."""
+    (export,) = (line for line in COMPOSED if "--bundle" in line)
+    (report,) = (line for line in COMPOSED if line.startswith("report"))
+    for line in (export, report):
+        process = composition.start("worker", *shlex.split(line))
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, output
+        # Without a writable cache it makes a temporary one each time, and says so
+        assert "atplotlib" not in output
+    for source, target in re.findall(r"docker compose cp dashboard:/(\S+) (\S+)", PAGE):
+        assert (composition.folder / source).is_dir() and Path(source).name == target
+    assert list((composition.folder / "data" / "matplotlib").glob("fontlist*.json"))
+    model = hpsearch.load_model(composition.folder / "runs" / "best")
+    assert model.predict(composition.folder / "pictures")[0].label in model.classes
 
 
 def _check_dashboard(composition: Composition) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -188,7 +189,13 @@ def launch(
 def worker(
     study: StoredStudyOption,
     storage: StorageOption = DEFAULT_STORAGE,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, mps or cuda:0.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="auto, cpu, mps, cuda:0, or free: a GPU that no other worker has claimed so.",
+        ),
+    ] = "auto",
     threads: Annotated[
         int | None,
         typer.Option(
@@ -225,7 +232,7 @@ def worker(
     """
     from hpsearch.engines.engine import WORKER, require_shared
     from hpsearch.search.database.storage import Patience
-    from hpsearch.workers.devices import cores, resolve_devices
+    from hpsearch.workers.devices import cores
     from hpsearch.workers.launch.launching import require_writable
     from hpsearch.workers.owners import new_owner
     from hpsearch.workers.threads import crowding, others_on_this_host
@@ -240,35 +247,49 @@ def worker(
     require_shared(study=stored, runs=runs)
     with _later_maybe():
         require_writable(runs)
-    with _other_machine_may():
-        place = resolve_devices(device)[0]
-    options = WorkerOptions(
-        run=RunConfig(
-            storage=storage,
-            timeout=None if leave_after is None else seconds(leave_after),
-            lease_seconds=lease,
-            checkpoint_seconds=checkpoint_interval,
-            runs=runs,
-            data=data,
-        ),
-        study_name=stored,
-        device=place,
-        owner=new_owner(f"worker-{os.environ.get(WORKER, '')}".rstrip("-")),
-        threads=threads or cores(),
-        exact_threads=threads is not None,
-    )
-    most = "" if options.exact_threads or options.threads == 1 else "up to "
-    say(f"study {stored}: on {options.device} with {most}{count_noun(options.threads, 'thread')}")
-    crowded = crowding(1, others) if options.device == "cpu" else None
-    if crowded is not None:
-        say(f"warning: {crowded}", style="yellow")
-    with optional_output(), _later_maybe(), _other_machine_may():
-        from hpsearch.workers.worker import run_worker  # torch may need more memory than is left
+    with _other_machine_may(), _device(device, data) as place:
+        options = WorkerOptions(
+            run=RunConfig(
+                storage=storage,
+                timeout=None if leave_after is None else seconds(leave_after),
+                lease_seconds=lease,
+                checkpoint_seconds=checkpoint_interval,
+                runs=runs,
+                data=data,
+            ),
+            study_name=stored,
+            device=place,
+            owner=new_owner(f"worker-{os.environ.get(WORKER, '')}".rstrip("-")),
+            threads=threads or cores(),
+            exact_threads=threads is not None,
+        )
+        most = "" if options.exact_threads or options.threads == 1 else "up to "
+        say(f"study {stored}: on {place} with {most}{count_noun(options.threads, 'thread')}")
+        crowded = crowding(1, others) if place == "cpu" else None
+        if crowded is not None:
+            say(f"warning: {crowded}", style="yellow")
+        with optional_output(), _later_maybe():
+            from hpsearch.workers.worker import run_worker  # torch may need much memory
 
-        ended = run_worker(options)
+            ended = run_worker(options)
     say(f"stopped working on study {stored}: {ended or 'asked to leave'}")
     if ended is None:
         raise typer.Exit(MORE_TO_DO)
+
+
+@contextmanager
+def _device(name: str, data: Path | None) -> Iterator[str]:
+    """Yield the device that a worker uses until the end of the block."""
+    from hpsearch.training.data.place import data_root
+    from hpsearch.workers.devices import resolve_devices
+    from hpsearch.workers.gpu import FREE, claimed_gpu
+
+    if name != FREE:
+        yield resolve_devices(name)[0]
+        return
+    # All workers of a machine use the data root, and it is a folder even if the runs are a bucket
+    with claimed_gpu(data_root(data) / "gpus") as gpu:
+        yield gpu
 
 
 @contextmanager

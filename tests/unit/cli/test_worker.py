@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from hpsearch.cli.commands import launch
 from hpsearch.errors import DatabaseReplaced, DeviceUnusable, UserError
 from hpsearch.search.ledger.types import Idle
+from hpsearch.training.data.place import data_root
 from hpsearch.workers import threads, worker
+from hpsearch.workers.gpu import claimed_gpu
 from hpsearch.workers.run_config import WorkerOptions
 
 
@@ -128,3 +131,21 @@ def test_a_machine_without_the_gpu_isnt_a_wrong_input(hpsearch, made_up) -> None
     assert "device 'cuda:63' must exist, but this machine has" in absent.err
     wrong = hpsearch("worker", "--study", "made_up", "--storage", made_up.url, "--device", "gpu")
     assert wrong.code == 2
+
+
+def test_free_is_a_gpu_that_no_other_worker_has_claimed(
+    run, hpsearch, made_up, monkeypatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr(
+        "torch.cuda.get_device_properties", lambda index: SimpleNamespace(uuid=f"GPU-{index}")
+    )
+    lines, options = run("--device", "free")
+    assert (options.device, lines[0]) == ("cuda:0", "study made_up: on cuda:0 with up to 4 threads")
+    with claimed_gpu(data_root() / "gpus"):
+        assert run("--device", "free")[1].device == "cuda:1"
+        with claimed_gpu(data_root() / "gpus"):
+            study = ("--study", "made_up", "--storage", made_up.url)
+            ran = hpsearch("worker", *study, "--device", "free")
+    assert (ran.code, "2 GPUs is claimed by another worker" in ran.err) == (69, True)
+    assert run("--device", "free")[1].device == "cuda:0"

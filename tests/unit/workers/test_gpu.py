@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,12 +15,12 @@ import torch
 from support.pretended_gpu import PretendedGpu, pretended_gpu
 
 import hpsearch.training.builtin  # noqa: F401 - fills the registries
-from hpsearch.errors import DeviceUnusable
+from hpsearch.errors import DeviceUnusable, UserError
 from hpsearch.exit_codes import NODE_UNUSABLE
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.workers import worker
-from hpsearch.workers.gpu import open_device, require_sound
+from hpsearch.workers.gpu import claimed_gpu, open_device, require_sound
 from hpsearch.workers.launch import worker_pool
 from hpsearch.workers.launch.estimate import timings
 from hpsearch.workers.trial import gpu_memory, memory
@@ -101,3 +103,76 @@ def test_the_time_of_a_batch_is_asked_when_the_gpu_has_done_it(gpu, tmp_path: Pa
     (timing,) = timings(pickle.dumps([blueprint]), (), tmp_path)
     assert timing is not None and timing.average_epoch > 0
     assert gpu.cuda.synchronized - before >= len(blueprint.plan.batches)
+
+
+def machine_of(gpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process see so many GPUs."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"GPU-{index}")
+    )
+
+
+def test_each_worker_claims_a_gpu_of_its_own(monkeypatch, tmp_path: Path) -> None:
+    machine_of(3, monkeypatch)
+    folder = tmp_path / "gpus"
+    with claimed_gpu(folder) as first, claimed_gpu(folder) as second:
+        with claimed_gpu(folder) as third:
+            assert (first, second, third) == ("cuda:0", "cuda:1", "cuda:2")
+            with pytest.raises(DeviceUnusable, match="3 GPUs is claimed by another worker"):
+                claimed_gpu(folder).__enter__()
+        with claimed_gpu(folder) as again:
+            assert again == "cuda:2"
+    with claimed_gpu(folder) as free:
+        assert free == "cuda:0"
+
+
+def test_another_hosts_gpus_are_others(monkeypatch, tmp_path: Path) -> None:
+    """They have the same numbers, and their hosts may share the folder."""
+    machine_of(1, monkeypatch)
+    with claimed_gpu(tmp_path):
+        monkeypatch.setattr(
+            torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="GPU-elsewhere")
+        )
+        with claimed_gpu(tmp_path) as other:
+            assert other == "cuda:0"
+
+
+def test_a_machine_without_a_gpu_has_none_to_claim(monkeypatch, tmp_path: Path) -> None:
+    machine_of(0, monkeypatch)
+    with pytest.raises(DeviceUnusable, match="has no CUDA GPU that PyTorch can use"):
+        claimed_gpu(tmp_path).__enter__()
+
+
+def test_a_folder_for_claims_that_cant_be_written_is_named(monkeypatch, tmp_path: Path) -> None:
+    machine_of(1, monkeypatch)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="set HPSEARCH_DATA to a writable folder"):
+        claimed_gpu(tmp_path / "file" / "gpus").__enter__()
+
+
+CLAIMS = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+import torch
+from hpsearch.workers.gpu import claimed_gpu
+torch.cuda.device_count = lambda: 2
+torch.cuda.get_device_properties = lambda index: SimpleNamespace(uuid=f"GPU-{index}")
+with claimed_gpu(Path(sys.argv[1])) as gpu:
+    print(gpu, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_claim_of_a_killed_worker_ends_with_it(monkeypatch, tmp_path: Path) -> None:
+    machine_of(2, monkeypatch)
+    command = [sys.executable, "-c", CLAIMS, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "cuda:0\n"
+        with claimed_gpu(tmp_path) as ours:
+            assert ours == "cuda:1"
+        other.kill()
+    with claimed_gpu(tmp_path) as ours:
+        assert ours == "cuda:0"
