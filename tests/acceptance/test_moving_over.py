@@ -1,0 +1,77 @@
+"""The pages for people who come from another tool: their code on hpsearch's side runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpsearch.results.records import read_study
+from hpsearch.search.database.storage import Database
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def files_of(page: str) -> dict[str, str]:
+    """Return name -> contents of the page's files; the first line of a block is its name."""
+    blocks = re.findall(
+        r"^```(?:python|yaml)\n# (\w+\.\w+)\n(.*?)^```$",
+        (DOCS / page).read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert len(blocks) == (DOCS / page).read_text().count("```") // 2
+    return dict(blocks)
+
+
+def run(file: str, folder: Path) -> str:
+    """Run a file of a page as a reader does, and return what it prints."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("HPSEARCH")}
+    ran = subprocess.run(
+        [sys.executable, file],
+        cwd=folder,
+        env={**clean, "PYTHONPATH": str(DOCS.parent), "HPSEARCH_DATA": str(folder / "data")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("page", "study"),
+    [
+        ("from-optuna.md", "from_optuna"),
+        ("from-wandb-sweeps.md", "from_sweeps"),
+        ("from-ray-tune.md", "from_tune"),
+    ],
+)
+def test_the_example_searches_what_the_other_tool_searched(page, study, tmp_path):
+    for name, contents in files_of(page).items():
+        (tmp_path / name).write_text(contents)
+    printed = run("after.py", tmp_path)
+
+    database = Database(f"sqlite:///{tmp_path / 'hpsearch.db'}")
+    try:
+        record = read_study(database, study)
+    finally:
+        database.close()
+    assert record.is_finished
+    assert (record.study.trial_budget, record.counts.finished) == (4, 4)
+    best = max(each.value for each in record.trials if each.value is not None)
+    assert 0.2 < best <= 1
+    assert printed.strip()
+
+
+def test_the_optuna_script_of_the_page_runs_and_optuna_reads_the_study(tmp_path):
+    for name, contents in files_of("from-optuna.md").items():
+        (tmp_path / name).write_text(contents)
+    before, after = run("before.py", tmp_path), run("after.py", tmp_path)
+    assert {"width", "lr", "batch_size"} <= set(re.findall(r"'(\w+)'", before))
+    ours, theirs = after.splitlines()
+    assert ours.partition(" ")[0] == theirs.partition(" ")[0]  # the best value, read by both
