@@ -41,7 +41,7 @@ quick: lint typecheck ## While you work: style, types, and the unit tests of wha
 		else echo "no unit test belongs to what differs from origin/main"; fi
 
 test: $(READY) ## All tests: unit, integration (SQLite and Postgres), acceptance, chaos, security
-	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(PYTEST_ARGS)
 
 lint: $(READY) ## Style, and that imports point down only
 	$(BIN)/ruff check .

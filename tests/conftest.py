@@ -44,26 +44,51 @@ def pytest_collection() -> Iterator[None]:
 #: Levels whose tests wait more than they compute: for processes, leases, a browser.
 WAITING = ("acceptance", "chaos", "security")
 
+#: Modules that share a Slurm and a Ray cluster: one process runs them all and starts each once.
+ON_CLUSTERS = (
+    "test_engines.py",
+    "test_from_engine_to_engine.py",
+    "test_ray_engine.py",
+    "test_slurm.py",
+    "test_slurm_engine.py",
+)
+
+#: Of pytest-xdist's processes, those that begin with tests that compute: one for each core.
+COMPUTING_PROCESSES = 2
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let two of pytest-xdist's processes begin with the tests that wait, the others compute.
+    """Let two of pytest-xdist's processes begin with the tests that compute, the others wait.
 
     Each process gets an equal part of the list, and later steals from the end of another's part.
     So the cores are busy from the beginning, and no long test is the last one.
     """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes < COMPUTING_PROCESSES + 2:
         return
     here = Path(__file__).parent
+    clusters: list[pytest.Item] = []
     waiting: dict[Path, list[pytest.Item]] = {}
     computing: list[pytest.Item] = []
     for item in items:
-        level = item.path.relative_to(here).parts[0]
-        (waiting.setdefault(item.path, []) if level in WAITING else computing).append(item)
+        if item.path.relative_to(here).parts[0] not in WAITING:
+            computing.append(item)
+        elif item.path.name in ON_CLUSTERS:
+            clusters.append(item)
+        else:
+            waiting.setdefault(item.path, []).append(item)
     modules = list(waiting.values())
-    first, second = (list(chain.from_iterable(modules[start::2])) for start in (0, 1))
-    half = max(0, len(items) // 2 - len(first))
-    items[:] = [*first, *computing[:half], *second, *computing[half:]]
+    others = processes - COMPUTING_PROCESSES - 1
+    first = [clusters, *([*chain(*modules[start::others])] for start in range(others))]
+    ordered: list[pytest.Item] = []
+    for number, part in enumerate(first):
+        # As pytest-xdist divides what is left among the processes that are left
+        size = (len(items) - len(ordered)) // (processes - number)
+        filled = max(0, size - len(part))
+        ordered += [*part, *computing[:filled]]
+        del computing[:filled]
+    items[:] = [*ordered, *computing]
 
 
 BACKENDS = ("sqlite", "postgres")
