@@ -1,4 +1,4 @@
-"""The pages for people who come from another tool: their code on hpsearch's side runs."""
+"""The pages for people who come from another tool, and that on Python: their code runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
@@ -75,3 +76,16 @@ def test_the_optuna_script_of_the_page_runs_and_optuna_reads_the_study(tmp_path)
     assert {"width", "lr", "batch_size"} <= set(re.findall(r"'(\w+)'", before))
     ours, theirs = after.splitlines()
     assert ours.partition(" ")[0] == theirs.partition(" ")[0]  # the best value, read by both
+
+
+def test_the_page_on_python_makes_a_study_from_a_dict_and_uses_its_model(tmp_path):
+    blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / "python.md").read_text(), re.M | re.S)
+    (from_a_dict,) = (each for each in blocks if "open_study(\n    {" in each)
+    (use,) = (each for each in blocks if "load_model(" in each and "open_study" not in each)
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "page.py").write_text(f"{from_a_dict}\nstudy.export('best')\n{use}\nprint(logits)")
+    printed = run("page.py", tmp_path)
+    assert "not confirmed (one seed" in printed
+    assert "('0', '1', '2', '3', '4', '5', '6', '7', '8', '9') (1, 8, 8)" in printed
+    assert "a.png" in printed and "tensor(" in printed

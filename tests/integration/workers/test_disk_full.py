@@ -28,7 +28,7 @@ from support.trials import (
 
 from hpsearch import durable_files
 from hpsearch.errors import DataError, UserError
-from hpsearch.results.export.bundle import write_text
+from hpsearch.results.export.bundle import write_content
 from hpsearch.results.export.frozen import export_trial
 from hpsearch.search.database import storage as storage_module
 from hpsearch.search.database.schema_version import ensure_tables
@@ -392,11 +392,11 @@ def test_prepared_images_and_exports_say_which_folder_needs_room(
         (disk / "data").mkdir()
         fill(disk / "filler")
         with pytest.raises(UserError, match=r"winner.yaml can't be written: No space left"):
-            write_text(disk / "winner.yaml", frozen.text(disk))
+            write_content(disk / "winner.yaml", frozen.text(disk))
         with pytest.raises(DataError, match=f"need space under {disk}/data.*the disk is full"):
             prepare(config.data, split_seed=1, root=disk / "data")
         left = [path for path in disk.rglob("*") if path.is_file() and path.name != "filler"]
         assert [path for path in left if path.suffix != ".lock"] == [], "nothing half-written"
         (disk / "filler").unlink()
-        write_text(disk / "winner.yaml", frozen.text(disk))
+        write_content(disk / "winner.yaml", frozen.text(disk))
         assert (disk / "winner.yaml").read_text() == frozen.text(disk)
