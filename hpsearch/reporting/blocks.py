@@ -22,6 +22,8 @@ class Column:
     title: str | None = None
     #: Whether cells are numbers, aligned to the right.
     numeric: bool = False
+    #: Whether the column is printed: paper has room for few.
+    on_paper: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,25 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One study of a search in stages."""
+
+    name: str
+    #: Its result.
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """Which study starts from which, as arrows."""
+
+    kind: ClassVar[str] = "stages"
+
+    #: Each from its first stage to its last; a stage with two successors is in two chains.
+    chains: Sequence[Sequence[Stage]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Commands:
     """Lines to type, or a file's text."""
 
@@ -126,6 +147,8 @@ class Chart:
     #: Pixels; if there is less room than ``width``, the chart scrolls.
     height: int = 380
     width: int = 0
+    #: Pixels, if more would only stretch the chart; 0 for the whole column.
+    max_width: int = 0
     #: The chart's numbers.
     table: Table | None = None
     #: Explanation below the chart.
@@ -143,7 +166,7 @@ class Charts:
     charts: Sequence[Chart]
 
 
-Block = Table | Text | Tiles | Facts | Commands | Pictures | Chart | Charts
+Block = Table | Text | Tiles | Facts | Stages | Commands | Pictures | Chart | Charts
 
 
 @dataclass(frozen=True, kw_only=True)

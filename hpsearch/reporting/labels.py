@@ -102,6 +102,12 @@ def cut(text: str, most: int = SHORT) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def cut_middle(text: str, most: int = 22) -> str:
+    """Return ``text``, cut in its middle if it is too long: stages differ at their names' ends."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[: most - half]}…{text[len(text) - half + 1 :]}"
+
+
 def in_chart(text: str, most: int = SHORT) -> str:
     """Return text from outside for a chart, whose labels interpret some HTML tags."""
     return html.escape(cut(text, most), quote=False)

@@ -13,6 +13,7 @@ from hpsearch.reporting.blocks import (
     Pictures,
     Report,
     Section,
+    Stages,
     Table,
     Text,
     Tiles,
@@ -64,6 +65,10 @@ def _block(block: Block, anchor: str, level: int, figures: Mapping[str, str]) ->
             )
         case Facts():
             yield table(("", ""), block.facts)
+        case Stages():
+            for chain in block.chains:
+                stages = (f"**{inline(each.name)}** ({inline(each.detail)})" for each in chain)
+                yield " → ".join(stages)
         case Commands():
             yield code_block("\n".join(block.lines))
         case Pictures():

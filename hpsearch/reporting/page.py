@@ -34,7 +34,7 @@ def page(report: Report, *, nonce: str | None = None) -> str:
     return template.render(
         report=report,
         nonce=Markup("" if nonce is None else ' nonce="{}"').format(nonce),
-        css=Markup(_colours() + _read("report.css")),
+        css=Markup(palette.theme_css() + _read("report.css")),
         charts=Markup(_in_script(_figures(report))),
         program=Markup(_program()),
     )
@@ -42,17 +42,6 @@ def page(report: Report, *, nonce: str | None = None) -> str:
 
 def _read(name: str) -> str:
     return (files(_TEMPLATES) / "templates" / name).read_text(encoding="utf-8")
-
-
-def _colours() -> str:
-    light, dark = palette.css(palette.LIGHT), palette.css(palette.DARK)
-    return (
-        f":root {{ color-scheme: light; {light} }}\n"
-        "@media (prefers-color-scheme: dark) { "
-        f":root:not([data-theme=light]) {{ color-scheme: dark; {dark} }} }}\n"
-        f":root[data-theme=dark] {{ color-scheme: dark; {dark} }}\n"
-        f"@media print {{ :root:root {{ color-scheme: light; {light} }} }}\n"
-    )
 
 
 def _figures(report: Report) -> dict[str, Any]:

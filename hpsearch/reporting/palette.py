@@ -83,6 +83,18 @@ def css(colours: dict[str, str]) -> str:
     return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
 
 
+def theme_css() -> str:
+    """Return the colours of a page: those of the system's theme, or of ``data-theme``."""
+    light, dark = css(LIGHT), css(DARK)
+    return (
+        f":root {{ color-scheme: light; {light} }}\n"
+        "@media (prefers-color-scheme: dark) { "
+        f":root:not([data-theme=light]) {{ color-scheme: dark; {dark} }} }}\n"
+        f":root[data-theme=dark] {{ color-scheme: dark; {dark} }}\n"
+        f"@media print {{ :root:root {{ color-scheme: light; {light} }} }}\n"
+    )
+
+
 def var(name: str) -> str:
     """Return a chart's reference to a colour, which the page's script replaces by the theme's.
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from support.browser import DESKTOP, PHONE, chromium, page_of
 from support.confirming import confirming
+from support.paper import SIZES, faults
 from support.trials import open_small
 
 from hpsearch import component_registries
@@ -140,21 +141,13 @@ def test_text_and_tables_need_no_script(browser: Any, written: Written) -> None:
         assert "needs JavaScript" in described.inner_text()
 
 
-def test_it_can_be_printed(browser: Any, written: Written) -> None:
-    with opened(browser, written, color_scheme="dark") as (page, _):
-        assert page.pdf(format="A4")[:5] == b"%PDF-"
-        # What printing changed is changed back
-        assert page.evaluate("document.documentElement.dataset.theme") is None
-        page.emulate_media(media="print")
-        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        width = page.evaluate(
-            "Math.max(...[...document.querySelectorAll('.plot .main-svg')]"
-            ".map(each => each.getBoundingClientRect().width))"
-        )
-        assert width <= 690  # A4 less its margins, in CSS pixels
-        assert (
-            page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        )
+@pytest.mark.parametrize("size", SIZES)
+def test_a_confirmed_study_can_be_printed(browser: Any, written: Written, size: str) -> None:
+    with opened(browser, written, color_scheme="dark") as (page, complaints):
+        assert faults(page, size) == []
+        ground = "getComputedStyle(document.body).backgroundColor"
+        assert page.evaluate(ground) == "rgb(255, 255, 255)"
+        assert complaints == []
 
 
 def test_the_hardest_pictures_are_pictures(browser: Any, written: Written) -> None:

@@ -24,9 +24,10 @@ class Line:
     trials: int
     complete: int
     pruned: int
-    #: The winner so far and its value with one seed; ``None`` before a trial is complete.
+    #: The winner, confirmed or so far, and its settings; ``None`` before a trial is complete.
     number: int | None
     params: dict[str, Any]
+    #: The best value of one seed in the search, also if another trial was confirmed.
     best_seen: float | None
     #: The confirmed value and its 95 % interval over seeds and images; ``None`` without a finished
     #: confirmation.
@@ -46,11 +47,11 @@ class Rival:
     """One study's winner against the leader."""
 
     study: str
-    #: By how much the leader is ahead; ``None`` unless both are confirmed. The interval assumes
-    #: independence, so it is too wide, not too narrow, if the two share validation images.
-    behind: Interval | None
-    #: ``None`` if it isn't known.
-    distinguishable: bool | None
+    #: By how much the leader is ahead. The interval assumes independence, so it is too wide, not
+    #: too narrow, if the two share validation images.
+    behind: Interval
+    #: Whether that interval excludes 0.
+    distinguishable: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +59,8 @@ class Comparison:
     """Studies side by side."""
 
     lines: tuple[Line, ...]
-    #: The study with the best confirmed value, or with the best value seen if fewer than two are
-    #: confirmed; ``None`` if no study has a value, or their objectives differ.
+    #: The study with the best confirmed value; ``None`` if fewer than two are confirmed (the best
+    #: value of one seed compares nothing), or if their objectives differ.
     leader: str | None
     rivals: tuple[Rival, ...]
     #: Why the winners can't be compared, or the basis of the comparison.
@@ -74,8 +75,11 @@ def compare(database: Database, records: Sequence[StudyRecord]) -> Comparison:
 
 def line(record: StudyRecord, confirmation: ConfirmationResult | None) -> Line:
     """Return a study's line."""
-    winner = best(record)
-    finished = confirmation is not None and confirmation.finished
+    seen = winner = best(record)
+    confirmed = None
+    if confirmation is not None and confirmation.has_valid_winner:
+        winner = record.trial(confirmation.winner or 0)
+        confirmed = confirmation.over_seeds_and_images
     found = record.study.document.get("found") or {}
     return Line(
         study=record.study.name,
@@ -86,8 +90,8 @@ def line(record: StudyRecord, confirmation: ConfirmationResult | None) -> Line:
         pruned=record.counts.pruned,
         number=None if winner is None else winner.number,
         params={} if winner is None else dict(winner.params),
-        best_seen=None if winner is None else winner.value,
-        confirmed=confirmation.over_seeds_and_images if finished and confirmation else None,
+        best_seen=None if seen is None else seen.value,
+        confirmed=confirmed,
         epochs=record.counts.epochs_run,
         hours=record.counts.compute_seconds / 3600,
         confirmation_epochs=0 if confirmation is None else confirmation.confirmation_epochs,
@@ -104,54 +108,44 @@ def compared(lines: Sequence[Line]) -> Comparison:
             f"the studies have different objectives ({metrics}), so there is no winner between them"
         )
         return Comparison(lines=tuple(lines), leader=None, rivals=(), note=note)
-    confirmed = [each for each in lines if each.confirmed is not None]
-    seen = [each for each in lines if each.best_seen is not None]
+    confirmed = {each.study: each.confirmed for each in lines if each.confirmed is not None}
     if len(confirmed) < 2:
-        leader = _leading(seen, [each.best_seen for each in seen if each.best_seen is not None])
         note = (
             "best seen, one seed each: optimistic, and not enough to compare studies; confirm them "
             "first"
         )
-        rivals = [
-            Rival(study=each.study, behind=None, distinguishable=None)
-            for each in seen
-            if leader is not None and each is not leader
-        ]
-    else:
-        intervals = [each.confirmed for each in confirmed if each.confirmed is not None]
-        leader = _leading(confirmed, [each.estimate for each in intervals])
-        left = [each.study for each in lines if each.confirmed is None]
-        grouped = any(each.grouped for each in confirmed)
-        images = "images (or groups of them, if a study has groups)" if grouped else "images"
-        note = f"confirmed values; intervals over seeds and {images}" + (
-            f"; not confirmed, so not compared: {', '.join(left)}" if left else ""
-        )
-        rivals = [_rival(leader, each) for each in confirmed if leader and each is not leader]
+        return Comparison(lines=tuple(lines), leader=None, rivals=(), note=note)
+    maximize = lines[0].maximize
+    sign = 1.0 if maximize else -1.0
+    leader = max(confirmed, key=lambda study: sign * confirmed[study].estimate)
+    left = [each.study for each in lines if each.confirmed is None]
+    grouped = any(each.grouped for each in lines if each.confirmed is not None)
+    images = "images (or groups of them, if a study has groups)" if grouped else "images"
+    note = f"confirmed values; intervals over seeds and {images}" + (
+        f"; not confirmed, so not compared: {', '.join(left)}" if left else ""
+    )
+    behind = {
+        study: _behind(confirmed[leader], value, maximize=maximize)
+        for study, value in confirmed.items()
+        if study != leader
+    }
     return Comparison(
         lines=tuple(lines),
-        leader=None if leader is None else leader.study,
-        rivals=tuple(rivals),
+        leader=leader,
+        rivals=tuple(
+            Rival(study=study, behind=each, distinguishable=each.excludes(0.0))
+            for study, each in behind.items()
+        ),
         note=note,
     )
 
 
-def _leading(lines: Sequence[Line], values: Sequence[float]) -> Line | None:
-    if not lines:
-        return None
-    sign = 1.0 if lines[0].maximize else -1.0
-    return max(zip(lines, values, strict=True), key=lambda each: sign * each[1])[0]
-
-
-def _rival(leader: Line, other: Line) -> Rival:
-    mine, others = leader.confirmed, other.confirmed
-    if mine is None or others is None:
-        return Rival(study=other.study, behind=None, distinguishable=None)
-    sign = 1.0 if leader.maximize else -1.0
-    ahead = sign * (mine.estimate - others.estimate)
+def _behind(mine: Interval, others: Interval, *, maximize: bool) -> Interval:
+    """Return by how much a value is better than another one, with its interval."""
+    ahead = (1.0 if maximize else -1.0) * (mine.estimate - others.estimate)
     # Each side has its own width: Wilson's intervals aren't symmetric (Newcombe 1998, method 10)
     low = ((mine.estimate - mine.low) ** 2 + (others.high - others.estimate) ** 2) ** 0.5
     high = ((mine.high - mine.estimate) ** 2 + (others.estimate - others.low) ** 2) ** 0.5
-    if not leader.maximize:
+    if not maximize:
         low, high = high, low
-    behind = Interval(estimate=ahead, low=ahead - low, high=ahead + high)
-    return Rival(study=other.study, behind=behind, distinguishable=behind.excludes(0.0))
+    return Interval(estimate=ahead, low=ahead - low, high=ahead + high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hpsearch.formatting import count_noun, in_percent
 from hpsearch.metrics import SHARE
@@ -12,8 +13,12 @@ from hpsearch.reporting.charts.style import axis, figure
 from hpsearch.reporting.labels import in_chart
 from hpsearch.reporting.palette import var
 
-#: Largest number of classes for which cells have a number.
-_WRITTEN = 12
+#: Largest number of classes for which cells have a number, also on a phone.
+_WRITTEN = 25
+#: With more classes, a phone has room for the first letters of a name only.
+_FEW = 12
+#: Pixels: the width of a phone's column, and of its names.
+_PHONE, _NAMES, _SHORT_NAMES = 362, 84, 46
 
 
 def confusion(
@@ -31,6 +36,7 @@ def confusion(
     shares = matrix.shares
     cells = [[None if cell is None else in_percent(cell, 1) for cell in row] for row in shares]
     size = len(names)
+    written = size <= _WRITTEN
     trace = {
         "type": "heatmap",
         "z": cells,
@@ -41,6 +47,8 @@ def confusion(
         "colorscale": [[0, var("heat-0")], [1, var("heat-1")]],
         "xgap": 1,
         "ygap": 1,
+        # Numbers need no scale beside them
+        "showscale": not written,
         "colorbar": {
             "title": {"text": "% of the class", "side": "right"},
             "thickness": 12,
@@ -62,11 +70,14 @@ def confusion(
             "y": row,
             "text": f"{cell:.0f}",
             "showarrow": False,
-            "font": {"size": 11, "color": var("page" if cell > 55 else "ink")},
+            "font": {
+                "size": 11 if size <= _FEW else 10,
+                "color": var("page" if cell > 55 else "ink"),
+            },
         }
         for row, line in enumerate(cells)
         for column, cell in enumerate(line)
-        if cell is not None and (cell >= 0.5 or row == column) and size <= _WRITTEN
+        if cell is not None and (cell >= 0.5 or row == column) and written
     ]
     ticks = {"tickmode": "array", "tickvals": list(range(size)), "ticktext": labels}
     return Chart(
@@ -80,9 +91,10 @@ def confusion(
             yaxis=axis("True class", showgrid=False, zeroline=False, autorange="reversed", **ticks),
             annotations=annotations,
             margin={"l": 90, "r": 10, "t": 10, "b": 90},
+            meta={"narrow": {"l": _room(size), "r": 2, "t": 2, "b": 4}, "phone": _phone(names)},
         ),
         height=min(720, 240 + 34 * size),
-        width=min(720, 200 + 42 * size),
+        max_width=min(860, 200 + 42 * size),
         table=Table(
             caption="Images by true class (rows) and predicted class",
             columns=[
@@ -96,6 +108,27 @@ def confusion(
             shown=30,
         ),
     )
+
+
+def _room(size: int) -> int:
+    return _NAMES if size <= _FEW else _SHORT_NAMES
+
+
+def _phone(names: Sequence[str]) -> dict[str, Any]:
+    """Return what differs on a phone: all classes fit its width, with their numbers."""
+    size = len(names)
+    few = size <= _FEW
+    room = _room(size)
+    cell = (_PHONE - room) / size
+    labels = [in_chart(name, 12 if few else 6) for name in names]
+    shared = {"ticktext": labels, "tickfont": {"size": 10 if few else 9}, "ticks": ""}
+    return {
+        "height": round(max(300, _PHONE - room)) + room + 30,
+        # "100" is less than twice as wide as its letters are high
+        "numbers": round(max(6, min(11, cell / 1.93)), 1),
+        "xaxis": {**shared, "tickangle": -90},
+        "yaxis": {**shared, "title": {"text": ""}, "automargin": False},
+    }
 
 
 def class_differences(versus: Versus) -> Chart | None:

@@ -9,7 +9,7 @@ from hpsearch.reporting.analysis.comparison import Comparison
 from hpsearch.reporting.blocks import Chart
 from hpsearch.reporting.charts.style import Trace, axis, figure
 from hpsearch.reporting.content import StudyContent
-from hpsearch.reporting.labels import Unit, in_chart
+from hpsearch.reporting.labels import Unit, cut_middle, in_chart
 from hpsearch.reporting.palette import DASHES, SERIES, var
 
 
@@ -66,7 +66,7 @@ def winners(comparison: Comparison, unit: Unit) -> Chart | None:
                 "",
                 tickmode="array",
                 tickvals=rows,
-                ticktext=[in_chart(each.study, 22) for each in lines],
+                ticktext=[in_chart(cut_middle(each.study)) for each in lines],
                 range=[-0.6, len(lines) - 0.4],
                 showgrid=False,
                 zeroline=False,
@@ -89,7 +89,7 @@ def progress(contents: Sequence[StudyContent], unit: Unit) -> Chart | None:
             {
                 "type": "scatter",
                 "mode": "lines",
-                "name": in_chart(content.name, 22),
+                "name": in_chart(cut_middle(content.name)),
                 "x": [*(step.epochs for step in steps), end],
                 "y": [unit.scaled(value) for value in [*(s.value for s in steps), steps[-1].value]],
                 "line": {

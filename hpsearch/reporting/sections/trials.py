@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from hpsearch.formatting import count_noun
 from hpsearch.reporting.blocks import Block, Column, Section, Table, Text
 from hpsearch.reporting.charts.history import history as history_chart
@@ -9,6 +12,9 @@ from hpsearch.reporting.charts.learning_curves import learning_curves
 from hpsearch.reporting.charts.parallel import parallel
 from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.labels import COMPUTE, Unit, cut, setting
+
+#: Columns of the leaderboard on paper.
+_ON_PAPER = 6
 
 _NO_TRIAL = "No trial has begun."
 _NO_EPOCH = "No trial has reported an epoch."
@@ -23,8 +29,8 @@ def leaderboard(content: StudyContent) -> Section:
     others = [name for name in content.objectives if name != content.metric]
     rows = [
         [
-            str(ranks.get(row["number"], "")),
             str(row["number"]),
+            str(ranks.get(row["number"], "")),
             str(row["state"]).replace("pruned", "stopped"),
             unit.value(row["value"]),
             *(Unit(name).value(row.get(name)) for name in others),
@@ -34,6 +40,17 @@ def leaderboard(content: StudyContent) -> Section:
             *(cut(setting(row.get(path))) for path in content.parameters),
         ]
         for row in content.trials
+    ]
+    columns = [
+        Column(label="trial", numeric=True),
+        Column(label="#", title="rank", numeric=True),
+        Column(label="state"),
+        Column(label=unit.name, numeric=True),
+        *(Column(label=name, numeric=True) for name in others),
+        Column(label="epochs", numeric=True),
+        Column(label="epoch", title="median time of an epoch", numeric=True),
+        Column(label="params", title="learned parameters", numeric=True),
+        *(Column(label=names[path], title=path) for path in content.parameters),
     ]
     ranked = len(content.ranked)
     told = (
@@ -50,17 +67,7 @@ def leaderboard(content: StudyContent) -> Section:
             Text(text=told, style="note"),
             Table(
                 caption=f"{count_noun(len(rows), 'trial')}, {ranked} of them ranked",
-                columns=[
-                    Column(label="#", title="rank", numeric=True),
-                    Column(label="trial", numeric=True),
-                    Column(label="state"),
-                    Column(label=unit.name, numeric=True),
-                    *(Column(label=name, numeric=True) for name in others),
-                    Column(label="epochs", numeric=True),
-                    Column(label="epoch", title="median time of an epoch", numeric=True),
-                    Column(label="params", title="learned parameters", numeric=True),
-                    *(Column(label=names[path], title=path) for path in content.parameters),
-                ],
+                columns=_on_paper(columns, content),
                 rows=rows,
                 marked=frozenset(
                     place
@@ -72,6 +79,17 @@ def leaderboard(content: StudyContent) -> Section:
             ),
         ],
     )
+
+
+def _on_paper(columns: Sequence[Column], content: StudyContent) -> list[Column]:
+    """Return the columns; on paper only a trial's results and its most important settings."""
+    settings = len(columns) - len(content.parameters)
+    by_importance = [settings + content.parameters.index(path) for path in _by_importance(content)]
+    # Last the state, which the epochs show, and the costs
+    *results, epochs, time, size = range(settings)
+    results.remove(2)
+    first = [*results, epochs, *by_importance, size, 2, time][:_ON_PAPER]
+    return [replace(each, on_paper=place in first) for place, each in enumerate(columns)]
 
 
 def curves(content: StudyContent) -> Section:

@@ -6,6 +6,10 @@
   const figures = JSON.parse(document.getElementById("charts").textContent);
   const narrow = window.matchMedia("(max-width: 40rem)");
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const printing = window.matchMedia("print");
+  // Width in CSS pixels of a chart on paper. A4 and Letter less their margins are a little wider;
+  // there and on other paper its SVG is scaled to the column.
+  const PAPER = 680;
   root.classList.add("js");
 
   const coloured = (value, styles) => {
@@ -17,25 +21,38 @@
     return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, coloured(each, styles)]));
   };
 
+  const merged = (under, over) => {
+    const both = [under, over].every((each) => each && typeof each === "object" && !Array.isArray(each));
+    if (!both) return over;
+    const keys = Object.keys(over).map((key) => [key, key in under ? merged(under[key], over[key]) : over[key]]);
+    return { ...under, ...Object.fromEntries(keys) };
+  };
+
+  // What differs on a phone: margins (`narrow`) and legend (`narrow_legend`), and with `phone` any
+  // part of the layout, the size of the numbers in the chart (`numbers`), and the chart's height
+  const forPhone = (layout) => {
+    const { narrow: margin = {}, narrow_legend: legend = {}, phone = {} } = layout.meta || {};
+    const { numbers, ...changes } = phone;
+    // A finger scrolls the page; it doesn't draw a zoom box
+    const small = merged(layout, { dragmode: false, font: { size: 11 }, margin, legend, ...changes });
+    if (numbers) small.annotations = small.annotations.map((each) => merged(each, { font: { size: numbers } }));
+    return small;
+  };
+
   const draw = (place, width) => {
     const figure = coloured(figures[place.id], getComputedStyle(root));
-    const small = width === undefined && narrow.matches;
-    const layout = {
-      ...figure.layout,
-      height: Number(place.dataset.height),
-      width,
-      autosize: width === undefined,
-    };
-    if (small) {
-      // A finger scrolls the page; it doesn't draw a zoom box
-      layout.dragmode = false;
-      layout.font = { ...layout.font, size: 11 };
-      layout.margin = { ...layout.margin, ...(layout.meta && layout.meta.narrow) };
-      layout.legend = { ...layout.legend, ...(layout.meta && layout.meta.narrow_legend) };
-    }
+    const height = Number(place.dataset.height);
+    let layout = { ...figure.layout, height, width, autosize: width === undefined };
+    if (width === undefined && narrow.matches) layout = forPhone(layout);
+    place.style.minHeight = `${layout.height}px`;
     // No bar of buttons: each would be a stop for the keyboard on its way to the next table
     const settings = { displayModeBar: false, responsive: width === undefined };
-    return Plotly.react(place, figure.data, layout, settings);
+    const drawn = Plotly.react(place, figure.data, layout, settings);
+    if (width !== undefined) {
+      for (const svg of place.querySelectorAll(".main-svg")) svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      place.querySelector(".svg-container").style.aspectRatio = `${width} / ${height}`;
+    }
+    return drawn;
   };
 
   const places = [...document.querySelectorAll(".plot")].filter((place) => figures[place.id]);
@@ -43,8 +60,12 @@
     place.replaceChildren();
     place.style.minHeight = `${place.dataset.height}px`;
     place.style.minWidth = `${place.dataset.width}px`;
+    if (place.dataset.most !== "0") place.style.maxWidth = `${place.dataset.most}px`;
   }
-  const again = (width) => places.filter((each) => each.data).map((each) => draw(each, width));
+  let onPaper = false;
+  const again = () => {
+    if (!onPaper) places.filter((each) => each.data).forEach((each) => draw(each));
+  };
 
   // One chart at a time, so that the page answers meanwhile; those in sight come first
   const waiting = new Set(places);
@@ -91,13 +112,41 @@
   wear(remember.get() || "auto");
   dark.addEventListener("change", () => again());
 
-  // Paper is white and narrower than the window
-  window.addEventListener("beforeprint", () => {
-    for (const place of [...waiting]) { waiting.delete(place); draw(place); }
+  // Paper is white and narrower than the window. A browser that prints reports it twice, a script
+  // that only switches to the media `print` once.
+  const toPaper = () => {
+    if (onPaper) return;
+    onPaper = true;
+    waiting.clear();
     root.dataset.theme = "light";
-    again(680);
-  });
-  window.addEventListener("afterprint", () => wear(theme));
+    for (const place of places) draw(place, PAPER);
+    root.dataset.drawn = "all";
+  };
+  const toScreen = () => {
+    if (!onPaper) return;
+    onPaper = false;
+    for (const place of places) {
+      Plotly.purge(place);
+      waiting.add(place);
+    }
+    wear(theme);
+    delete root.dataset.drawn;
+    idle(next);
+  };
+  window.addEventListener("beforeprint", toPaper);
+  window.addEventListener("afterprint", toScreen);
+  printing.addEventListener("change", () => (printing.matches ? toPaper() : toScreen()));
+
+  // Whether a table or a chart goes on to the left or to the right
+  for (const box of document.querySelectorAll(".scroll, .frame")) {
+    const mark = () => {
+      box.classList.toggle("more-left", box.scrollLeft > 1);
+      box.classList.toggle("more-right", box.scrollWidth - box.clientWidth - box.scrollLeft > 1);
+    };
+    box.addEventListener("scroll", mark, { passive: true });
+    const sizes = new ResizeObserver(mark);
+    for (const each of [box, ...box.children]) sizes.observe(each);
+  }
 
   for (const more of document.querySelectorAll(".more")) {
     const rows = document.getElementById(more.getAttribute("aria-controls"));
