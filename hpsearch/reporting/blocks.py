@@ -5,7 +5,7 @@ All text is plain: each output format must escape it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -62,6 +62,8 @@ class Tile:
     label: str
     value: str
     detail: str = ""
+    #: Shown in red below it; empty for none.
+    alarm: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +105,7 @@ class Stages:
 
 @dataclass(frozen=True, kw_only=True)
 class Commands:
-    """Lines to type, or a file's text."""
+    """Lines to type, or a file's text, with a button that copies them."""
 
     kind: ClassVar[str] = "commands"
 
@@ -164,9 +166,22 @@ class Charts:
     #: Unique within a study; also the name of the file with all of them.
     name: str
     charts: Sequence[Chart]
+    #: Whether they are a strip of very small ones, with their names alone.
+    strip: bool = False
 
 
-Block = Table | Text | Tiles | Facts | Stages | Commands | Pictures | Chart | Charts
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """Blocks that are out of sight until a reader asks for them."""
+
+    kind: ClassVar[str] = "folded"
+
+    #: What is inside, in one sentence that is always in sight.
+    summary: str
+    blocks: Sequence[Block]
+
+
+Block = Table | Text | Tiles | Facts | Stages | Commands | Pictures | Chart | Charts | Folded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +231,14 @@ class Report:
         return [
             (anchor, block)
             for anchor, section in [*across, *parts]
-            for block in section.blocks
+            for block in _flat(section.blocks)
             if isinstance(block, Chart | Charts)
         ]
+
+
+def _flat(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        if isinstance(block, Folded):
+            yield from _flat(block.blocks)
+        else:
+            yield block

@@ -38,6 +38,26 @@ class Confirmed:
     verdict: ConfirmationResult
 
 
+def winner_number(
+    knee: int | None, confirmed: Confirmed | None, ranked: Sequence[int]
+) -> int | None:
+    """Return the number of the trial that a report presents as the winner.
+
+    Args:
+        knee: The front's knee; ``None`` with one objective.
+        confirmed: The newest confirmation; ``None`` without one.
+        ranked: Numbers of the trials that have a rank, best first.
+
+    Returns:
+        The knee, else the confirmed winner, else the best seen; ``None`` if no trial has a rank.
+    """
+    if knee is not None:
+        return knee
+    if confirmed is not None and confirmed.verdict.winner is not None:
+        return confirmed.verdict.winner
+    return next(iter(ranked), None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyContent:
     """One study. Shares are 0..1, times are in seconds."""
@@ -86,6 +106,10 @@ class StudyContent:
     test_gap: TestGap | None
     #: The study's answer, in sentences.
     answer: Sequence[str]
+    #: The name of the winner's model, and the winner's settings as a part of a study file (YAML);
+    #: empty without a winner.
+    winner_model: str
+    winner_yaml: str
     #: The best trial of the search itself, as a sentence; empty without one.
     best_seen: str
     effects: Effects
@@ -111,11 +135,7 @@ class StudyContent:
     @property
     def winner(self) -> int | None:
         """The confirmed winner, else the best seen; with several objectives the front's knee."""
-        if self.knee is not None:
-            return self.knee
-        if self.confirmed is not None and self.confirmed.verdict.winner is not None:
-            return self.confirmed.verdict.winner
-        return next(iter(self.ranked), None)
+        return winner_number(self.knee, self.confirmed, self.ranked)
 
     @property
     def short_names(self) -> dict[str, str]:

@@ -30,6 +30,8 @@ class Thumbnail:
     picture: HardPicture
     #: A PNG as a data URI.
     source: str
+    #: Its file below the data's folder; ``None`` if its source has no files of single images.
+    name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +76,9 @@ def hard_pictures(
         return Shown(reason="No training got any validation image wrong.")
     if not wanted:
         return Shown(unseen=matrices.hardest, reason="Pictures were not requested.")
+    rows = [each.row for each in matrices.hardest]
     try:
-        prepared = _prepared(record, data)
+        prepared, names = _prepared(record, rows, data)
     except (HpsearchError, OSError) as error:
         return Shown(unseen=matrices.hardest, reason=f"The images can't be read here: {error}")
     if prepared is None or prepared.data_hash not in hashes:
@@ -86,20 +89,26 @@ def hard_pictures(
         )
     return Shown(
         thumbnails=[
-            Thumbnail(picture=each, source=_png(prepared.images[each.row].numpy()))
+            Thumbnail(
+                picture=each,
+                source=_png(prepared.images[each.row].numpy()),
+                name=names.get(each.row),
+            )
             for each in matrices.hardest
             if each.row < len(prepared.images)
         ]
     )
 
 
-def _prepared(record: StudyRecord, data: Path | None) -> PreparedData | None:
-    """Return the images of the search; ``None`` before a trial is complete."""
+def _prepared(
+    record: StudyRecord, rows: Sequence[int], data: Path | None
+) -> tuple[PreparedData | None, dict[int, str]]:
+    """Return the images of the search, ``None`` before a trial is complete; and names of rows."""
     from hpsearch import component_registries
     from hpsearch.results.ranking import best
     from hpsearch.study_file.loading import study_from_document
     from hpsearch.training.data.place import data_root
-    from hpsearch.training.data.prepare import build_source, prepare
+    from hpsearch.training.data.prepare import build_source, image_names, prepare
 
     study = study_from_document(
         record.study.document,
@@ -109,11 +118,12 @@ def _prepared(record: StudyRecord, data: Path | None) -> PreparedData | None:
     )
     winner = best(record)
     if winner is None:
-        return None
+        return None, {}
     config = study.trial_config(winner.params, ticket=winner.ticket)
     # A report must not download gigabytes: this raises if the source isn't here
     build_source(config.data, data_root(data), may_download=False)
-    return prepare(config.data, split_seed=config.split_seed, root=data)
+    prepared = prepare(config.data, split_seed=config.split_seed, root=data)
+    return prepared, image_names(config.data, rows, split_seed=config.split_seed, root=data)
 
 
 def _png(pixels: NDArray[np.uint8]) -> str:

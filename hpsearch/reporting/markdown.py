@@ -10,6 +10,7 @@ from hpsearch.reporting.blocks import (
     Charts,
     Commands,
     Facts,
+    Folded,
     Pictures,
     Report,
     Section,
@@ -61,6 +62,7 @@ def _block(block: Block, anchor: str, level: int, figures: Mapping[str, str]) ->
             yield "\n".join(
                 f"- {inline(tile.label)}: **{inline(tile.value)}**"
                 + (f" ({inline(tile.detail)})" if tile.detail else "")
+                + (f" **{inline(tile.alarm)}**" if tile.alarm else "")
                 for tile in block.tiles
             )
         case Facts():
@@ -80,6 +82,14 @@ def _block(block: Block, anchor: str, level: int, figures: Mapping[str, str]) ->
             yield from _table(block)
         case Chart():
             yield from _chart(block, anchor, figures)
+        case Folded():
+            yield plain(block.summary)
+            for inside in block.blocks:
+                yield from _block(inside, anchor, level, figures)
+        case Charts(strip=True):
+            # The table beside a strip has its numbers
+            names = ", ".join(chart.title for chart in block.charts)
+            yield from _picture(figures.get(f"{anchor}-{block.name}"), names)
         case Charts():
             yield from _picture(figures.get(f"{anchor}-{block.name}"), block.name)
             for chart in block.charts:

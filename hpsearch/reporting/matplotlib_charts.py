@@ -75,24 +75,25 @@ def draw(block: Chart | Charts) -> Figure:
         ValueError: If the chart has an unsupported element.
     """
     charts = list(block.charts) if isinstance(block, Charts) else [block]
-    columns = 1 if len(charts) == 1 else 2
+    strip = isinstance(block, Charts) and block.strip
+    columns = 1 if len(charts) == 1 else 4 if strip else 2
     rows = -(-len(charts) // columns)
     tallest = max(chart.height for chart in charts)
     alone = max(_WIDTH, charts[0].width / _PIXELS)
-    size = (alone if columns == 1 else columns * _PANEL, rows * tallest / _PIXELS)
+    size = (alone if columns == 1 else 2 * _PANEL, rows * tallest / _PIXELS)
     with mpl_style({"font.size": 8, "axes.linewidth": 0.6}):
         figure = new_figure(size, facecolor=_colour("page"))
         for place, chart in enumerate(charts):
             axes = figure.add_subplot(rows, columns, place + 1)
-            _panel(axes, chart, alone=len(charts) == 1)
+            _panel(axes, chart, alone=len(charts) == 1, letters=_TITLE // columns)
         # Drawing makes the tick labels, so it must happen while formulas are switched off
         figure.draw_without_rendering()
     return figure
 
 
-def _panel(axes: Axes, chart: Chart, *, alone: bool) -> None:
+def _panel(axes: Axes, chart: Chart, *, alone: bool, letters: int) -> None:
     layout = chart.figure["layout"]
-    title = textwrap.fill(_text(chart.title), _TITLE if alone else _TITLE // 2)
+    title = textwrap.fill(_text(chart.title), letters)
     axes.set_title(title, loc="left", fontsize=8.5, fontweight="bold")
     for trace in chart.figure["data"]:
         match trace["type"]:

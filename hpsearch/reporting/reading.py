@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hpsearch.reporting.analysis.importances import importances
 from hpsearch.reporting.analysis.matrices import Matrix, read_matrices, read_trial_matrices
 from hpsearch.reporting.analysis.observations import read_analysis_data
 from hpsearch.reporting.analysis.table import columns, trial_table
-from hpsearch.reporting.content import Confirmed, StudyContent
+from hpsearch.reporting.content import Confirmed, StudyContent, winner_number
 from hpsearch.reporting.hard_pictures import hard_pictures
 from hpsearch.reporting.winner_layers import winner_layers
 from hpsearch.results import trial_attributes
@@ -32,6 +32,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.confirmation_gap import read_test_gap
 from hpsearch.results.final_evaluations import evaluations
 from hpsearch.results.provenance import versions
+from hpsearch.results.question import model_of
 from hpsearch.results.ranking import front, knee, ranked, violators
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.summary import counts_of
@@ -40,6 +41,8 @@ from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries
 from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.portable import portable
+from hpsearch.study_file.sections import SEARCHED
+from hpsearch.study_file.space import point_of
 from hpsearch.study_file.study import Confirm
 
 #: Number of pairs of parameters: those that depend on each other most.
@@ -94,6 +97,8 @@ def read_content(
     found = effects(analysis_data, most_pairs=_PAIRS)
     document, noted = record.study.document, _noted(database, record)
     names = columns(database, record)
+    winner = winner_number(None if nearest is None else nearest.number, confirmed, order)
+    best = None if winner is None else record.trial(winner)
     content = StudyContent(
         name=name,
         description=str(document.get("description") or ""),
@@ -133,6 +138,8 @@ def read_content(
         test=evaluations(database, record.study.study_id),
         test_gap=None if confirmed is None else read_test_gap(database, record, confirmed.verdict),
         answer=answer(record, None if confirmed is None else confirmed.verdict, found),
+        winner_model="" if best is None else model_of(document, best.params),
+        winner_yaml="" if best is None else to_yaml(_settings(document, best.params)),
         best_seen="" if seen is None else seen.sentence,
         effects=found,
         importances=importances(analysis_data),
@@ -152,6 +159,17 @@ def read_content(
 def _in_order(rows: list[dict[str, Any]], order: Sequence[int]) -> list[dict[str, Any]]:
     places = {number: place for place, number in enumerate(order)}
     return sorted(rows, key=lambda row: (places.get(row["number"], len(places)), row["number"]))
+
+
+def _settings(document: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's settings as a part of a study file; of ``data`` only what was searched."""
+    point = point_of(document, params, SEARCHED)
+    data = {
+        key: value
+        for key, value in point.pop("data", {}).items()
+        if any(f"{path}.".startswith(f"data.{key}.") for path in params)
+    }
+    return {**({"data": data} if data else {}), **{k: v for k, v in point.items() if v != {}}}
 
 
 def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:

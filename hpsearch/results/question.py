@@ -43,7 +43,7 @@ _SYNONYMS = {
     "lr": ("learning rate", "learning rates"),
     "lr_schedule": ("learning rate schedule", "schedule", "schedules", "scheduler"),
     "batch_size": ("batch size", "batch sizes", "batches"),
-    "hidden": ("width", "widths", "wide", "deep", "depth"),
+    "hidden": ("wid*", "deep*", "depth*"),
     "mlp": ("dense", "perceptron", "fully connected"),
 }
 

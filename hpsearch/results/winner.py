@@ -150,7 +150,7 @@ def _against(
         unconfirmed = "" if rivals else _best_other(record, mine, asked)
         unconfirmed = unconfirmed and f"{unconfirmed}, and wasn't a finalist. "
     if verdict.winner_is_baseline:
-        return f"{unconfirmed}It is the first of try_first: nothing better was found."
+        return f"{unconfirmed}The winner is the first of try_first: nothing better was found."
     if verdict.baseline is not None:
         name = f"the first of try_first (trial {verdict.baseline.trial})"
         return unconfirmed + verdict.baseline.sentence(metric, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -253,6 +253,32 @@ def plain_values(document: Mapping[str, Any], params: Mapping[str, Scalar]) -> d
         Path -> value. A value that the document doesn't list stays as it is stored.
     """
     return {path: _plain_value(document, path, stored) for path, stored in params.items()}
+
+
+def point_of(
+    document: Mapping[str, Any], params: Mapping[str, Scalar], sections: Iterable[str]
+) -> dict[str, Any]:
+    """Return sections of a study with a trial's values in place of ranges and branches.
+
+    It needs only the stored document, neither plug-ins nor a schema.
+
+    Args:
+        document: The study's normal form, ranges included.
+        params: Path -> stored value, for every parameter that applies.
+        sections: Top-level keys; those that the document lacks are left out.
+    """
+    values = plain_values(document, params)
+
+    def resolve(node: Any, path: str) -> Any:
+        if path not in values:
+            if not isinstance(node, Mapping):
+                return node
+            return {key: resolve(child, join(path, key)) for key, child in node.items()}
+        value = values[path]
+        option = node.get(value) if isinstance(node, Mapping) and isinstance(value, str) else None
+        return {value: resolve(option, join(path, value))} if option is not None else value
+
+    return {key: resolve(document[key], key) for key in sections if key in document}
 
 
 def _plain_value(document: Mapping[str, Any], path: str, stored: Scalar) -> Any:

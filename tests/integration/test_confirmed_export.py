@@ -151,9 +151,7 @@ def test_its_model_is_that_training_and_it_verifies(
     assert f"reproduced exactly: {line}" in ran.out
 
     card = (here / "best" / "card.md").read_text()
-    assert f"**Confirmed.** The winner is line (trial {winner}): val_accuracy " in card.replace(
-        "\\", ""
-    )
+    assert f"**Confirmed.** The winner is mlp (trial {winner}): val_accuracy " in card
     assert "Of the validation images of 2 trainings with fresh seeds, together" in card
     assert "| split | seed" in card and "newly drawn for each seed" in card
     assert "UNCONFIRMED" not in card

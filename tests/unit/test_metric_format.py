@@ -23,7 +23,7 @@ from hpsearch.reporting.analysis.sentences import amount
 from hpsearch.reporting.labels import Unit
 from hpsearch.results.confirmation.verdict import optimism_in_words
 from hpsearch.results.export.card_metrics import bounds, number
-from hpsearch.study_file.space import plain_values
+from hpsearch.study_file.space import plain_values, point_of
 
 
 @pytest.mark.parametrize(
@@ -151,3 +151,32 @@ def test_an_epochs_metrics_are_numbers_alone() -> None:
     hints = get_type_hints(EpochMetrics)
     assert tuple(hints) == METRIC_COLUMNS
     assert set(hints.values()) == {int, float}
+
+
+def test_a_point_takes_the_place_of_ranges_and_branches():
+    document = {
+        "study": "a",
+        "data": {"source": {"digits": {}}, "augmentation": {"flip": {"values": [True, False]}}},
+        "model": {
+            "mlp": {"hidden": {"values": [[256], [128, 64]]}, "dropout": 0.1},
+            "net": {"kind": "a"},
+        },
+        "optimizer": {"sgd": {"lr": {"min": 0.1, "max": 1.0}, "momentum": 0.9}},
+        "batch_size": {"values": [16, 32]},
+    }
+    stored = {
+        "data.augmentation.flip": False,
+        "model": "mlp",
+        "model.mlp.hidden": "[128,64]",
+        "optimizer.sgd.lr": 0.5,
+        "batch_size": 32,
+    }
+    sections = ("data", "model", "optimizer", "batch_size", "absent")
+    assert point_of(document, stored, sections) == {
+        "data": {"source": {"digits": {}}, "augmentation": {"flip": False}},
+        "model": {"mlp": {"hidden": [128, 64], "dropout": 0.1}},
+        "optimizer": {"sgd": {"lr": 0.5, "momentum": 0.9}},
+        "batch_size": 32,
+    }
+    other = {**stored, "model": "net"}
+    assert point_of(document, other, ("model",)) == {"model": {"net": {"kind": "a"}}}

@@ -70,11 +70,11 @@ def _sentence(effect: Effect, effects: Effects) -> str:
     shown = telling(effect)
     if effect.verdict is Verdict.NO:
         margin = amount(effects.margin, effects.metric)
-        return f"{effect.name} doesn't matter: no two of its values differ by more than {margin}."
+        return f"All else equal, no two values of {effect.name} differ by more than {margin}."
     if shown is None:
         return ""
-    by = (
-        f"{amount(shown.ahead.estimate, effects.metric, signed=True)} "
-        f"{between(shown.ahead, effects.metric)}"
+    by = f"{amount(shown.ahead.estimate, effects.metric)} {between(shown.ahead, effects.metric)}"
+    return (
+        f"All else equal, {effect.name} {shown.level} is better than {shown.other} by {by}, in the "
+        "search."
     )
-    return f"{effect.name} matters: {by} for {shown.level} over {shown.other}, all else equal."

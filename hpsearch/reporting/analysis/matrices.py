@@ -18,6 +18,9 @@ from hpsearch.results.confirmation.stored import newest, outcomes_of, progress_o
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.database.storage import Database
 
+#: Most predicted classes that are listed for a picture.
+GUESSES = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
@@ -69,6 +72,9 @@ class HardPicture:
     #: The most frequent wrong class, and the number of trainings that predict it.
     taken_for: str
     times: int
+    #: The classes that most trainings predict, the right one included, and their numbers of
+    #: trainings: at most ``GUESSES``, the most frequent first.
+    guesses: tuple[tuple[str, int], ...]
     #: Number of trainings that are wrong, number of all trainings, mean cross-entropy.
     wrong: int
     trainings: int
@@ -219,12 +225,17 @@ def hardest(
         errors = said[mine & (said != truth)]
         classes, times = np.unique(errors, return_counts=True)
         most = int(times.argmax())
+        votes = np.bincount(said[mine])
+        first = np.argsort(-votes, kind="stable")[:GUESSES]
         found.append(
             HardPicture(
                 row=int(images[index]),
                 truth=_name(names, int(truth[mine][0])),
                 taken_for=_name(names, int(classes[most])),
                 times=int(times[most]),
+                guesses=tuple(
+                    (_name(names, int(each)), int(votes[each])) for each in first if votes[each]
+                ),
                 wrong=int(wrong[index]),
                 trainings=int(judged[index]),
                 loss=float(mean_loss[index]),

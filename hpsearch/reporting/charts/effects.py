@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpsearch.reporting.analysis.findings import Effect, Interaction, Level, Verdict
-from hpsearch.reporting.blocks import Chart, Column, Table
+from hpsearch.reporting.blocks import Chart, Charts, Column, Table
 from hpsearch.reporting.charts.style import axis, figure
 from hpsearch.reporting.labels import Unit, cut, in_chart
 from hpsearch.reporting.palette import DASHES, SERIES, SYMBOLS, var
@@ -34,32 +34,12 @@ def effect_chart(effect: Effect, unit: Unit, place: int) -> Chart | None:
         return None
     levels = effect.levels
     labels = [in_chart(level.label, 28) for level in levels]
-    colour = var(_COLOURS[effect.verdict])
-    trace = {
-        "type": "scatter",
-        "mode": "markers" if effect.scale == "categories" else "lines+markers",
-        "x": list(range(len(levels))),
-        "y": [unit.scaled(level.mean) for level in levels],
-        "error_y": _bars(levels, unit, colour),
-        "marker": {
-            "color": colour,
-            "size": 9,
-            "symbol": ["star" if level.label == effect.best else "circle" for level in levels],
-        },
-        "line": {"color": colour, "width": 1.5},
-        "hovertext": [
-            f"{label}: {unit.value(level.mean)} ({unit.interval((level.low, level.high))})"
-            f"<br>{level.trials} trials, {level.complete} complete"
-            for label, level in zip(labels, levels, strict=True)
-        ],
-        "hoverinfo": "text",
-    }
     return Chart(
         name=f"effect-{place}",
         title=f"{cut(effect.name)}: {effect.verdict}",
         description=f"Mean {unit.name} with its 95 % interval by {effect.name}. {effect.sentence}",
         figure=figure(
-            [trace],
+            [_means(effect, unit)],
             xaxis=_levels_axis(labels),
             yaxis=axis(unit.axis, title={"font": {"size": 12}}),
             margin={"l": 60, "r": 10, "t": 6, "b": 40},
@@ -87,6 +67,80 @@ def effect_chart(effect: Effect, unit: Unit, place: int) -> Chart | None:
             ],
         ),
     )
+
+
+def effect_strip(effects: Sequence[Effect], unit: Unit) -> Charts | None:
+    """Return very small charts of several parameters with one axis, which can be compared.
+
+    Args:
+        effects: The effects; those without an estimate are left out.
+        unit: Unit of the objective.
+
+    Returns:
+        The charts; ``None`` if there is no estimate.
+    """
+    shown = [effect for effect in effects if effect.levels]
+    if not shown:
+        return None
+    ends = [
+        end
+        for effect in shown
+        for level in effect.levels
+        for each in (level.low, level.high)
+        if (end := unit.scaled(each)) is not None
+    ]
+    margin = 0.05 * (max(ends) - min(ends)) if ends else 0.0
+    span = {"range": [min(ends) - margin, max(ends) + margin]} if ends else {}
+    small = {"l": 36, "r": 6, "t": 4, "b": 18}
+    return Charts(
+        name="undecided",
+        strip=True,
+        charts=[
+            Chart(
+                name=f"undecided-{place}",
+                title=cut(effect.name),
+                description=f"Mean {unit.name} with its 95 % interval by {effect.name}. "
+                f"{effect.sentence}",
+                figure=figure(
+                    [_means(effect, unit)],
+                    xaxis=_levels_axis(
+                        [in_chart(level.label, 8) for level in effect.levels],
+                        font=9,
+                    ),
+                    yaxis=axis("", nticks=4, tickfont={"size": 9}, **span),
+                    margin=small,
+                    meta={"narrow": small},
+                ),
+                height=130,
+            )
+            for place, effect in enumerate(shown)
+        ],
+    )
+
+
+def _means(effect: Effect, unit: Unit) -> dict[str, Any]:
+    """Return one parameter's means and intervals as a trace."""
+    levels, colour = effect.levels, var(_COLOURS[effect.verdict])
+    return {
+        "type": "scatter",
+        "mode": "markers" if effect.scale == "categories" else "lines+markers",
+        "x": list(range(len(levels))),
+        "y": [unit.scaled(level.mean) for level in levels],
+        "error_y": _bars(levels, unit, colour),
+        "marker": {
+            "color": colour,
+            "size": 9,
+            "symbol": ["star" if level.label == effect.best else "circle" for level in levels],
+        },
+        "line": {"color": colour, "width": 1.5},
+        "hovertext": [
+            f"{in_chart(level.label, 28)}: {unit.value(level.mean)} "
+            f"({unit.interval((level.low, level.high))})"
+            f"<br>{level.trials} trials, {level.complete} complete"
+            for level in levels
+        ],
+        "hoverinfo": "text",
+    }
 
 
 def interaction_chart(pair: Interaction, unit: Unit, place: int) -> Chart | None:
@@ -187,7 +241,9 @@ def _bars(levels: Sequence[Level | Any], unit: Unit, colour: str) -> dict[str, A
     }
 
 
-def _levels_axis(labels: Sequence[str], title: str = "") -> dict[str, Any]:
+def _levels_axis(
+    labels: Sequence[str], title: str = "", *, font: int | None = None
+) -> dict[str, Any]:
     # The two ends of a bin are on two lines
     labels = [label.replace(" to ", "<br>to ") for label in labels]
     lines = [line for label in labels for line in label.split("<br>")]
@@ -201,4 +257,5 @@ def _levels_axis(labels: Sequence[str], title: str = "") -> dict[str, Any]:
         showgrid=False,
         zeroline=False,
         tickangle=-30 if askew else 0,
+        **({} if font is None else {"tickfont": {"size": font}}),
     )

@@ -1,20 +1,25 @@
-"""The answer in sentences, and the most important numbers."""
+"""The answer in sentences, the most important numbers, and the winner to copy."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from hpsearch.formatting import count_noun
-from hpsearch.reporting.blocks import Block, Section, Text, Tile, Tiles
+from hpsearch.metrics import SHARE
+from hpsearch.reporting.blocks import Block, Commands, Facts, Section, Text, Tile, Tiles
 from hpsearch.reporting.content import StudyContent
-from hpsearch.reporting.labels import COMPUTE
+from hpsearch.reporting.labels import COMPUTE, Unit, params_line
+from hpsearch.results.question import MODEL
 from hpsearch.results.winner import LACKS_GROUPS, distrusted
 
 
 def answer(content: StudyContent) -> Section:
-    """Return the answer in sentences, and the most important numbers."""
+    """Return the answer in sentences, the most important numbers, and the winner to copy."""
     counts = content.counts
     tiles = [
+        *_test_tile(content),
         *_value_tiles(content),
         Tile(
             label="Trials",
@@ -45,7 +50,29 @@ def answer(content: StudyContent) -> Section:
         blocks.append(
             Text(text="The study isn't finished: everything here may change.", style="warning")
         )
-    return Section(name="answer", title="The answer", blocks=[*blocks, Tiles(tiles=tiles)])
+    return Section(
+        name="answer", title="The answer", blocks=[*blocks, Tiles(tiles=tiles), *_winner(content)]
+    )
+
+
+def _test_tile(content: StudyContent) -> list[Tile]:
+    """Return the test accuracy once the test images were opened; only the first is a test."""
+    if not content.test:
+        return []
+    first = content.test[0]
+    detail = f"95 %: {SHARE.interval(first.interval)}, on {first.sample} that no trial has seen"
+    if first.trial != content.winner:
+        detail += f"; of trial {first.trial}"
+    if len(content.test) > 1:
+        detail += f"; opened {count_noun(len(content.test), 'time')}, this is the first"
+    gap, alarm = content.test_gap, ""
+    if gap is not None:
+        ends = content.unit.interval(gap.confirmed_interval)
+        what = "" if gap.metric == "val_accuracy" else f"{content.unit.value(gap.test)}: "
+        alarm = f"{what}outside the confirmed interval, {ends}"
+    return [
+        Tile(label="Test accuracy", value=SHARE.value(first.accuracy), detail=detail, alarm=alarm)
+    ]
 
 
 def _value_tiles(content: StudyContent) -> list[Tile]:
@@ -73,6 +100,8 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
             seen,
         ]
     interval = verdict.over_seeds_and_images
+    if verdict.optimism == 0:
+        seen = replace(seen, detail="one seed; the search was not optimistic here")
     return [
         Tile(
             label=f"Confirmed, {count_noun(len(verdict.reported), 'fresh seed')}",
@@ -83,3 +112,54 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
         ),
         seen,
     ]
+
+
+def _winner(content: StudyContent) -> list[Block]:
+    """Return the winner in three lines and as YAML, and the command that comes next."""
+    number = content.winner
+    if number is None:
+        return []
+    params, names = content.params(number), content.short_names
+    inside = {path: each for path, each in params.items() if path.startswith(f"{MODEL}.")}
+    others = {path: each for path, each in params.items() if path not in inside and path != MODEL}
+    lines = [
+        ("Model", _line(content.winner_model, inside, names)),
+        ("Training", _line("", others, names)),
+        ("Size and speed", _size(content.row(number))),
+    ]
+    blocks: list[Block] = [
+        Text(text=f"The winner, trial {number}", style="heading"),
+        Facts(facts=[(label, text) for label, text in lines if text]),
+        Text(text="What to do next", style="heading"),
+        Commands(label="The next command", lines=[_next(content)]),
+        Text(text="The winner's settings, as YAML for a study file", style="heading"),
+        Commands(label="The winner's settings", lines=content.winner_yaml.rstrip("\n").split("\n")),
+    ]
+    return blocks
+
+
+def _line(name: str, params: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    return ": ".join(filter(None, (name, params_line(params, names))))
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    told = [
+        text.format(Unit(name).value(row.get(name)))
+        for name, text in (
+            ("parameters", "{} learned parameters"),
+            ("epoch_seconds", "{} an epoch"),
+            ("latency", "{} for one image"),
+        )
+        if row.get(name) is not None
+    ]
+    return ", ".join(told)
+
+
+def _next(content: StudyContent) -> str:
+    name, found = content.name, content.confirmed
+    if len(content.objectives) > 1:
+        return f"hpsearch export --study {name} --pick knee --bundle best/"
+    if found is None or not found.verdict.has_valid_winner:
+        again = " --again" if found is not None and found.verdict.winner_is_invalid else ""
+        return f"hpsearch confirm --study {name}{again}"
+    return f"hpsearch export --study {name} --bundle best/"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hpsearch.formatting import count_noun
 from hpsearch.metrics import CONFUSION_CLASSES, SHARE, MetricFormat
-from hpsearch.reporting.analysis.matrices import HardPicture, Matrix
+from hpsearch.reporting.analysis.matrices import HardPicture, Matrix, Versus
 from hpsearch.reporting.blocks import (
     Block,
     Chart,
@@ -20,11 +21,16 @@ from hpsearch.reporting.blocks import (
 )
 from hpsearch.reporting.charts.confusion import class_differences, confusion
 from hpsearch.reporting.content import StudyContent
+from hpsearch.reporting.hard_pictures import Thumbnail
 from hpsearch.reporting.labels import Unit
 from hpsearch.results.confirmation.statistics import Interval
 
 #: Largest number of finalists that the winner is compared with class by class.
 _COMPARED = 3
+
+#: A difference of recalls whose interval is wider than this (1 is from -50 to +50 points) shows
+#: nothing.
+_WIDEST = 1.0
 
 
 def classes(content: StudyContent) -> Section:
@@ -37,13 +43,18 @@ def classes(content: StudyContent) -> Section:
         of = count_noun(matrix.trainings, "training")
         whose = f"trial {matrix.trial} on its validation images, {of}"
         blocks.append(_beside(confusion(matrix, names, whose=whose), tested))
-        charts = [
-            chart
-            for versus in found.versus[:_COMPARED]
-            if (chart := class_differences(versus)) is not None
-        ]
+        versus = [_informative(each) for each in found.versus[:_COMPARED]]
+        charts = [chart for each in versus if (chart := class_differences(each)) is not None]
         if charts:
             blocks.append(Charts(name="class-differences", charts=charts))
+        if hidden := len(versus) - len(charts):
+            blocks.append(
+                Text(
+                    text=f"Recall by class isn't compared with {count_noun(hidden, 'finalist')}: "
+                    "the classes have too few images or seeds for it.",
+                    style="note",
+                )
+            )
     elif content.own_matrix is not None and names:
         matrix = content.own_matrix
         whose = f"trial {matrix.trial} on its validation images, one training (the best seen)"
@@ -87,6 +98,19 @@ def _tested(content: StudyContent) -> Chart | None:
 
 def _beside(validation: Chart, test: Chart | None) -> Chart | Charts:
     return validation if test is None else Charts(name="confusion", charts=[validation, test])
+
+
+def _informative(versus: Versus) -> Versus:
+    """Return a comparison without the classes whose interval shows nothing.
+
+    Without all of them if that is more than half: the rest would look like the whole.
+    """
+    known = [
+        each
+        for each in versus.classes
+        if each.ahead is not None and each.ahead.high - each.ahead.low < _WIDEST
+    ]
+    return replace(versus, classes=tuple(known) if 2 * len(known) >= len(versus.classes) else ())
 
 
 def _per_class(content: StudyContent) -> Table:
@@ -136,13 +160,12 @@ def hardest(content: StudyContent) -> Section:
         pictures = [
             Picture(
                 source=each.source,
-                alt=f"Image {each.picture.row}: a {each.picture.truth}, predicted as "
-                f"{each.picture.taken_for}",
+                alt=f"{_name(each)}: a {each.picture.truth}, predicted as {each.picture.taken_for}",
                 lines=[
-                    each.picture.truth,
-                    f"predicted as {each.picture.taken_for}",
-                    f"wrong in {each.picture.wrong} of {each.picture.trainings}",
-                    f"row {each.picture.row}",
+                    _name(each),
+                    f"{each.picture.truth}; wrong in {each.picture.wrong} of "
+                    f"{each.picture.trainings} trainings",
+                    f"guesses: {_guesses(each.picture)}",
                 ],
             )
             for each in found.thumbnails
@@ -155,6 +178,14 @@ def hardest(content: StudyContent) -> Section:
     return Section(name="hardest", title="Hardest pictures", blocks=blocks)
 
 
+def _name(thumbnail: Thumbnail) -> str:
+    return thumbnail.name or f"row {thumbnail.picture.row}"
+
+
+def _guesses(picture: HardPicture) -> str:
+    return ", ".join(f"{name} {times}" for name, times in picture.guesses)
+
+
 def _unseen(pictures: Sequence[HardPicture]) -> Table:
     return Table(
         caption="The hardest pictures",
@@ -163,7 +194,7 @@ def _unseen(pictures: Sequence[HardPicture]) -> Table:
             Column(label="wrong in", numeric=True),
             Column(label="loss", title="mean cross-entropy", numeric=True),
             Column(label="class"),
-            Column(label="most often predicted as"),
+            Column(label="guesses", title="predicted classes and their trainings"),
         ],
         rows=[
             [
@@ -171,7 +202,7 @@ def _unseen(pictures: Sequence[HardPicture]) -> Table:
                 f"{each.wrong} of {each.trainings}",
                 MetricFormat("val_loss").value(each.loss),
                 each.truth,
-                each.taken_for,
+                _guesses(each),
             ]
             for each in pictures
         ],

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from hpsearch.formatting import count_noun
-from hpsearch.reporting.analysis.findings import Contrast, Effects
-from hpsearch.reporting.blocks import Block, Charts, Column, Section, Table, Text
-from hpsearch.reporting.charts.effects import effect_chart, interaction_chart
+from hpsearch.formatting import count_noun, first_few
+from hpsearch.reporting.analysis.findings import Contrast, Effect, Effects, Verdict
+from hpsearch.reporting.blocks import (
+    Block,
+    Charts,
+    Column,
+    Facts,
+    Folded,
+    Section,
+    Table,
+    Text,
+)
+from hpsearch.reporting.charts.effects import effect_chart, effect_strip, interaction_chart
 from hpsearch.reporting.charts.importances import importance_chart
 from hpsearch.reporting.charts.tradeoffs import COSTS, tradeoff
 from hpsearch.reporting.content import StudyContent
-from hpsearch.reporting.labels import Unit, cut, name_of
+from hpsearch.reporting.labels import Unit, cut, name_of, sentence
 
 #: Largest number of parameters with a chart; the table has all.
 _EFFECTS_DRAWN = 16
+
+#: Undecided parameters that the sentence about them names.
+_NAMED = 12
 
 
 def importances(content: StudyContent) -> Section:
@@ -48,44 +60,64 @@ def importances(content: StudyContent) -> Section:
 
 
 def effects(content: StudyContent) -> Section:
-    """Return each parameter's effect, and the pairs that depend on each other, with verdicts."""
+    """Return what is decided about parameters and pairs; what isn't is folded away."""
     found, unit, title = content.effects, content.unit, "Effects"
     if found.reason is not None or not found.effects:
         why = found.reason or "No parameter was searched."
-        return Section(name="effects", title=title, blocks=[Text(text=why)])
-    blocks: list[Block] = [Text(text=_basis(found, unit), style="note")]
-    table = _effects_table(found, unit)
-    if table.rows:
-        blocks.append(table)
-    silent = [each for each in found.effects if each.reason is not None]
-    blocks += [Text(text=f"{each.name}: {each.reason}.", style="note") for each in silent]
-    charts = [
-        chart
-        for place, effect in enumerate(found.effects[:_EFFECTS_DRAWN])
-        if (chart := effect_chart(effect, unit, place)) is not None
-    ]
-    if charts:
+        text = sentence(f"{why.rstrip('.')}.")
+        return Section(name="effects", title=title, blocks=[Text(text=text)])
+    decided = [each for each in found.effects if each.verdict is not Verdict.UNDECIDED]
+    undecided = [each for each in found.effects if each.verdict is Verdict.UNDECIDED]
+    pairs = [each for each in found.interactions if each.verdict is not Verdict.UNDECIDED]
+    blocks: list[Block] = []
+    if decided:
+        blocks.append(_effects_table(decided, unit, "Parameters that are decided"))
+        charts = [
+            chart
+            for place, effect in enumerate(decided[:_EFFECTS_DRAWN])
+            if (chart := effect_chart(effect, unit, place)) is not None
+        ]
         blocks.append(Text(text="Marginal means with 95 % intervals", style="heading"))
         blocks.append(Charts(name="effects", charts=charts))
-    blocks.append(Text(text="Pairs that depend on each other", style="heading"))
     drawn = [
         chart
-        for place, pair in enumerate(found.interactions)
+        for place, pair in enumerate(pairs)
         if (chart := interaction_chart(pair, unit, place)) is not None
     ]
     if drawn:
+        blocks.append(Text(text="Pairs that depend on each other", style="heading"))
         blocks.append(Charts(name="pairs", charts=drawn))
-        blocks.append(
-            Text(
-                text=f"The {count_noun(len(drawn), 'pair')} that depend on each other most, of "
-                f"{found.examined_pairs} that were examined; p values are corrected for their "
-                "number.",
-                style="note",
-            )
-        )
-    else:
-        blocks.append(Text(text="No pair has enough trials at each of its levels."))
+    blocks += _undecided(found, undecided, unit)
+    blocks.append(Text(text=_basis(found, unit), style="note"))
     return Section(name="effects", title=title, blocks=blocks)
+
+
+def _undecided(found: Effects, undecided: Sequence[Effect], unit: Unit) -> list[Block]:
+    """Return one sentence, with a strip of small charts and the numbers folded below it."""
+    pairs = [each for each in found.interactions if each.verdict is Verdict.UNDECIDED]
+    if not undecided and not pairs:
+        return []
+    names = first_few([cut(each.name) for each in undecided], _NAMED) or "no single parameter"
+    examined = count_noun(found.examined_pairs, "pair")
+    text = f"Undecided: {names}"
+    if pairs:
+        text += f"; and whether any of {examined} of parameters depend on each other"
+    inside: list[Block] = []
+    strip = effect_strip(undecided, unit)
+    if strip is not None:
+        inside.append(strip)
+    table = _effects_table(undecided, unit, "Parameters that are undecided")
+    if table.rows:
+        inside.append(table)
+    facts = [(each.name, sentence(each.reason)) for each in undecided if each.reason is not None]
+    facts += [(f"{cut(each.a_name)}, {cut(each.b_name)}", each.sentence) for each in pairs]
+    if facts:
+        inside.append(Facts(facts=facts))
+    return [
+        Folded(
+            summary=f"{text}. The trials are too few, or the differences too small.", blocks=inside
+        )
+    ]
 
 
 def _basis(summary: Effects, unit: Unit) -> str:
@@ -106,9 +138,9 @@ def _basis(summary: Effects, unit: Unit) -> str:
     )
 
 
-def _effects_table(summary: Effects, unit: Unit) -> Table:
+def _effects_table(effects: Sequence[Effect], unit: Unit, caption: str) -> Table:
     return Table(
-        caption="Effects of all parameters",
+        caption=caption,
         columns=[
             Column(label="parameter"),
             Column(label="matters?"),
@@ -125,7 +157,7 @@ def _effects_table(summary: Effects, unit: Unit) -> Table:
                 *_span(each.span, unit),
                 "-" if each.p_value is None else f"{each.p_value:.2g}",
             ]
-            for each in summary.effects
+            for each in effects
             if each.reason is None
         ],
     )

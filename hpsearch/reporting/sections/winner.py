@@ -7,7 +7,11 @@ from hpsearch.reporting.blocks import Block, Column, Facts, Section, Table, Text
 from hpsearch.reporting.charts.finalists import finalists
 from hpsearch.reporting.content import Confirmed, StudyContent
 from hpsearch.reporting.labels import COMPUTE, Unit, sentence, setting
-from hpsearch.results.confirmation.verdict import optimism_in_words
+from hpsearch.results.confirmation.verdict import (
+    ConfirmationResult,
+    Finalist,
+    optimism_in_words,
+)
 from hpsearch.results.winner import distrusted, outdated, repeated
 
 
@@ -77,20 +81,6 @@ def _standing(content: StudyContent) -> list[Block]:
     if chart is not None:
         blocks.append(chart)
     blocks.append(_finalists_table(found, unit))
-    out = [each.standing for each in verdict.finalists if each.standing.reason is not None]
-    if out:
-        # The reasons are sentences, and a column of the table has no room for them
-        blocks.append(
-            Facts(
-                facts=[
-                    (
-                        f"Trial {each.trial} was dropped after seed {each.rejected_after}",
-                        str(each.reason),
-                    )
-                    for each in out
-                ]
-            )
-        )
     blocks.append(Text(text=f"Finalists: {found.rule}", style="note"))
     return blocks
 
@@ -133,6 +123,8 @@ def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]
             f"{count_noun(len(verdict.reported), 'fresh seed')}; validation: {verdict.judged_on}",
         )
     )
+    if verdict.images_in_words:
+        facts.append(("Images", verdict.images_in_words))
     facts.append(
         (
             "Best seen in the search",
@@ -180,7 +172,7 @@ def _finalists_table(confirmation: Confirmed, unit: Unit) -> Table:
             Column(label="epoch", numeric=True),
             Column(label="parameters", numeric=True),
             Column(label="one image", numeric=True),
-            Column(label="out"),
+            Column(label="why it isn't the winner"),
         ],
         rows=[
             [
@@ -193,9 +185,7 @@ def _finalists_table(confirmation: Confirmed, unit: Unit) -> Table:
                 COMPUTE.value(each.cost.epoch_seconds),
                 Unit("parameters").value(each.cost.parameters),
                 Unit("latency").value(each.cost.latency_ms),
-                ""
-                if each.standing.reason is None
-                else f"after seed {each.standing.rejected_after}",
+                _why_not(each, verdict, unit),
             ]
             for each in verdict.finalists
         ],
@@ -204,6 +194,24 @@ def _finalists_table(confirmation: Confirmed, unit: Unit) -> Table:
             for place, each in enumerate(verdict.finalists)
             if each.standing.trial == verdict.winner
         ),
+    )
+
+
+def _why_not(finalist: Finalist, verdict: ConfirmationResult, unit: Unit) -> str:
+    """Return why a finalist isn't the winner, in points; empty for the winner."""
+    rank = finalist.standing
+    if rank.trial == verdict.winner:
+        return ""
+    if rank.reason is not None:
+        return f"dropped after seed {rank.rejected_after}: {rank.reason}"
+    lead = verdict.leads.get(rank.trial)
+    if lead is None:
+        return ""
+    ahead = lead.ahead
+    way = "behind" if ahead.estimate >= 0 else "ahead"
+    return (
+        f"{unit.width(abs(ahead.estimate))} {way} (95 %: {unit.differences(ahead.low, ahead.high)} "
+        f"for the winner){'' if lead.distinguishable else ', not distinguishable'}"
     )
 
 

@@ -160,6 +160,35 @@
     });
   }
 
+  // A page from a disk may not have the clipboard: then the selection is copied
+  const copied = async (code) => {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      return true;
+    } catch {
+      getSelection().selectAllChildren(code);
+      return document.execCommand("copy");
+    }
+  };
+  for (const copy of document.querySelectorAll(".copy")) {
+    copy.hidden = false;
+    copy.addEventListener("click", async () => {
+      const done = await copied(copy.parentElement.querySelector("code"));
+      copy.textContent = done ? "Copied" : "Press Ctrl+C";
+      setTimeout(() => { copy.textContent = "Copy"; }, 2000);
+    });
+  }
+
+  // What was drawn while it was folded has no width yet
+  for (const part of document.querySelectorAll(".folded-part")) {
+    part.addEventListener("toggle", () => {
+      if (!part.open) return;
+      for (const place of part.querySelectorAll(".plot")) {
+        if (figures[place.id]) { waiting.delete(place); draw(place); }
+      }
+    });
+  }
+
   const sizes = { k: 1e3, M: 1e6, G: 1e9 };
   const figure = (cell) => {
     const found = /^([-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?)\s*([kMG](?![a-z]))?/i.exec(cell);

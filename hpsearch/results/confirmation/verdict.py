@@ -105,11 +105,13 @@ class Comparison:
         reused = "" if self.fresh else ", on seeds that were used for the choice: optimistic"
         if not self.distinguishable:
             return (
-                f"It isn't distinguishable from {name}: {form.difference(ahead.estimate)} "
+                f"The winner isn't distinguishable from {name}: {form.difference(ahead.estimate)} "
                 f"{interval}{reused}."
             )
         way = "ahead of" if ahead.estimate > 0 else "behind"
-        return f"It is {way} {name} by {form.width(abs(ahead.estimate))} {interval}{reused}."
+        return (
+            f"The winner is {way} {name} by {form.width(abs(ahead.estimate))} {interval}{reused}."
+        )
 
     @property
     def distinguishable(self) -> bool:
@@ -243,6 +245,28 @@ class ConfirmationResult:
         if not (judged and seeds) or judged // seeds == self.images:
             return f"{self.sample}, {each}"
         return f"{judged // seeds:,} images a seed, {each}; {self.sample} in all"
+
+    @property
+    def images_in_words(self) -> str:
+        """What the numbers of images mean, in one or two sentences; empty before there are any."""
+        seeds = len(self.reported)
+        if not seeds or not self.images:
+            return ""
+        trainings = count_noun(seeds, "training")
+        if self.folds is not None:
+            anew = " anew" if self.new_splits else ""
+            return (
+                f"Each of {trainings} divided the images{anew} into {self.folds} folds and was "
+                f"validated on all of them: {self.sample}."
+            )
+        if not self.new_splits or seeds == 1:
+            return f"Validated on {self.sample}, the same in {trainings}, and never trained on."
+        judged = sum(map(sum, self.confusion)) if self.confusion is not None else 0
+        each = f"{judged // seeds:,} images" if judged else "images"
+        return (
+            f"Each of {trainings} kept {each} out of its training to validate on, drawn anew. "
+            f"Some were drawn more than once, so together they are {self.sample}."
+        )
 
     @property
     def confirmed(self) -> float | None:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,18 @@ class _Listed:
 
 
 def _part(pictures: _Listed, colour: Colour) -> Part:
-    return Part(read=_reader(pictures, colour), files=pictures.files, root=pictures.folder)
+    return Part(
+        read=_reader(pictures, colour),
+        files=pictures.files,
+        name_of=partial(_name, pictures),
+        root=pictures.folder,
+    )
+
+
+def _name(pictures: _Listed, index: int) -> str:
+    name = pictures.files[index].relative_to(pictures.folder).as_posix()
+    # A file's name may be any bytes
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _reader(pictures: _Listed, colour: Colour) -> Callable[[], Images]:

@@ -75,6 +75,8 @@ class Part:
     read: Callable[[], Images]
     #: Every file that ``read`` opens; their contents are the part's identity in the cache.
     files: tuple[Path, ...] = ()
+    #: Returns the name of the image with an index, for people; ``None``: images have no names.
+    name_of: Callable[[int], str] | None = None
     #: Names in that identity are relative to this folder, which matters if labels follow from
     #: names; ``None``: the folder that all files have in common.
     root: Path | None = None

@@ -149,6 +149,38 @@ def require_room_for(
             raise
 
 
+def image_names(
+    config: DataConfig, rows: Sequence[int], *, split_seed: int, root: Path | None = None
+) -> dict[int, str]:
+    """Return row -> the name of an image of ``prepare``, such as its file below the data's folder.
+
+    Args:
+        config: The ``data`` section.
+        rows: Rows of ``PreparedData.images``.
+        split_seed: As in ``prepare``.
+        root: As in ``prepare``.
+
+    Returns:
+        Only the images whose source knows names.
+
+    Raises:
+        DataError: As in ``prepare``.
+    """
+    request = _request(config, root, split_seed)
+    source = build_source(config, request.root, may_download=False)
+    entry = _training_entry(source, request)
+    chosen = entry.array("chosen")
+    sizes: list[int] = entry.facts["images_per_part"]
+    names = {}
+    for row in rows:
+        before = 0
+        for part, size in zip(_parts(source).values(), sizes, strict=True):
+            if before <= row < before + size and part.name_of is not None:
+                names[row] = part.name_of(int(chosen[row]))
+            before += size
+    return names
+
+
 def test_images(config: DataConfig, *, root: Path | None = None) -> tuple[Tensor, Tensor]:
     """Open the test images: uint8 ``(n, channels, height, width)`` and labels int64 ``(n,)``.
 

@@ -21,7 +21,7 @@ from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data import prepare as preparing
 from hpsearch.training.data.image_folder import image_folder
 from hpsearch.training.data.place import DataRoot
-from hpsearch.training.data.prepare import prepare
+from hpsearch.training.data.prepare import image_names, prepare
 
 POINTS = r"_([0-9a-f]+)\.png"
 
@@ -89,6 +89,23 @@ def test_a_folder_becomes_tensors(flowers, root):
     gray = prepare(config(flowers, colour="gray"), split_seed=1, root=root)
     assert gray.input_shape == (1, 6, 8)
     assert gray.data_hash != data.data_hash
+
+
+def test_images_have_the_names_of_their_files(flowers, root):
+    config = DataConfig(
+        source=Component("image_folder", {"path": str(flowers), "test_fraction": 0.25}), limit=20
+    )
+    prepared = prepare(config, split_seed=3, root=root)
+    rows = [0, 7, 19]
+    names = image_names(config, rows, split_seed=3, root=root)
+    assert list(names) == rows
+    for row, name in names.items():
+        with Image.open(flowers / name) as picture:
+            pixels = np.moveaxis(np.asarray(picture), -1, 0)
+        assert np.array_equal(prepared.images[row].numpy(), pixels)
+        assert Path(name).parent.name == prepared.class_names[prepared.labels[row]]
+    digits = DataConfig(source=Component("digits"))
+    assert image_names(digits, rows, split_seed=3, root=root) == {}, "which are no files"
 
 
 def test_names_and_folders_elsewhere_change_no_hash(flowers, root, tmp_path):

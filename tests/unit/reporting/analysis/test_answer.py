@@ -74,19 +74,22 @@ def test_a_confirmed_winner_has_its_honest_number(record) -> None:
 
 def test_it_is_compared_with_the_second(record) -> None:
     assert answer(record, verdict(runner_up=lead(0.01)))[1] == (
-        "It is ahead of the second, line (trial 2) by 2.00 points (95 %: +1.00 to +5.00 points)."
+        "The winner is ahead of the second, line (trial 2) by 2.00 points (95 %: "
+        "+1.00 to +5.00 points)."
     )
     assert answer(record, verdict(runner_up=lead(-0.01)))[1] == (
-        "It isn't distinguishable from the second, line (trial 2): +2.00 points (95 %: -1.00 to "
-        "+5.00 points)."
+        "The winner isn't distinguishable from the second, line (trial 2): +2.00 points (95 %: "
+        "-1.00 to +5.00 points)."
     )
 
 
 def test_it_is_compared_with_what_was_there_before(record) -> None:
     told = answer(record, verdict(runner_up=lead(-0.01), baseline=lead(0.01, trial=5)))
-    assert told[1].startswith("It is ahead of the first of try_first (trial 5) by 2.00 points (95")
+    assert told[1].startswith(
+        "The winner is ahead of the first of try_first (trial 5) by 2.00 points (95"
+    )
     told = answer(record, verdict(winner_is_baseline=True))
-    assert told[1] == "It is the first of try_first: nothing better was found."
+    assert told[1] == "The winner is the first of try_first: nothing better was found."
 
 
 def test_it_is_compared_with_what_the_study_asks_about(record) -> None:
@@ -101,8 +104,8 @@ def test_it_is_compared_with_what_the_study_asks_about(record) -> None:
     )
     assert told[0].startswith("The winner is simple_cnn (trial 4): val_accuracy 78.10 % (95 %")
     assert told[1:] == (
-        "It is ahead of the best mlp (trial 2) by 2.00 points (95 %: +1.00 to +5.00 points), on "
-        "seeds that were used for the choice: optimistic.",
+        "The winner is ahead of the best mlp (trial 2) by 2.00 points (95 %: +1.00 to +5.00 "
+        "points), on seeds that were used for the choice: optimistic.",
     )
 
 
@@ -110,8 +113,8 @@ def test_what_is_asked_about_but_wasnt_a_finalist_is_named_too(record) -> None:
     asked = with_models(describing(record, "A dense net against a CNN"), {4: "cnn", 2: "cnn"})
     told = answer(asked, verdict(finalists=[finalist(4), finalist(2)], runner_up=lead(0.01)))
     assert told[1] == (
-        "The best mlp in the search (trial 0) had 70.00 %, and wasn't a finalist. It is ahead of "
-        "the second, cnn (trial 2) by 2.00 points (95 %: +1.00 to +5.00 points)."
+        "The best mlp in the search (trial 0) had 70.00 %, and wasn't a finalist. The winner is "
+        "ahead of the second, cnn (trial 2) by 2.00 points (95 %: +1.00 to +5.00 points)."
     )
     unconfirmed = answer(asked)
     assert unconfirmed[0].startswith("The best seen is cnn (trial 2): val_accuracy 80.00 %, not")
@@ -136,10 +139,10 @@ def test_the_effect_of_what_is_asked_about_is_told_once_it_is_decided(record) ->
     first, other, second = answer(asked, None, known)
     assert first.startswith("The best seen is width 16, model line (trial 2): ")
     assert other == "The best with width 32 in the search (trial 4) had 80.00 %."
-    assert second.startswith("width matters: +4.") and second.endswith("all else equal.")
+    assert second.startswith("All else equal, width true is better than false by 4.")
     no = replace(known, effects=(replace(known.effects[0], verdict=Verdict.NO),))
     assert answer(asked, None, no)[2] == (
-        "width doesn't matter: no two of its values differ by more than 1.00 points."
+        "All else equal, no two values of width differ by more than 1.00 points."
     )
 
 
@@ -147,7 +150,7 @@ def test_a_question_without_a_parameter_is_answered_by_the_largest_decided_effec
     known = replace(FOUND, effects=(replace(effect_of("flip"), parameter=WIDTH, name="width"),))
     first, _, second = answer(record, None, known)
     assert first.startswith("The best seen is width 16, model line (trial 2): ")
-    assert second.startswith("width matters: ")
+    assert second.startswith("All else equal, width true is better than false by 4.")
 
 
 @pytest.mark.parametrize("text", ["", "Does the width matter?"])
@@ -159,7 +162,7 @@ def test_nothing_undecided_is_in_the_answer(record, text: str) -> None:
     )
     for known in (few, undecided):
         told = answer(asked, None, known)
-        assert not any("undecided" in each or "width matters" in each for each in told)
+        assert not any("undecided" in each or "All else" in each for each in told)
         assert len(told) == (2 if text else 1), "the winner, and what it is compared with"
 
 

@@ -53,6 +53,8 @@ def test_the_hardest_picture_is_the_one_that_is_most_often_wrong() -> None:
     ]  # fmt: skip
     first = found[0]
     assert (first.truth, first.taken_for, first.times) == ("dog", "ship", 2)
+    assert first.guesses == (("ship", 2), ("cat", 1)), "of all trainings, the most frequent first"
+    assert found[2].guesses == (("cat", 2), ("dog", 1)), "also what is right"
     assert first.loss == pytest.approx(2.0)
     assert len(hardest(trainings, NAMES, at_most=1)) == 1
 

@@ -1,0 +1,309 @@
+"""What a reader sees first: the cards, the winner to copy, and nothing undecided in sight."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+from support.evidence import evidence
+from support.reporting import write_study
+from support.specs import made_up_result
+
+from hpsearch.reporting.analysis.effects import effects
+from hpsearch.reporting.analysis.findings import Verdict
+from hpsearch.reporting.analysis.matrices import (
+    ClassDifference,
+    HardPicture,
+    Matrices,
+    Matrix,
+    Versus,
+)
+from hpsearch.reporting.assemble import ReportContent, assemble
+from hpsearch.reporting.blocks import (
+    Block,
+    Charts,
+    Commands,
+    Facts,
+    Folded,
+    Pictures,
+    Section,
+    Table,
+    Text,
+    Tile,
+    Tiles,
+)
+from hpsearch.reporting.content import Confirmed, StudyContent
+from hpsearch.reporting.hard_pictures import Shown, Thumbnail
+from hpsearch.reporting.markdown import markdown
+from hpsearch.reporting.page import page
+from hpsearch.reporting.reading import read_content
+from hpsearch.reporting.sections.answer import answer
+from hpsearch.reporting.sections.images import classes, hardest
+from hpsearch.reporting.sections.parameters import effects as effects_section
+from hpsearch.reporting.sections.winner import winner
+from hpsearch.results.confirmation.plan import FinalistRank
+from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.confirmation.verdict import (
+    Comparison,
+    ConfirmationResult,
+    Cost,
+    Finalist,
+)
+from hpsearch.results.confirmation_gap import find_test_gap
+from hpsearch.results.final_evaluations import FinalEvaluation
+from hpsearch.search.database.storage import Database
+
+DOCUMENT = {"objective": {"metric": "val_accuracy", "at": "last"}, "data": {"source": "digits"}}
+CONFIRMED = Interval(estimate=0.78, low=0.77, high=0.79)
+
+
+@pytest.fixture
+def content(database: Database) -> StudyContent:
+    write_study(database, ["complete"] * 8 + ["pruned"] * 4)
+    return read_content(database, "made")
+
+
+def confirmed(content: StudyContent, **changes: Any) -> StudyContent:
+    verdict = made_up_result(CONFIRMED, **changes)
+    found = Confirmed(
+        study="made-confirm", nth=1, newer_trials=0, rule="the best", options=(), verdict=verdict
+    )
+    return replace(content, confirmed=found)
+
+
+def after_test(
+    content: StudyContent, accuracy: float, verdict: ConfirmationResult, times: int = 1
+) -> StudyContent:
+    """Return the content after the test images were opened, the first time with ``accuracy``."""
+    evaluation = FinalEvaluation(
+        trial=4, epoch=3, images=400, loss=0.5, accuracy=accuracy, macro_f1=accuracy,
+        balanced_accuracy=accuracy, class_names=["a", "b"], confusion=[[1, 0], [0, 1]],
+    )  # fmt: skip
+    gap = find_test_gap(verdict, evaluation, DOCUMENT)
+    return replace(content, test=[evaluation] * times, test_gap=gap)
+
+
+def tiles(section: Section) -> Sequence[Tile]:
+    return next(block.tiles for block in section.blocks if isinstance(block, Tiles))
+
+
+def facts(blocks: Sequence[Block]) -> dict[str, str]:
+    return {name: text for each in blocks if isinstance(each, Facts) for name, text in each.facts}
+
+
+def test_the_test_accuracy_is_the_first_card_once_it_is_known(content: StudyContent) -> None:
+    before = confirmed(content)
+    assert tiles(answer(before))[0].label.startswith("Confirmed")
+    assert before.confirmed is not None
+    first = tiles(answer(after_test(before, 0.785, before.confirmed.verdict)))[0]
+    assert (first.label, first.value, first.alarm) == ("Test accuracy", "78.50 %", "")
+    assert "on 400 images that no trial has seen" in first.detail
+    again = tiles(answer(after_test(before, 0.785, before.confirmed.verdict, times=2)))[0]
+    assert again.detail.endswith("opened 2 times, this is the first")
+
+
+def test_a_test_accuracy_outside_the_confirmed_interval_has_a_red_line(
+    content: StudyContent,
+) -> None:
+    before = confirmed(content)
+    assert before.confirmed is not None
+    outside = after_test(before, 0.6, before.confirmed.verdict)
+    first = tiles(answer(outside))[0]
+    assert first.alarm == "outside the confirmed interval, 77.00 to 79.00 %"
+    report = assemble(
+        ReportContent(
+            made_at="2026-01-01T00:00:00", version="1", studies=[outside], comparison=None
+        )
+    )
+    assert '<div class="bad"><dt>Test accuracy</dt>' in page(report)
+    assert f"**{first.alarm}**" in markdown(report, {}).replace("\\", "")
+
+
+def test_optimism_is_never_negative(content: StudyContent) -> None:
+    modest = confirmed(content, optimism=0.0)
+    seen = tiles(answer(modest))[1]
+    assert seen.detail == "one seed; the search was not optimistic here"
+    told = facts(winner(modest).blocks)["Optimism of the search"]
+    assert told.startswith("the search was not optimistic here")
+    assert "optimistic" in tiles(answer(confirmed(content)))[1].detail
+
+
+def test_the_winner_has_three_lines_and_is_yaml(content: StudyContent) -> None:
+    number = content.winner
+    row = content.row(number)
+    section = answer(replace(content, winner_model="lenet5"))
+    lines = facts(section.blocks)
+    assert list(lines) == ["Model", "Training", "Size and speed"]
+    assert lines["Model"] == "lenet5"
+    assert lines["Training"].startswith(f"optimizer {row['optimizer']}, lr ")
+    assert lines["Size and speed"].startswith(f"{row['parameters']:,} learned parameters")
+    commands = [block for block in section.blocks if isinstance(block, Commands)]
+    assert commands[0].lines == ["hpsearch confirm --study made"]
+
+
+def test_the_next_command_depends_on_what_is_known(content: StudyContent) -> None:
+    def command(of: StudyContent) -> str:
+        return next(each for each in answer(of).blocks if isinstance(each, Commands)).lines[0]
+
+    assert command(content) == "hpsearch confirm --study made"
+    assert command(confirmed(content)) == "hpsearch export --study made --bundle best/"
+    invalid = confirmed(content, invalid={4: "wrong labels"})
+    assert command(invalid) == "hpsearch confirm --study made --again"
+    assert "--pick knee" in command(replace(content, objectives={"a": "maximize", "b": "minimize"}))
+
+
+def test_the_yaml_has_the_settings_of_the_winner(searched: Any) -> None:
+    told = read_content(searched.database, "made_up")
+    settings = YAML(typ="safe").load(told.winner_yaml)
+    assert told.winner_model == "line"
+    params = told.params(told.winner)
+    assert settings["model"] == {"line": {"width": params["model.line.width"]}}
+    assert settings["optimizer"] == {"walk": {"lr": params["optimizer.walk.lr"]}}
+    assert "data" not in settings, "of which nothing was searched"
+
+
+def test_why_a_finalist_lost_is_a_column_in_points(content: StudyContent) -> None:
+    def finalist(place: int, trial: int, reason: str | None = None) -> Finalist:
+        after = None if reason is None else 3
+        rank = FinalistRank(trial=trial, mean=0.7, seeds=3, rejected_after=after, reason=reason)
+        return Finalist(
+            standing=rank, place=place, seen=0.8, reported=0.7, trainings=3, cost=Cost()
+        )
+
+    ahead = Interval(estimate=0.02, low=-0.01, high=0.05)
+    lead = Comparison(trial=2, ahead=ahead, seeds=3, fresh=True, cheaper={})
+    told = winner(
+        confirmed(
+            content,
+            finalists=[finalist(1, 4), finalist(2, 2), finalist(3, 1, "it is 5.00 points behind")],
+            leads={2: lead},
+        )
+    )
+    table = next(each for each in told.blocks if isinstance(each, Table))
+    assert table.columns[-1].label == "why it isn't the winner"
+    assert [row[-1] for row in table.rows] == [
+        "",
+        "2.00 points behind (95 %: -1.00 to +5.00 points for the winner), not distinguishable",
+        "dropped after seed 3: it is 5.00 points behind",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"confusion": [[60, 20], [10, 30]]},
+            "Each of 2 trainings kept 60 images out of its training to validate on, drawn anew. "
+            "Some were drawn more than once, so together they are 100 validation images.",
+        ),
+        (
+            {"new_splits": False},
+            "Validated on 100 validation images, the same in 2 trainings, and never trained on.",
+        ),
+        (
+            {"folds": 3},
+            "Each of 2 trainings divided the images anew into 3 folds and was validated on all of "
+            "them: 100 validation images.",
+        ),
+    ],
+)
+def test_numbers_of_images_are_explained(
+    content: StudyContent, changes: dict[str, Any], says: str
+) -> None:
+    assert facts(winner(confirmed(content, **changes)).blocks)["Images"] == says
+
+
+FOUND = effects(
+    evidence(lambda p: 0.8 + {1: 0.0, 2: 0.03, 3: 0.02}[p["dilation"]] + 0.05 * p["flip"])
+)
+
+
+def test_what_is_undecided_is_one_sentence_and_a_folded_strip(content: StudyContent) -> None:
+    undecided = [each for each in FOUND.effects if each.verdict is Verdict.UNDECIDED]
+    decided = [each for each in FOUND.effects if each.verdict is not Verdict.UNDECIDED]
+    assert undecided and decided
+    section = effects_section(replace(content, effects=FOUND))
+    [folded] = [each for each in section.blocks if isinstance(each, Folded)]
+    assert folded.summary.startswith(f"Undecided: {undecided[0].name}")
+    [strip] = [each for each in folded.blocks if isinstance(each, Charts)]
+    assert strip.strip
+    assert [chart.title for chart in strip.charts] == [each.name for each in undecided]
+    ranges = [tuple(chart.figure["layout"]["yaxis"]["range"]) for chart in strip.charts]
+    assert len(set(ranges)) == 1, "one scale, or they couldn't be compared"
+    assert all(chart.table is None and not chart.note for chart in strip.charts)
+    open_charts = [
+        chart for each in section.blocks if isinstance(each, Charts) for chart in each.charts
+    ]
+    assert [
+        chart.title.split(":")[0] for chart in open_charts if chart.name.startswith("effect")
+    ] == [each.name for each in decided]
+    assert not any("undecided" in chart.title for chart in open_charts)
+
+
+def test_without_enough_trials_the_effects_are_one_sentence(content: StudyContent) -> None:
+    few = effects(evidence(lambda p: 0.8, trials=3))
+    [block] = effects_section(replace(content, effects=few)).blocks
+    assert isinstance(block, Text)
+    assert block.text.startswith("Effects need at least 8 complete trials")
+
+
+def versus(other: int, *widths: float) -> Versus:
+    return Versus(
+        trial=4,
+        other=other,
+        seeds=3,
+        classes=tuple(
+            ClassDifference(
+                name=f"c{place}",
+                ahead=Interval(estimate=0.0, low=-width, high=width),
+                images=3,
+            )
+            for place, width in enumerate(widths)
+        ),
+    )
+
+
+def test_comparisons_by_class_that_show_nothing_are_left_out(content: StudyContent) -> None:
+    found = Matrices(
+        class_names=("c0", "c1"),
+        finalists=(Matrix(trial=4, trainings=3, counts=[[1, 0], [0, 1]]),),
+        versus=(versus(1, 1.0, 1.0), versus(2, 0.1, 0.2), versus(3, 0.1, 1.0)),
+        hardest=(),
+        images=6,
+    )
+    section = classes(replace(content, matrices=found))
+    [charts] = [each for each in section.blocks if isinstance(each, Charts)]
+    assert [chart.name for chart in charts.charts] == [
+        "classes-against-2", "classes-against-3",
+    ]  # fmt: skip
+    tables = [chart.table for chart in charts.charts if chart.table is not None]
+    assert [len(table.rows) for table in tables] == [2, 1]
+    texts = [each.text for each in section.blocks if isinstance(each, Text)]
+    assert any(text.startswith("Recall by class isn't compared with 1 finalist") for text in texts)
+
+
+def test_hard_pictures_have_their_file_and_three_guesses(content: StudyContent) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "PNG")
+    source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    picture = HardPicture(
+        row=7, truth="cat", taken_for="dog", times=5,
+        guesses=(("dog", 5), ("cat", 3), ("bird", 1)), wrong=6, trainings=9, loss=2.0,
+    )  # fmt: skip
+    named = Thumbnail(picture=picture, source=source, name="cat/a.png")
+    shown = Shown(thumbnails=[named, replace(named, name=None)])
+    section = hardest(replace(content, hardest=shown))
+    first, second = next(each.pictures for each in section.blocks if isinstance(each, Pictures))
+    assert list(first.lines) == [
+        "cat/a.png", "cat; wrong in 6 of 9 trainings", "guesses: dog 5, cat 3, bird 1",
+    ]  # fmt: skip
+    assert second.lines[0] == "row 7"
+    unseen = hardest(replace(content, hardest=Shown(unseen=[picture], reason="Not here.")))
+    [table] = [each for each in unseen.blocks if isinstance(each, Table)]
+    assert table.rows[0][-1] == "dog 5, cat 3, bird 1"
