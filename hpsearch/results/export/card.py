@@ -224,7 +224,7 @@ def _model(
         ("multiply-adds per image", _count(origin.get("multiply_adds"))),
         ("image (channels x height x width)", _shape(shape) if shape else None),
         ("normalisation", Code(_flow(document["data"]["normalization"]))),
-        ("optimizer", Code(_flow(document["optimizer"]))),
+        ("optimizer", Code(_flow(document["optimizer"])) if document.get("optimizer") else None),
         ("weights", weights),
         ("input of exported models", contract),
     ]

@@ -70,10 +70,10 @@ def front_matter(document: Mapping[str, Any]) -> str:
         **_license(origin.get("license") or UNKNOWN_LICENSE),
         "library_name": "hpsearch",
         "pipeline_tag": _TASK["type"],
-        "tags": [_TASK["type"], "hpsearch", clean(str(model))],
+        "tags": [_TASK["type"], "hpsearch", _name(model)],
     }
     if results:
-        name = clean(str(origin.get("study", document["study"])))
+        name = _name(origin.get("study", document["study"]))
         content["metrics"] = measured
         content["model-index"] = [{"name": name, "results": results}]
     return f"---\n{to_yaml(content)}---"
@@ -95,9 +95,9 @@ def _confirmed(document: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[s
     interval = both or confirmed["interval_over_seeds"]
     spread = "" if interval is None else f" (95 %: {form.interval(interval)})"
     measured = {
-        "type": _HUB_METRICS.get(metric, metric),
+        "type": _HUB_METRICS.get(metric, _name(metric)),
         "value": _rounded(confirmed["mean"]),
-        "name": f"{metric}, mean of {seeds}{spread}",
+        "name": f"{_name(metric)}, mean of {seeds}{spread}",
     }
     return _result(document, origin, "validation", measured)
 
@@ -119,10 +119,10 @@ def _test(document: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[str, A
 def _result(
     document: Mapping[str, Any], origin: Mapping[str, Any], split: str, measured: dict[str, Any]
 ) -> dict[str, Any]:
-    kind, name = data_set_of(document)
+    kind, name = map(_name, data_set_of(document))
     data_set = {"name": name, "type": kind, "split": split}
     if origin.get("data_hash"):
-        data_set["revision"] = str(origin["data_hash"])
+        data_set["revision"] = _name(origin["data_hash"])
     return {"task": dict(_TASK), "dataset": data_set, "metrics": [measured]}
 
 
@@ -138,6 +138,14 @@ def data_set_of(document: Mapping[str, Any]) -> tuple[str, str]:
     path = settings.get("path") if isinstance(settings, Mapping) else None
     name = re.split(r"[/\\]", str(path).rstrip("/\\"))[-1] if path else ""
     return clean(str(kind)), clean(name) or clean(str(kind))
+
+
+def _name(text: object) -> str:
+    """Return a name from elsewhere without the characters of Markdown, HTML and links.
+
+    Not every reader of Markdown knows front matter: some show it as text of the page.
+    """
+    return re.sub(r"[^\w .,+%]+", "-", clean(str(text))).strip()
 
 
 def _rounded(value: float) -> float:

@@ -204,8 +204,8 @@ def test_names_from_elsewhere_add_nothing_to_the_front_matter():
     given["provenance"]["study"] = hostile
     found = front(card(given, "w", None, files=ModelFiles(folder='b"\nest', matrix=None)))
     assert found["license"] == "unknown"
-    assert found["model-index"][0]["name"] == hostile
-    assert found["model-index"][0]["results"][0]["dataset"]["name"] == hostile
+    told = found["model-index"][0]
+    assert told["name"] == told["results"][0]["dataset"]["name"] == "x-license- mit- a- -b"
 
 
 @pytest.mark.parametrize("classes", [2, 25, 120])

@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 from support.reporting import HOSTILE
 
-from hpsearch.results.export.card import card
+from hpsearch.results.export.card import ModelFiles, card
 from hpsearch.results.export.card_metrics import Judgement
 from hpsearch.results.markdown import Code, block, code, inline, plain, table, words
 
@@ -101,7 +101,14 @@ def test_a_card_of_a_hostile_config_has_no_markup_of_its(text: str) -> None:
         },
     }
     judgement = Judgement(confusion=[[3, 1], [0, 4]], what="some images", once=True)
-    rendered = RENDER(card(document, text, judgement, contract=text, weights=text))
-    own = {"h1", "h2", "p", "strong", "code", "table", "thead", "tbody", "tr", "th", "td"}
+    files = ModelFiles(folder=text, matrix="confusion.png")
+    made = card(document, text, judgement, contract=text, weights=text, files=files)
+    _, front, page = re.split(r"^---$", made, maxsplit=2, flags=re.MULTILINE)
+    rendered = RENDER(page)
+    own = {"h1", "h2", "p", "strong", "code", "pre", "ul", "li", "img"}
+    own |= {"table", "thead", "tbody", "tr", "th", "td"}
     assert set(re.findall(r"<([a-zA-Z!]\w*)", rendered)) <= own
-    assert len(re.findall("<h2>", rendered)) == 5
+    assert len(re.findall("<h2>", rendered)) == 7
+    assert re.findall('<img[^>]*src="([^"]*)', rendered) == ["confusion.png"]
+    # Some readers of Markdown show the front matter as text
+    assert set(re.findall(r"<([a-zA-Z!]\w*)", RENDER(front))) <= own | {"em"}
