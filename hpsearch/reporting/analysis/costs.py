@@ -78,7 +78,7 @@ class Costs:
     busy_seconds: float | None
     #: Trials that were trained at once, on average over ``busy_seconds``.
     parallelism: float | None
-    #: Every ended trial in the order of the ends, and the steps of the best so far.
+    #: Every ended trial in the order in which they trained last, and the steps of the best so far.
     ended: tuple[Ended, ...]
     best_so_far: tuple[BestSoFar, ...]
     #: Of all trials; ``None`` if it wasn't measured.
@@ -188,16 +188,24 @@ def _ended(
 ) -> tuple[Ended, ...]:
     """Return the ended trials, with the epochs that all trials had run by each end.
 
-    The event log has no event per epoch. So a trial's epochs are placed backwards from its end, one
-    training time apart.
+    A trial that waits at a rung until the study ends has ended when it began to wait: it didn't
+    train after that. The event log has no event per epoch. So a trial's epochs are placed backwards
+    from its end, one training time apart.
     """
     if not moments:
         return ()
     worked = _worked([when for when, *_ in moments])
     ends: dict[int, float] = {}
+    waits: dict[int, float] = {}
     for when, kind, ticket in moments:
-        if ticket is not None and kind in (EventKind.COMPLETE, EventKind.PRUNED, EventKind.FAILED):
-            ends[ticket] = worked[when]
+        if ticket is None:
+            continue
+        if kind == EventKind.PAUSED:
+            waits[ticket] = worked[when]
+        elif kind == EventKind.RESUMED:
+            waits.pop(ticket, None)
+        elif kind in (EventKind.COMPLETE, EventKind.PRUNED, EventKind.FAILED):
+            ends[ticket] = waits.get(ticket, worked[when])
     last = max(worked.values())
     done: list[float] = []
     for trial in record.trials:

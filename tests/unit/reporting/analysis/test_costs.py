@@ -65,3 +65,25 @@ def test_a_study_that_hasnt_begun_has_no_times(made_up) -> None:
     bill = costs(record, moments=[], epochs_in_order={})
     assert (bill.wall_seconds, bill.parallelism, bill.ended) == (None, None, ())
     assert bill.within(0.1) is None
+
+
+def test_a_trial_that_waited_until_the_end_stands_where_it_began_to_wait(searched) -> None:
+    record = read_study(searched.database, "made_up")
+    pruned = next(each for each in record.trials if each.state == "pruned")
+    told = moments(
+        (2, "paused", pruned.ticket),
+        (3, "resumed", pruned.ticket),
+        (5, "paused", pruned.ticket),
+        (7, "complete", 1),
+        (20, "pruned", pruned.ticket),
+    )
+    bill = costs(record, moments=told, epochs_in_order={pruned.ticket: [2.0, 2.0], 1: [1.0] * 3})
+    waited, complete = bill.ended
+    assert (waited.number, waited.seconds, waited.epochs) == (pruned.number, 5.0, 3), (
+        "one of ticket 1, too"
+    )
+    assert (complete.seconds, complete.epochs) == (7.0, 5)
+    # If it was stopped while it trained, its end is where it was stopped
+    del told[3]
+    (first, second) = costs(record, moments=told, epochs_in_order={}).ended
+    assert (first.seconds, second.seconds) == (7.0, 20.0)
