@@ -111,6 +111,6 @@ def test_effects_costs_and_comparisons_come_from_the_database(branched) -> None:
         t.value for t in record.trials if t.state == "complete"
     )
     found = compare(branched.database, [record])
-    assert (found.leader, found.lines[0].confirmed) == ("line", None)
+    assert (found.leader, found.lines[0].confirmed) == (None, None), "nothing is confirmed"
     assert read_matrices(branched.database, record) is None
     assert read_trial_matrices(branched.database, record, [0]) == {}
