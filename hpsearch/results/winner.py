@@ -231,8 +231,8 @@ def basis_of(verdict: ConfirmationResult, nth: int = 1) -> str:
         "The value is the mean over fresh seeds that weren't used to choose the winner; the "
         f"interval is over seeds and {verdict.other_images}."
     ]
-    if verdict.groups is not None:
-        sentences.append(f"It is based on {verdict.sample}.")
+    if verdict.images_in_words:
+        sentences.append(verdict.images_in_words)
     if verdict.lacks_groups:
         sentences.append(LACKS_GROUPS)
     if verdict.next_training is not None:

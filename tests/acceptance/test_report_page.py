@@ -11,13 +11,15 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 from support.browser import DESKTOP, PHONE, chromium, page_of
 from support.confirming import confirming
 from support.paper import SIZES, faults
+from support.reporting import write_study
 from support.trials import open_small
 
 from hpsearch import component_registries
-from hpsearch.reporting.assemble import PARTS, read_report
+from hpsearch.reporting.assemble import PARTS, read_report, render
 from hpsearch.reporting.writing import Written, write_report
 from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
@@ -129,6 +131,45 @@ def test_the_leaderboard_can_be_sorted(browser: Any, written: Written) -> None:
         assert table.evaluate(values) == sorted(ranked)
         table.get_by_role("button", name="validation accuracy").press("Enter")
         assert table.evaluate(values) == sorted(ranked, reverse=True)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_winner_can_be_copied(browser: Any, written: Written, size: dict[str, int]) -> None:
+    with opened(browser, written, size) as (page, complaints):
+        page.evaluate(
+            "document.addEventListener('copy', () => { window.copied = String(getSelection()); });"
+            "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
+        )
+        code = page.locator("#study-small-answer .code").last
+        code.get_by_role("button", name="Copy").click()
+        page.wait_for_function("window.copied")
+        settings = YAML(typ="safe").load(page.evaluate("window.copied"))
+        assert set(settings) >= {"model", "optimizer", "batch_size"}
+        assert list(settings["model"]) == ["mlp"]
+        assert code.get_by_role("button").inner_text() == "Copied"
+        assert complaints == []
+
+
+def test_what_is_folded_is_drawn_once_it_is_opened(browser: Any, tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/hpsearch.db")
+    try:
+        ensure_tables(database)
+        write_study(database, ["complete"] * 12)
+        (tmp_path / "report.html").write_text(render(database, ["made"]))
+    finally:
+        database.close()
+    with page_of(browser) as (page, complaints):
+        page.goto((tmp_path / "report.html").as_uri())
+        page.wait_for_function("document.documentElement.dataset.drawn === 'all'")
+        [part] = page.locator(".folded-part").all()
+        plots = part.locator(".strip .plot")
+        assert plots.count() >= 2 and not plots.first.is_visible()
+        part.locator("summary").first.click()
+        plots.first.locator(".main-svg").first.wait_for(state="visible")
+        for plot in plots.all():
+            box, drawn = plot.bounding_box(), plot.locator(".main-svg").first.bounding_box()
+            assert drawn["width"] == pytest.approx(box["width"], abs=2)
+        assert complaints == []
 
 
 def test_text_and_tables_need_no_script(browser: Any, written: Written) -> None:

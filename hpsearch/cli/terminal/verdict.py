@@ -95,6 +95,8 @@ def print_verdict(
         say(LACKS_GROUPS, style="bold red")
     say()
     _print_finalists(verdict, unit)
+    if verdict.images_in_words:
+        say(f"Images: {verdict.images_in_words}")
     say(f"Finalists: {spec.rule}")
     if verdict.winner is not None:
         among = dict.fromkeys(path for each in spec.finalists for path in each.params)

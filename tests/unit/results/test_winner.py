@@ -94,7 +94,7 @@ def test_other_trials_are_the_best_of_nothing(record: StudyRecord) -> None:
 def test_what_the_value_is_based_on() -> None:
     text = basis_of(verdict(groups=12, next_training=Interval(estimate=0.98, low=0.97, high=1.0)))
     assert "the interval is over seeds and groups of validation images." in text
-    assert "It is based on 100 validation images in 12 groups." in text
+    assert "so together they are 100 validation images in 12 groups." in text
     assert text.endswith("The 95 % interval of one more training is 97.00 to 100.00 %.")
     assert (repeated(1), outdated(0)) == ("", "")
     assert "confirmation 3" in basis_of(verdict(), 3) and "1 newer trial not" in outdated(1)
