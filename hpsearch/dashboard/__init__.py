@@ -9,6 +9,7 @@
 - ``study_payload``  a study's data, the answer that grows with it
 - ``study_view``  the state of a study: ranks, winner, trials kept by the pruning audit
 - ``notes``       the notes of studies and trials
+- ``home``  the home page, and the head of a study's page
 - ``artifacts``   curves, confusion matrix and frozen config of a trial
 - ``reports``     the reports, behind the same guard
 - ``gc_pause``  builds large data without runs of Python's garbage collector

@@ -10,6 +10,7 @@ from wsgiref.simple_server import WSGIServer, make_server
 
 from hpsearch.dashboard.artifacts import Artifacts
 from hpsearch.dashboard.guard import LOOPBACK_NAMES, Guard
+from hpsearch.dashboard.home import Home
 from hpsearch.dashboard.reports import Reports
 from hpsearch.dashboard.routes import Routes
 from hpsearch.dashboard.server import DashboardServer, DashboardServerV6, RequestHandler
@@ -88,7 +89,8 @@ def application(database: Database) -> WSGIApplication:
     dashboard = optuna_dashboard.wsgi(storage, Artifacts(database, views))
     # Otherwise it prints a traceback and returns its own error page; `Routes` handles errors.
     dashboard.catchall = False
-    return Routes(dashboard, storage, Reports(database, views, _render))
+    reports, home = Reports(database, views, _render), Home(database, views)
+    return Routes(dashboard, storage, reports, home)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.error_text import first_line, shortened
-from hpsearch.results.markdown import block, code, words
+from hpsearch.results.markdown import block, words
 from hpsearch.results.ranking import knee
 from hpsearch.results.records import TrialRecord
 from hpsearch.results.summary import counts_of
@@ -42,24 +42,27 @@ def study_note(view: StudyView) -> str:
         parts.append(words(description))
     parts.append(f"**{words(state_line(view))}**")
     parts += [f"**Warning**: {words(each)}." for each in record.warnings]
-    parts.append(_winner(view))
+    parts.append(words(about_winner(view)))
     if (search := confirmed_search(record.study)) is not None:
-        parts.append(
-            f"This is the confirmation of the search {code(search)}: its finalists, trained again "
-            "with fresh seeds. The result is in that study's note and report."
-        )
         parts.append(f"[Report of the search](/report/{search})")
         return "\n\n".join(parts)
     parts.append(f"[Report](/report/{name})")
-    commands = [f"hpsearch launch --study {name}   # the study's file: continues where it stopped"]
-    if view.best:
-        if not view.is_confirmed and not record.goals.is_multi_objective:
-            commands.append(f"hpsearch confirm --study {name}   # gives its confirmed value")
-        pick = " --pick knee" if record.goals.is_multi_objective else ""
-        commands += [f"hpsearch export --study {name}{pick} --out best.yaml"]
-        commands += ["hpsearch train best.yaml   # trains it again, to the same metrics"]
-    parts.append("**To reproduce**\n\n" + block("\n".join(commands)))
+    parts.append("**To reproduce**\n\n" + block("\n".join(commands(view))))
     return "\n\n".join(parts)
+
+
+def commands(view: StudyView) -> list[str]:
+    """Return the commands that continue, confirm, export and repeat a search."""
+    name = view.record.study.name
+    several = view.record.goals.is_multi_objective
+    lines = [f"hpsearch launch --study {name}   # the study's file: continues where it stopped"]
+    if view.best:
+        if not view.is_confirmed and not several:
+            lines.append(f"hpsearch confirm --study {name}   # gives its confirmed value")
+        pick = " --pick knee" if several else ""
+        lines += [f"hpsearch export --study {name}{pick} --out best.yaml"]
+        lines += ["hpsearch train best.yaml   # trains it again, to the same metrics"]
+    return lines
 
 
 def state_line(view: StudyView) -> str:
@@ -95,23 +98,29 @@ def winner_line(view: StudyView) -> str:
     return "" if winner is None else f"{' '.join(winner.sentences)}{outside}"
 
 
-def _winner(view: StudyView) -> str:
+def about_winner(view: StudyView) -> str:
+    """Return ``winner_line``, and what the value is based on."""
     record, verdict = view.record, view.verdict
-    told = words(winner_line(view))
-    if verdict is None or is_confirmation(record.study):
-        return told
+    line = winner_line(view)
+    if (search := confirmed_search(record.study)) is not None:
+        return (
+            f"{line} This is the confirmation of the search {search}: its finalists, trained again "
+            "with fresh seeds. The result is in that study's note and report."
+        )
+    if verdict is None:
+        return line
     if not view.is_confirmed:
         if verdict.winner_is_invalid:
             why = "its winner was declared invalid in the search"
         else:
             why = "every finalist failed" if verdict.finished else "it isn't finished"
-        return f"{told} There is a confirmation, {code(view.confirmation)}, but {why}."
+        return f"{line} There is a confirmation, {view.confirmation}, but {why}."
     seen = (
         f"In the search it showed {_value(verdict.metric, verdict.winner_seen)}; the best seen of "
         f"{verdict.complete} complete trials was {_value(verdict.metric, verdict.best_seen)}, an "
         "optimistic value."
     )
-    return f"{told} {words(basis_of(verdict, view.confirmations))} {words(seen)}"
+    return f"{line} {basis_of(verdict, view.confirmations)} {seen}"
 
 
 def trial_note(

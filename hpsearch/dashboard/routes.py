@@ -1,28 +1,34 @@
-"""Answers requests for a study's data and its report; optuna-dashboard answers the others.
+"""Answers requests for the home page, a study's data and its report; optuna-dashboard the others.
 
-Its page gets a link to the reports, and styles that hide the buttons that would change something,
-as far as a selector can name them (the guard refuses their requests anyway), and that put the
-columns below each other on a phone.
+optuna-dashboard's page begins with the note of its study, in front of everything else. Styles hide
+the buttons that would change something, as far as a selector can name them (the guard refuses their
+requests anyway), and put the columns below each other on a phone.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import zlib
 from collections.abc import Callable, Iterable
+from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
+from importlib.resources import files
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 
-from hpsearch.dashboard.reports import Reports
+from hpsearch.dashboard.home import Home
+from hpsearch.dashboard.reports import Page, Reports, sent
 from hpsearch.dashboard.storage import DashboardStorage
 from hpsearch.dashboard.study_payload import StudyPayloads
+from hpsearch.dashboard.study_view import StudyView
 from hpsearch.errors import DatabaseReplaced, UserError
+from hpsearch.reporting import palette
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -32,7 +38,13 @@ logger = logging.getLogger(__name__)
 
 _STUDY = re.compile(r"/api/studies/([0-9]{1,9})")
 _REPORT = re.compile(r"/report(?:/([A-Za-z0-9_-]{1,64}))?")
-_PAGE = re.compile(r"/dashboard(?:/.*)?")
+_IMPORTANCES = re.compile(r"/api/studies/([0-9]{1,9})/param_importances")
+_PAGE = re.compile(r"/dashboard/.*")
+_PAGE_OF_STUDY = re.compile(r"/dashboard/studies/([0-9]{1,9})(?:/.*)?")
+_SCRIPT = "/hpsearch.js"
+
+#: Complete trials below which importances are noise; the report shows none, either.
+_ENOUGH = 10
 
 _FORM = re.compile("HTTP_(IF_|RANGE|ACCEPT_ENCODING)")
 
@@ -44,11 +56,12 @@ class Routes:
     """A WSGI application between the guard and optuna-dashboard."""
 
     def __init__(
-        self, dashboard: WSGIApplication, storage: DashboardStorage, reports: Reports
+        self, dashboard: WSGIApplication, storage: DashboardStorage, reports: Reports, home: Home
     ) -> None:
         self._dashboard = dashboard
         self._storage = storage
         self._reports = reports
+        self._home = home
         self._lock = Lock()
         self._answers: dict[int, StudyPayloads] = {}
         self._whole: dict[int, tuple[str, bytes]] = {}
@@ -74,8 +87,20 @@ class Routes:
         path = str(environ.get("PATH_INFO", "")).rstrip("/")
         if study := _STUDY.fullmatch(path):
             return self._study(int(study[1]), environ, start_response)
-        if report := _REPORT.fullmatch(path):
+        if report := _REPORT.fullmatch(path or "/report"):
             return self._report(report[1], environ, start_response)
+        if importances := _IMPORTANCES.fullmatch(path):
+            return self._importances(int(importances[1]), environ, start_response)
+        if path == _SCRIPT:
+            return _send(
+                lambda: _packed(_template("dashboard.js").encode()),
+                "text/javascript; charset=utf-8",
+                _tag(_template("dashboard.js")),
+                environ,
+                start_response,
+            )
+        if path == "/dashboard":
+            return _tell(HTTPStatus.FOUND, "The page / lists all studies.", start_response, "/")
         if _PAGE.fullmatch(path):
             return self._page(environ, start_response)
         if path.startswith("/artifacts/"):
@@ -114,9 +139,13 @@ class Routes:
     def _report(
         self, name: str | None, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        page = self._reports.index() if name is None else self._reports.report(name)
+        if name is None:
+            html = self._home.page()
+            page: Page | None = sent(html, html)
+        else:
+            page = self._reports.report(name)
         if page is None:
-            told = "There is no such study; /report lists all studies."
+            told = "There is no such study; the page / lists all studies."
             return _tell(HTTPStatus.NOT_FOUND, told, start_response)
         return _send(
             lambda: page.packed,
@@ -127,8 +156,23 @@ class Routes:
             [("Content-Security-Policy", page.policy)],
         )
 
+    def _importances(
+        self, study_id: int, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Return none if they would contradict the report, which has none from so few trials."""
+        view = self._storage.view(study_id)
+        if view is None or has_enough(view):
+            return self._dashboard(environ, start_response)
+        objectives = (
+            len(view.record.goals.objectives) if view.record.goals.is_multi_objective else 1
+        )
+        body = json.dumps({"param_importances": [[] for _ in range(objectives)]}).encode()
+        length = ("Content-Length", str(len(body)))
+        start_response("200 OK", [("Content-Type", "application/json"), length])
+        return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else body]
+
     def _page(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Return optuna-dashboard's page with a link to the reports in it."""
+        """Return optuna-dashboard's page, below the note of its study."""
         # Request the whole page, uncompressed, whatever range or encoding the reader asks for
         plain = {key: value for key, value in environ.items() if not _FORM.match(key)}
         told: list[Any] = []
@@ -144,7 +188,10 @@ class Routes:
             close = getattr(answer, "close", None)
             if close is not None:
                 close()
-        body = with_ours(body)
+        study = _PAGE_OF_STUDY.fullmatch(str(environ.get("PATH_INFO", "")).rstrip("/"))
+        view = None if study is None else self._storage.view(int(study[1]))
+        head = "" if view is None else self._home.head(view)
+        body = with_ours(body, head, importances=view is None or has_enough(view))
         fixed = ("content-length", "last-modified", "etag", "accept-ranges")
         headers = [(key, value) for key, value in told[1] if key.lower() not in fixed]
         length = [("Content-Length", str(len(body))), ("Cache-Control", "no-cache")]
@@ -182,9 +229,13 @@ def _tag(*parts: str) -> str:
     return f'W/"{sha256("/".join(parts).encode()).hexdigest()[:32]}"'
 
 
-def _tell(status: HTTPStatus, message: str, start_response: StartResponse) -> Iterable[bytes]:
+def _tell(
+    status: HTTPStatus, message: str, start_response: StartResponse, location: str | None = None
+) -> Iterable[bytes]:
     body = f"{message}\n".encode()
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    if location is not None:
+        headers.append(("Location", location))
     start_response(f"{status.value} {status.phrase}", headers)
     return [body]
 
@@ -194,9 +245,7 @@ button[aria-label="rename study"], button[aria-label="delete study"],
 button[aria-label="delete artifact"], button:has(> svg[data-testid="EditIcon"]),
 button:has(svg[data-testid="AddBoxIcon"]),
 .MuiGrid-item:has(input[type=file]), .MuiCard-root:has(input[type=file]) { display: none }
-#hpsearch { position: fixed; right: 8px; bottom: 8px; z-index: 1 }
-#hpsearch a { background: #fff; border: 1px solid #777; border-radius: 4px; padding: 4px 8px;
-  color: #064787; font: 13px sans-serif }
+#hpsearch { background: #fff; margin: 0; max-width: none; COLOURS }
 @media (max-width: 700px) {
   main { min-width: 0 }
   main .MuiGrid-item { max-width: 100%; flex-basis: 100% }
@@ -212,10 +261,32 @@ button:has(svg[data-testid="AddBoxIcon"]),
 }
 """
 
-_LINK = '<nav id="hpsearch" aria-label="hpsearch"><a href="/report">hpsearch reports</a></nav>'
+_FEW_TRIALS = ".MuiGrid-item:has(#graph-hyperparameter-importances) { display: none }"
 
 
-def with_ours(html: bytes) -> bytes:
-    """Return optuna-dashboard's page with the link and the styles."""
-    html = html.replace(b"</head>", f"<style>{_STYLE}</style></head>".encode(), 1)
-    return html.replace(b"</body>", f"{_LINK}</body>".encode(), 1)
+def has_enough(view: StudyView) -> bool:
+    """Return whether a study has enough complete trials for importances."""
+    return view.record.counts.complete >= _ENOUGH
+
+
+def with_ours(html: bytes, head: str, *, importances: bool) -> bytes:
+    """Return optuna-dashboard's page with the head, the styles and the script.
+
+    Args:
+        html: The page.
+        head: HTML that the script puts in front of its content.
+        importances: Whether the study has enough trials for importances.
+    """
+    style = _STYLE.replace("COLOURS", palette.css(palette.LIGHT)) + _template("home.css")
+    if not importances:
+        style += _FEW_TRIALS
+    # Before its own program, which would otherwise keep the functions that the script replaces
+    script = f'<head><script defer src="{_SCRIPT}"></script>'
+    html = html.replace(b"<head>", script.encode(), 1)
+    html = html.replace(b"</head>", f"<style>{style}</style></head>".encode(), 1)
+    return html.replace(b"<body>", f"<body>{head}".encode(), 1)
+
+
+@cache
+def _template(name: str) -> str:
+    return (files("hpsearch.dashboard") / "templates" / name).read_text(encoding="utf-8")

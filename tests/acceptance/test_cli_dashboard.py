@@ -34,10 +34,9 @@ def dashboard_url(searched_shell) -> Iterator[str]:
 def test_a_browser_shows_the_study(dashboard_url: str) -> None:
     with chromium() as browser, page_of(browser) as (page, complaints):
         page.goto(dashboard_url)
-        page.get_by_text("1. small").first.wait_for()
-        page.get_by_text("1. small").first.click()
+        page.get_by_role("link", name="small", exact=True).click()
         page.get_by_text("val_accuracy").first.wait_for()
-        page.get_by_text("The best seen is ").wait_for()
+        page.locator("#hpsearch-note").get_by_text("The best seen is ").wait_for()
         assert complaints == []
 
         # The guard answers 405 and the study stays.

@@ -118,21 +118,72 @@ def test_the_confirmed_one_is_best_whoever_was_seen_best(shown: Shown) -> None:
     assert best_with(winner=None) == [shown.best_seen]
 
 
-def test_the_study_s_page(browser: Any, shown: Shown) -> None:
+def test_the_home_page_leads_to_a_study_that_begins_with_its_note(
+    browser: Any, shown: Shown
+) -> None:
     with page_of(browser, SIZE) as (page, complaints):
         page.goto(shown.url)
-        page.get_by_text("1. small", exact=True).first.wait_for()
-        page.get_by_text("1. small", exact=True).first.click()
+        card = page.locator(".cards li")
+        assert card.count() == 1
+        interval = shown.verdict.over_seeds_and_images
+        assert interval is not None
+        for text in (
+            "finished",
+            f"{100 * interval.estimate:.2f} %",
+            f"95 %: {100 * interval.low:.2f} to {100 * interval.high:.2f} %",
+            f"trial {shown.winner}",
+        ):
+            assert text in card.inner_text()
+        assert card.get_by_role("img").get_attribute("aria-label").startswith("val_accuracy of")
+        card.get_by_role("link", name="small", exact=True).click()
+
         page.get_by_text(f"Best Trial (number={shown.winner})").wait_for()
-        page.get_by_text(f"(trial {shown.winner}): val_accuracy").wait_for()
+        note = page.locator("#hpsearch-note")
+        note.get_by_text(f"(trial {shown.winner}): val_accuracy").wait_for()
         page.locator(".js-plotly-plot .main-svg").first.wait_for()
-        page.get_by_text("Hyperparameter Importance").first.wait_for()
         page.wait_for_load_state("networkidle")
-        assert page.locator(".js-plotly-plot").count() >= 3
+        # First, and nothing is over it, nor over what follows
+        first = page.evaluate(
+            "document.querySelector('main').innerText.trim().split('\\n')[0].trim()"
+        )
+        assert first.startswith("small")
+        assert covered(page, "#hpsearch-note") == []
+        assert covered(page, "main .MuiCard-root") == []
+        # So few complete trials have no importances
+        assert shown.record.counts.complete < 10
+        assert not page.get_by_text("Hyperparameter Importance").first.is_visible()
+        assert page.locator(".js-plotly-plot").count() >= 2
         # What would change something isn't even offered
         assert not page.get_by_text("Upload a New File").is_visible()
         picture(page, "dashboard.png")
+
+        page.get_by_role("link", name="Trials (List)").click()
+        page.get_by_text("Trial 0 (trial_id=").first.wait_for()
+        assert not note.is_visible()
+        page.go_back()
+        note.wait_for()
+        page.get_by_title("Return to the top page").click()
+        page.get_by_role("heading", name="Studies", exact=True).wait_for()
+        assert page.url == f"{shown.url}/"
         assert complaints == []
+
+
+def covered(page: Any, selector: str) -> list[str]:
+    """Return what is drawn over the corners and the middle of elements that are in sight."""
+    found: list[str] = page.evaluate(
+        """selector => [...document.querySelectorAll(selector)].flatMap(each => {
+            const box = each.getBoundingClientRect();
+            if (box.width === 0) return [];
+            const points = [[0.5, 0.5], [0.02, 0.05], [0.98, 0.05], [0.02, 0.95], [0.98, 0.95]];
+            return points.map(([x, y]) => [box.left + x * box.width, box.top + y * box.height])
+                .filter(([x, y]) => x >= 0 && y >= 0 && x < innerWidth && y < innerHeight)
+                .map(([x, y]) => document.elementFromPoint(x, y))
+                .filter(top => top && !each.contains(top) && !top.contains(each))
+                .map(top => `${top.tagName} ${top.className}`);
+        })""",
+        selector,
+    )
+    return found
 
 
 def test_a_trial_s_page(browser: Any, shown: Shown) -> None:
@@ -152,7 +203,7 @@ def test_a_trial_s_page(browser: Any, shown: Shown) -> None:
 
 def test_the_frozen_config_is_the_confirmed_one(browser: Any, shown: Shown) -> None:
     with page_of(browser) as (page, _):
-        page.goto(shown.url)
+        page.goto(f"{shown.url}/dashboard/studies/1")
         fetched = page.evaluate(
             """async number => {
                 const study = await (await fetch('/api/studies/1')).json()
@@ -168,9 +219,14 @@ def test_the_frozen_config_is_the_confirmed_one(browser: Any, shown: Shown) -> N
 
 def test_notes_are_rendered_and_hostile_words_are_words(browser: Any, shown: Shown) -> None:
     with page_of(browser) as (page, complaints):
+        # In hpsearch's own head, too
+        page.goto(f"{shown.url}/dashboard/studies/1")
+        page.locator("#hpsearch-note").get_by_text(DESCRIPTION).wait_for()
+        assert page.evaluate("window.hurt") is None
         page.goto(f"{shown.url}/dashboard/studies/1/note")
-        page.get_by_text(DESCRIPTION).wait_for()
-        page.get_by_text(f"{100 * shown.verdict.confirmed:.2f} %").first.wait_for()
+        page.get_by_text(DESCRIPTION).filter(visible=True).wait_for()
+        confirmed = page.get_by_text(f"{100 * shown.verdict.confirmed:.2f} %")
+        confirmed.filter(visible=True).first.wait_for()
         assert page.evaluate("window.hurt") is None
         page.get_by_role("link", name="Report", exact=True).click()
         page.get_by_role("heading", name="small").first.wait_for()
@@ -197,11 +253,17 @@ def test_the_report_runs_no_script_but_its_own(browser: Any, shown: Shown) -> No
         assert any("Content Security Policy" in each for each in complaints)
 
 
-def test_the_list_of_reports_is_accessible(browser: Any, shown: Shown) -> None:
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/dashboard/studies/1"])
+def test_what_hpsearch_adds_is_accessible(
+    browser: Any, shown: Shown, size: dict[str, int], scheme: str, path: str
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe (`dev`)")
-    with page_of(browser, PHONE) as (page, _):
-        page.goto(f"{shown.url}/report")
-        found = axe.Axe().run(page).response["violations"]
+    with page_of(browser, size, color_scheme=scheme) as (page, _):
+        page.goto(shown.url + path)
+        page.locator(".hpsearch").wait_for()
+        found = axe.Axe().run(page, context=".hpsearch").response["violations"]
         assert [(each["id"], each["help"]) for each in found] == []
 
 
@@ -209,8 +271,8 @@ def test_the_list_of_reports_is_accessible(browser: Any, shown: Shown) -> None:
 def test_nothing_can_be_changed(browser: Any, shown: Shown, method: str) -> None:
     script = "async ([path, method]) => (await fetch(path, {method})).status"
     with page_of(browser) as (page, _):
-        page.goto(shown.url)
-        for path in ("/api/studies/1", "/api/studies/1/note", "/artifacts/1/1/1-1-a", "/report"):
+        page.goto(f"{shown.url}/dashboard/studies/1")
+        for path in ("/api/studies/1", "/api/studies/1/note", "/artifacts/1/1/1-1-a", "/"):
             assert page.evaluate(script, [path, method]) == 405
         left = "async () => (await (await fetch('/api/studies')).json()).study_summaries.length"
         assert page.evaluate(left) == 2
@@ -219,11 +281,10 @@ def test_nothing_can_be_changed(browser: Any, shown: Shown, method: str) -> None
 @pytest.mark.parametrize(
     "path",
     [
-        "/dashboard",
+        "/",
         "/dashboard/studies/1",
         "/dashboard/studies/1/trials",
         "/dashboard/studies/1/note",
-        "/report",
     ],
 )
 def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, shown: Shown, path: str) -> None:
@@ -232,9 +293,4 @@ def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, shown: Shown,
         page.get_by_text("small").first.wait_for()
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        assert (
-            page.get_by_role("link", name="reports")
-            .or_(page.get_by_role("link", name="Dashboard"))
-            .first.is_visible()
-        )
         assert complaints == []
