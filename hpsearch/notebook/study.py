@@ -262,7 +262,7 @@ class Study:
         Args:
             bundle: The folder of a model, which ``load_model`` reads: config, weights, card,
                 classes, and a picture of the confusion matrix.
-            config: The frozen config, a ``.yaml`` file.
+            config: The frozen config, a ``.yaml`` file; without any file ``STUDY-trial-N.yaml``.
             card: The model card alone, a ``.md`` file.
             weights: The weights alone, a ``.safetensors`` file.
             onnx: The model for other programs, an ``.onnx`` file.
@@ -277,8 +277,7 @@ class Study:
             The files that were written; those of ``bundle`` come last.
 
         Raises:
-            UserError: No file was named, one exists, there is nothing to export, or the images have
-                changed.
+            UserError: A file exists, there is nothing to export, or the images have changed.
             CheckpointError: The weights aren't kept here.
             ExportFailed: A format can't represent the model, or the weights don't give the recorded
                 accuracy.
@@ -294,11 +293,9 @@ class Study:
             "torch_export": torch_export,
         }
         targets = Targets(**{key: Path(path) for key, path in named.items() if path is not None})
-        if not targets.files():
-            raise UserError(
-                f"an export must have a file, but none was named of: {', '.join(named)}"
-            )
         chosen = self._choose(trial, pick, unconfirmed).licensed(license)
+        if not targets.files():
+            targets = Targets(config=Path(chosen.default_name))
         write_export(chosen, targets, runs=self._runs, data=self._data, overwrite=force)
         return [path for path in targets.files() if path.exists()]
 

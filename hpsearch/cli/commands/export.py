@@ -109,8 +109,7 @@ def export(
         bundle=bundle,
     )
     if not targets.files():
-        default = Path(f"{record.study.name}-trial-{chosen.frozen.trial.number}.yaml")
-        targets = replace(targets, config=default)
+        targets = replace(targets, config=Path(chosen.default_name))
     print_warnings(record, stderr=as_json)
     agreed = write_export(chosen, targets, runs=runs, data=data, overwrite=force)
     if as_json:

@@ -36,6 +36,12 @@ class Export:
     #: How to get a confirmed winner; ``None`` if this is one, or a trial was named.
     advice: str | None
 
+    @property
+    def default_name(self) -> str:
+        """The file of its frozen config if none is named."""
+        study = self.frozen.document["provenance"]["study"]
+        return f"{study}-trial-{self.frozen.trial.number}.yaml"
+
     def licensed(self, name: str | None) -> Export:
         """Return it under a license, which its frozen config and its model card record.
 
