@@ -154,7 +154,13 @@ def test_its_model_is_that_training_and_it_verifies(
     assert f"**Confirmed.** The winner is mlp (trial {winner}): val_accuracy " in card
     assert "Of the validation images of 2 trainings with fresh seeds, together" in card
     assert "| split | seed" in card and "newly drawn for each seed" in card
-    assert "UNCONFIRMED" not in card
+    assert "UNCONFIRMED" not in card and "None" not in card and "|  |" not in card
+    front = YAML(typ="safe", pure=True).load(card.split("\n---\n")[0])
+    (result,) = front["model-index"][0]["results"]
+    verdict = read_confirmation(confirmed.search.database, confirmed.search.record())
+    assert verdict is not None
+    assert result["metrics"][0]["value"] == pytest.approx(verdict.confirmed, abs=1e-5)
+    assert (result["dataset"]["name"], result["dataset"]["split"]) == ("digits", "validation")
 
 
 @pytest.mark.parametrize("unconfirmed", [False, True])

@@ -273,6 +273,7 @@ def test_the_code_of_the_card_labels_pictures(
 
 def test_the_card_has_a_picture_beside_it(deployed: Deployed) -> None:
     card = (deployed.best / "card.md").read_text()
+    assert "None" not in card and "|  |" not in card
     (target,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", card)
     assert target == "confusion.png"
     with Image.open(deployed.best / target) as picture:
