@@ -245,7 +245,9 @@ def _scale(values: Sequence[Any]) -> _Scale:
     known = [value for value in values if value is not None]
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)
     labels = list(dict.fromkeys(setting(value) for value in known))
-    if not numbers or len(labels) <= _TICKS:
+    # Whole numbers are often a choice such as 16, 32, 64: each has its own tick, at equal distances
+    few = len(labels) <= _TICKS and not any(isinstance(value, float) for value in known)
+    if not numbers or few:
         if numbers:
             labels = [setting(value) for value in sorted(set(known))]
         last = max(1, len(labels) - 1)

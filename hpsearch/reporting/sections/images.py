@@ -27,6 +27,8 @@ from hpsearch.results.confirmation.statistics import Interval
 
 #: Largest number of finalists that the winner is compared with class by class.
 _COMPARED = 3
+#: Pixels of a matrix beside another one: half of the page's column.
+_HALF = 480
 
 #: A difference of recalls whose interval is wider than this (1 is from -50 to +50 points) shows
 #: nothing.
@@ -97,7 +99,10 @@ def _tested(content: StudyContent) -> Chart | None:
 
 
 def _beside(validation: Chart, test: Chart | None) -> Chart | Charts:
-    return validation if test is None else Charts(name="confusion", charts=[validation, test])
+    if test is None:
+        return validation
+    charts = [replace(each, width=min(each.width, _HALF)) for each in (validation, test)]
+    return Charts(name="confusion", charts=charts)
 
 
 def _informative(versus: Versus) -> Versus:

@@ -119,6 +119,21 @@ def test_many_parameters_are_spread_over_several_charts(database: Database) -> N
     assert all(names(chart)[-1] == "validation accuracy" for chart in several)
 
 
+def test_a_measured_number_is_on_its_own_scale_a_choice_is_not(database: Database) -> None:
+    """Few trials have few learning rates, which are no choice all the same."""
+    space = Space(Group({"rate": Range(low=0.0, high=0.7), "batch_size": Choice((16, 32, 64))}))
+    content = read(database, ["complete"] * 4, space)
+    [chart] = charts(content)
+    rates = sorted(row["rate"] for row in content.trials)
+    expected = [(rate - rates[0]) / (rates[-1] - rates[0]) for rate in rates]
+    assert expected != pytest.approx([0.0, 1 / 3, 2 / 3, 1.0], abs=0.1)
+    assert sorted({y for line in lines(chart) for x, y in line if x == 0}) == pytest.approx(
+        expected, abs=1e-3
+    )
+    ticks = [each["y"] for each in chart.figure["layout"]["annotations"] if each["x"] == 1]
+    assert ticks == [0.0, 0.5, 1.0]
+
+
 def test_one_parameter_and_the_objective_are_two_axes(database: Database) -> None:
     one = Space(Group({"lr": Range(low=1e-4, high=0.5, log=True)}))
     [chart] = charts(read(database, ["complete"] * 2, one))
