@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -220,3 +221,53 @@ def test_the_study_that_it_shows_is_the_one_that_was_launched(
     shown = tmp_path / "small.yaml"
     shown.write_text(told["text"])
     assert load_study(shown, component_registries.registries).fingerprint == told["fingerprint"]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_labels_at_the_ends_of_curves_are_whole_and_dont_overlap(
+    browser: Any, written: Written, size: Mapping[str, int]
+) -> None:
+    with opened(browser, written, size) as (page, _):
+        for chart in ("learning-curves", "winner-accuracy", "winner-loss", "winner-times"):
+            plot = page.locator(f"#study-small-chart-{chart}")
+            frame = plot.bounding_box()
+            labels = plot.locator(".annotation-text-g text")
+            boxes = [labels.nth(at).bounding_box() for at in range(labels.count())]
+            assert len(boxes) >= 2, chart
+            for box in boxes:
+                assert frame["x"] <= box["x"], chart
+                assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1, chart
+            tops = sorted((box["y"], box["y"] + box["height"]) for box in boxes)
+            for (_, end), (begin, _) in pairwise(tops):
+                assert end <= begin + 1.5, (chart, tops)
+
+
+def test_the_legend_of_the_settings_is_complete_on_a_phone(browser: Any, written: Written) -> None:
+    with opened(browser, written, PHONE) as (page, _):
+        plot = page.locator("#study-small-chart-parallel")
+        entries = plot.locator(".legendtext")
+        assert entries.count() == page.evaluate(
+            "document.getElementById('study-small-chart-parallel').data.length"
+        )
+        for at in range(entries.count()):
+            box = entries.nth(at).bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= PHONE["width"]
+
+
+def test_the_model_of_the_winner_has_its_size_accuracy_and_layers(
+    browser: Any, written: Written
+) -> None:
+    with opened(browser, written) as (page, _):
+        rows = page.locator("#study-small-architectures > .scroll tbody tr")
+        cells = rows.nth(0).locator("td").all_inner_texts()
+        heads = page.locator("#study-small-architectures > .scroll thead th").all_inner_texts()
+        shown = dict(zip([head.split("\n")[0].strip() for head in heads], cells, strict=True))
+        assert shown["confirmed"].endswith("%")
+        assert float(shown["parameters"].replace(",", "")) > 500
+        layers = page.locator("#study-small-training tbody").nth(1)
+        assert "Linear" in layers.inner_text()
+        counted = layers.evaluate(
+            "body => [...body.rows].map(row => Number(row.cells[3].textContent.replace(',', '')))"
+        )
+        assert sum(counted) == float(shown["parameters"].replace(",", ""))

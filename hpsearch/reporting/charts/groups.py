@@ -86,7 +86,7 @@ def dots(content: StudyContent, several: Sequence[TrialGroup]) -> Chart | None:
                 "",
                 tickmode="array",
                 tickvals=[places[group.name] for group in shown],
-                ticktext=[in_chart(group.name, 16) for group in shown],
+                ticktext=[in_chart(group.name, 22) for group in shown],
                 range=[-0.6, len(shown) - 0.4],
                 showgrid=False,
                 zeroline=False,
@@ -141,7 +141,7 @@ def _curves(
     bounds = zoomed(lines, unit, maximize=True, tight=False) if maximize else whole(lines)
     return Chart(
         name=f"groups-{what}",
-        title=f"{sentence(what)} of the best trial of each {content.branching.name}",
+        title=f"{sentence(what)} by {content.branching.name}: the best trial of each",
         description=f"Training and validation {what} after each epoch, of {len(known)} trials.",
         figure=lines_figure(
             [{**line.trace(), "showlegend": False} for line in lines],

@@ -19,7 +19,7 @@ _LEGEND = 60
 #: Pixels of an average character of a label.
 _CHARACTER = 6.6
 #: Longest label.
-_LONGEST = 18
+_LONGEST = 20
 #: The least distance of ends that an axis resolves: points of a share, or a share of a loss.
 _POINT, _PART = 1.0, 0.05
 #: A range that is wider by less than this factor shows everything.

@@ -26,8 +26,8 @@ def architectures(content: StudyContent) -> Section:
     blocks: list[Block] = [chart, _table(content, several)]
     untested = len(several) > 1 and any(_evaluation(content, each) is None for each in several)
     explained = (
-        f"For each {branching.name} the trial of the row: the one that was tested, else confirmed, "
-        "else its best. Times are medians of its epochs, and of its whole training, in the search."
+        "A row shows one trial: the one that was tested, else confirmed, else the best. Times were "
+        "measured in the search; those of an epoch are medians."
     )
     if untested:
         explained += (
@@ -116,7 +116,7 @@ def _confirmed(content: StudyContent) -> dict[int, float]:
 
 
 def _stopped(state: str) -> str:
-    return {"pruned": "stopped early"}.get(state, state)
+    return {"pruned": "stopped"}.get(state, state)
 
 
 def _median(curve: Sequence[EpochMetrics], name: str) -> float | None:

@@ -27,8 +27,6 @@ from hpsearch.results.confirmation.statistics import Interval
 
 #: Largest number of finalists that the winner is compared with class by class.
 _COMPARED = 3
-#: Pixels of a matrix beside another one: half of the page's column.
-_HALF = 480
 
 #: A difference of recalls whose interval is wider than this (1 is from -50 to +50 points) shows
 #: nothing.
@@ -99,10 +97,7 @@ def _tested(content: StudyContent) -> Chart | None:
 
 
 def _beside(validation: Chart, test: Chart | None) -> Chart | Charts:
-    if test is None:
-        return validation
-    charts = [replace(each, width=min(each.width, _HALF)) for each in (validation, test)]
-    return Charts(name="confusion", charts=charts)
+    return validation if test is None else Charts(name="confusion", charts=[validation, test])
 
 
 def _informative(versus: Versus) -> Versus:

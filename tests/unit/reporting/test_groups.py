@@ -259,7 +259,7 @@ def test_a_model_without_a_complete_trial_shows_its_best_stopped_one(database: D
     values = {1: 0.2, 3: 0.3}
     trials = [{**row, "value": values.get(row["number"], row["value"])} for row in content.trials]
     shown = rows_of(replace(content, trials=trials))["cnn"]
-    assert (shown["trial"], shown["in search"]) == ("3 (stopped early)", "30.00 %")
+    assert (shown["trial"], shown["in search"]) == ("3 (stopped)", "30.00 %")
 
 
 def test_curves_of_the_best_trial_of_each_model(database: Database) -> None:
