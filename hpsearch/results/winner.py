@@ -148,7 +148,9 @@ def _against(
                 best = best_with(path, other.params[path], dict.fromkeys(record.paths))
                 return lead.sentence(metric, f"{best} (trial {other.number})")
         unconfirmed = "" if rivals else _best_other(record, mine, asked)
-        unconfirmed = unconfirmed and f"{unconfirmed}, and wasn't a finalist. "
+        unconfirmed = unconfirmed and (
+            f"{unconfirmed}, and wasn't trained again with fresh seeds: no fair comparison. "
+        )
     if verdict.winner_is_baseline:
         return f"{unconfirmed}The winner is the first of try_first: nothing better was found."
     if verdict.baseline is not None:

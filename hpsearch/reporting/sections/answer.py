@@ -60,7 +60,9 @@ def _test_tile(content: StudyContent) -> list[Tile]:
     if not content.test:
         return []
     first = content.test[0]
-    detail = f"95 %: {SHARE.interval(first.interval)}, on {first.sample} that no trial has seen"
+    detail = (
+        f"95 % interval {SHARE.interval(first.interval)}, on {first.sample} that no trial has seen"
+    )
     if first.trial != content.winner:
         detail += f"; of trial {first.trial}"
     if len(content.test) > 1:
@@ -81,7 +83,8 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
     seen = Tile(
         label="Best seen in the search",
         value=unit.value(best),
-        detail=f"one seed, best of {count_noun(len(content.ranked), 'trial')}: optimistic"
+        detail=f"trial {content.ranked[0]}, one seed, the best of "
+        f"{count_noun(len(content.ranked), 'complete trial')}: optimistic"
         if best is not None
         else "no trial has a rank yet",
     )
@@ -108,7 +111,8 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
             value=unit.value(verdict.confirmed),
             detail=""
             if interval is None
-            else f"95 %: {unit.interval((interval.low, interval.high))}, on {verdict.sample}",
+            else f"95 % interval {unit.interval((interval.low, interval.high))}, on "
+            f"{verdict.sample}",
         ),
         seen,
     ]
@@ -131,7 +135,11 @@ def _winner(content: StudyContent) -> list[Block]:
         Text(text=f"The winner, trial {number}", style="heading"),
         Facts(facts=[(label, text) for label, text in lines if text]),
         Text(text="What to do next", style="heading"),
-        Commands(label="The next command", lines=[_next(content)]),
+        *(
+            block
+            for what, command in _next(content)
+            for block in (Text(text=what), Commands(label=what, lines=[command]))
+        ),
         Text(text="The winner's settings, as YAML for a study file", style="heading"),
         Commands(label="The winner's settings", lines=content.winner_yaml.rstrip("\n").split("\n")),
     ]
@@ -155,11 +163,25 @@ def _size(row: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def _next(content: StudyContent) -> str:
+def _next(content: StudyContent) -> list[tuple[str, str]]:
+    """Return what may come next: what it does, and its command."""
     name, found = content.name, content.confirmed
+    bundle = "Write the winner's model, settings and model card into a folder:"
     if len(content.objectives) > 1:
-        return f"hpsearch export --study {name} --pick knee --bundle best/"
-    if found is None or not found.verdict.has_valid_winner:
-        again = " --again" if found is not None and found.verdict.winner_is_invalid else ""
-        return f"hpsearch confirm --study {name}{again}"
-    return f"hpsearch export --study {name} --bundle best/"
+        return [(bundle, f"hpsearch export --study {name} --pick knee --bundle best/")]
+    verdict = None if found is None else found.verdict
+    if verdict is None or not verdict.has_valid_winner:
+        again = " --again" if verdict is not None and verdict.winner_is_invalid else ""
+        confirm = "Train the best trials again with fresh seeds, for a value that can be quoted:"
+        return [(confirm, f"hpsearch confirm --study {name}{again}")]
+    told = [(bundle, f"hpsearch export --study {name} --bundle best/")]
+    if verdict.runner_up is not None and not verdict.runner_up.distinguishable:
+        seeds = 2 * max(len(verdict.reported), 2)
+        told.append(
+            (
+                "The best finalists are too close to tell apart. Take the cheaper one, or confirm "
+                "again with more seeds:",
+                f"hpsearch confirm --study {name} --again --seeds {seeds}",
+            )
+        )
+    return told

@@ -102,16 +102,12 @@ class Comparison:
         """
         form, ahead = MetricFormat(metric), self.ahead
         interval = f"(95 %: {form.differences(ahead.low, ahead.high)})"
-        reused = "" if self.fresh else ", on seeds that were used for the choice: optimistic"
+        reused = "" if self.fresh else ", on the seeds that chose it, which favours it"
+        way = "ahead" if ahead.estimate > 0 else "behind"
+        by = f"{form.width(abs(ahead.estimate))} {way}"
         if not self.distinguishable:
-            return (
-                f"The winner isn't distinguishable from {name}: {form.difference(ahead.estimate)} "
-                f"{interval}{reused}."
-            )
-        way = "ahead of" if ahead.estimate > 0 else "behind"
-        return (
-            f"The winner is {way} {name} by {form.width(abs(ahead.estimate))} {interval}{reused}."
-        )
+            return f"Against {name} it is undecided: the winner is {by} {interval}{reused}."
+        return f"Against {name} the winner is {by} {interval}{reused}."
 
     @property
     def distinguishable(self) -> bool:

@@ -74,11 +74,11 @@ def test_a_confirmed_winner_has_its_honest_number(record) -> None:
 
 def test_it_is_compared_with_the_second(record) -> None:
     assert answer(record, verdict(runner_up=lead(0.01)))[1] == (
-        "The winner is ahead of the second, line (trial 2) by 2.00 points (95 %: "
+        "Against the second, line (trial 2) the winner is 2.00 points ahead (95 %: "
         "+1.00 to +5.00 points)."
     )
     assert answer(record, verdict(runner_up=lead(-0.01)))[1] == (
-        "The winner isn't distinguishable from the second, line (trial 2): +2.00 points (95 %: "
+        "Against the second, line (trial 2) it is undecided: the winner is 2.00 points ahead (95 %: "
         "-1.00 to +5.00 points)."
     )
 
@@ -86,7 +86,7 @@ def test_it_is_compared_with_the_second(record) -> None:
 def test_it_is_compared_with_what_was_there_before(record) -> None:
     told = answer(record, verdict(runner_up=lead(-0.01), baseline=lead(0.01, trial=5)))
     assert told[1].startswith(
-        "The winner is ahead of the first of try_first (trial 5) by 2.00 points (95"
+        "Against the first of try_first (trial 5) the winner is 2.00 points ahead (95"
     )
     told = answer(record, verdict(winner_is_baseline=True))
     assert told[1] == "The winner is the first of try_first: nothing better was found."
@@ -104,8 +104,8 @@ def test_it_is_compared_with_what_the_study_asks_about(record) -> None:
     )
     assert told[0].startswith("The winner is simple_cnn (trial 4): val_accuracy 78.10 % (95 %")
     assert told[1:] == (
-        "The winner is ahead of the best mlp (trial 2) by 2.00 points (95 %: +1.00 to +5.00 "
-        "points), on seeds that were used for the choice: optimistic.",
+        "Against the best mlp (trial 2) the winner is 2.00 points ahead (95 %: +1.00 to +5.00 "
+        "points), on the seeds that chose it, which favours it.",
     )
 
 
@@ -113,8 +113,9 @@ def test_what_is_asked_about_but_wasnt_a_finalist_is_named_too(record) -> None:
     asked = with_models(describing(record, "A dense net against a CNN"), {4: "cnn", 2: "cnn"})
     told = answer(asked, verdict(finalists=[finalist(4), finalist(2)], runner_up=lead(0.01)))
     assert told[1] == (
-        "The best mlp in the search (trial 0) had 70.00 %, and wasn't a finalist. The winner is "
-        "ahead of the second, cnn (trial 2) by 2.00 points (95 %: +1.00 to +5.00 points)."
+        "The best mlp in the search (trial 0) had 70.00 %, and wasn't trained again with fresh "
+        "seeds: no fair comparison. Against the second, cnn (trial 2) the winner is 2.00 points "
+        "ahead (95 %: +1.00 to +5.00 points)."
     )
     unconfirmed = answer(asked)
     assert unconfirmed[0].startswith("The best seen is cnn (trial 2): val_accuracy 80.00 %, not")
