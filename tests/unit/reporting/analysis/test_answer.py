@@ -78,8 +78,8 @@ def test_it_is_compared_with_the_second(record) -> None:
         "+1.00 to +5.00 points)."
     )
     assert answer(record, verdict(runner_up=lead(-0.01)))[1] == (
-        "Against the second, line (trial 2) it is undecided: the winner is 2.00 points ahead (95 %: "
-        "-1.00 to +5.00 points)."
+        "Against the second, line (trial 2) it is undecided: the winner is 2.00 points ahead "
+        "(95 %: -1.00 to +5.00 points)."
     )
 
 
