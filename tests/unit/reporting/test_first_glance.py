@@ -225,10 +225,12 @@ FOUND = effects(
 
 
 def test_what_is_undecided_is_one_sentence_and_a_folded_strip(content: StudyContent) -> None:
-    undecided = [each for each in FOUND.effects if each.verdict is Verdict.UNDECIDED]
-    decided = [each for each in FOUND.effects if each.verdict is not Verdict.UNDECIDED]
-    assert undecided and decided
-    section = effects_section(replace(content, effects=FOUND))
+    first, *others = FOUND.effects
+    decided = [replace(first, verdict=Verdict.YES)]
+    undecided = [replace(each, verdict=Verdict.UNDECIDED) for each in others if each.levels]
+    assert len(undecided) > 2
+    found = replace(FOUND, effects=(*decided, *undecided))
+    section = effects_section(replace(content, effects=found))
     [folded] = [each for each in section.blocks if isinstance(each, Folded)]
     assert folded.summary.startswith(f"Undecided: {undecided[0].name}")
     [strip] = [each for each in folded.blocks if isinstance(each, Charts)]
