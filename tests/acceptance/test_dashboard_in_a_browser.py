@@ -96,6 +96,8 @@ def browser() -> Iterator[Any]:
 def picture(page: Any, name: str, **options: Any) -> None:
     if os.environ.get(PICTURES):
         page.mouse.move(0, 0)
+        # The hostile description is no example
+        page.add_style_tag(content="#hpsearch-note > h1 + p { display: none }")
         page.screenshot(path=str(IMAGES / name), **options)
 
 

@@ -207,3 +207,17 @@ def test_a_wide_table_keeps_its_first_column_and_shows_that_it_goes_on(
         assert box.evaluate(shadow) == 0
         assert first.bounding_box() == before
         assert first.inner_text().strip().isdigit()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_studies_side_by_side_are_accessible(
+    browser: Any, address: str, size: dict[str, int]
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe (`dev`)")
+    with page_of(browser, size, color_scheme="dark") as (page, complaints):
+        page.goto(address)
+        page.wait_for_function("document.documentElement.dataset.drawn === 'all'")
+        found = axe.Axe().run(page).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+        assert page.locator(".stages li").count() == 2
+        assert complaints == []
