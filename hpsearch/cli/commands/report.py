@@ -42,8 +42,8 @@ def report(
 ) -> None:
     """Write the results of a study: a page, charts for a paper, and tables.
 
-    The page needs no network and no server. Several studies are compared by their winners. With
-    --json the content is printed, and no file is written unless --out is given.
+    The page needs no network and no server. Several studies are compared by their confirmed
+    winners. With --json the content is printed, and no file is written unless --out is given.
 
     \b
     hpsearch report --study quickstart --out report/
