@@ -1,4 +1,4 @@
-"""The console script in a folder of its own, and a small study that it has searched."""
+"""The console script in a folder of its own, a small study that it has searched, and clusters."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import ray_cluster as ray_clusters
+from support import slurm as slurm_clusters
 from support.commands import Ran
 from support.processes import _without_main_module
+from support.ray_cluster import RayCluster
 from support.shared import shared_folder
+from support.slurm import Slurm
 
 #: Half a minute on two cores: six trials on real images, some of them pruned.
 STUDY = """\
@@ -111,3 +115,23 @@ def searched(
             return hpsearch(*arguments)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def _running_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    with slurm_clusters.running_cluster(tmp_path_factory.mktemp("slurm") / "slurm") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(_running_slurm: Slurm) -> Iterator[Slurm]:
+    """A Slurm of two idle nodes, as it is again after the test."""
+    yield _running_slurm
+    _running_slurm.restore()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """A Ray cluster; each test requires its nodes, and ends its actors."""
+    with ray_clusters.running_cluster() as cluster:
+        yield cluster

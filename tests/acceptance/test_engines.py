@@ -7,43 +7,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import kubernetes_api, ray_cluster
 from support.kubernetes import IMAGE, Cluster
+from support.kubernetes_api import running_cluster
 from support.sites import Site, running_site, wait_for
-from support.slurm import running_cluster
 
 from hpsearch.search.ledger.events import EventKind
 
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with running_cluster(tmp_path_factory.mktemp("slurm") / "slurm") as cluster:
-        yield {"SLURM_CONF": str(cluster.config)}
+#: Engine -> the fixture of its cluster.
+CLUSTERS = {"slurm": "slurm", "ray": "ray_cluster", "kubernetes": "kubernetes"}
 
 
 @pytest.fixture
 def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    with kubernetes_api.running_cluster(tmp_path / "cluster", monkeypatch) as cluster:
+    with running_cluster(tmp_path / "cluster", monkeypatch) as cluster:
         yield cluster
 
 
-@pytest.fixture(scope="module")
-def ray() -> Iterator[dict[str, str]]:
-    with ray_cluster.running_cluster() as cluster:
-        cluster.require_nodes(2)
-        yield {"RAY_ADDRESS": cluster.address}
-
-
-@pytest.fixture(params=["slurm", "ray", "kubernetes"])
+@pytest.fixture(params=CLUSTERS)
 def site(request: pytest.FixtureRequest, tmp_path: Path, postgres) -> Iterator[Site]:
     """A study on each engine in turn."""
-    found = request.getfixturevalue(request.param)
-    environment = {} if request.param == "kubernetes" else found
+    cluster = request.getfixturevalue(CLUSTERS[request.param])
+    environment = {} if request.param == "kubernetes" else cluster.environment
     with running_site(tmp_path, postgres, request.param, environment) as site:
+        if request.param == "ray":
+            cluster.require_nodes(2)
         if request.param == "kubernetes":
             uri = b64encode(site.storage.encode()).decode()
-            found.add("secrets", "hpsearch-database", data={"uri": uri})
-            found.add("persistentvolumeclaims", "hpsearch")
+            cluster.add("secrets", "hpsearch-database", data={"uri": uri})
+            cluster.add("persistentvolumeclaims", "hpsearch")
             site.settings = (f"image={IMAGE}", "claim=hpsearch", f"mount={site.folder}")
         yield site
 

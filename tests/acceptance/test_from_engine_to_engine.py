@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from support import ray_cluster, slurm
 from support.sites import Site, running_site, wait_for
 
 from hpsearch.search.ledger.events import EventKind
@@ -29,14 +28,11 @@ def begin_on_sqlite(site: Site, storage: str) -> None:
     wait_for(lambda: "fleets" not in here.status(), "end of the launch")
 
 
-def test_a_study_moves_from_this_machine_to_slurm_and_ray(tmp_path, postgres):
+def test_a_study_moves_from_this_machine_to_slurm_and_ray(slurm, ray_cluster, tmp_path, postgres):
     undisturbed = Site(tmp_path / "undisturbed", f"sqlite:///{tmp_path}/undisturbed.db", "local")
     undisturbed.done("launch", "--study", "fleet.yaml", "--workers=1")
 
-    with (
-        slurm.running_cluster(tmp_path / "slurm") as cluster,
-        running_site(tmp_path, postgres, "slurm", {"SLURM_CONF": str(cluster.config)}) as site,
-    ):
+    with running_site(tmp_path, postgres, "slurm", slurm.environment) as site:
         sqlite = f"sqlite:///{site.folder}/hpsearch.db"
         begin_on_sqlite(site, sqlite)
         site.done("storage", "copy", "--from-storage", sqlite)
@@ -47,8 +43,8 @@ def test_a_study_moves_from_this_machine_to_slurm_and_ray(tmp_path, postgres):
         wait_for(lambda: site.epochs() == 6, "epoch of each worker")
         node = site.fleet()[1].host
         on_node = [number for number, each in site.fleet().items() if each.host == node]
-        cluster.cut_power(node)
-        site.start_requeued(cluster)
+        slurm.cut_power(node)
+        site.start_requeued(slurm)
         wait_for(lambda: all(site.pids(number) for number in on_node), "workers on the other node")
         wait_for(lambda: site.epochs() == 6 + len(on_node), "epoch of each of them")
         site.done("stop", "--study", "fleet")
@@ -56,11 +52,10 @@ def test_a_study_moves_from_this_machine_to_slurm_and_ray(tmp_path, postgres):
         wait_for(lambda: not site.fleet(), "end of the fleet on Slurm")
         assert not site.is_finished()
 
-        with ray_cluster.running_cluster() as of_ray:
-            of_ray.require_nodes(2)
-            site.engine, site.settings = "ray", (f"address={of_ray.address}",)
-            site.launch(4)
-            wait_for(site.is_finished, "end of the study")
-            wait_for(lambda: not site.fleet(), "end of the fleet on Ray")
+        ray_cluster.require_nodes(2)
+        site.engine, site.settings = "ray", (f"address={ray_cluster.address}",)
+        site.launch(4)
+        wait_for(site.is_finished, "end of the study")
+        wait_for(lambda: not site.fleet(), "end of the fleet on Ray")
         site.require_exact()
         assert site.curves() == undisturbed.curves()

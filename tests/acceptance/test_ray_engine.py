@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from support.ray_cluster import RayCluster, running_cluster
+from support.ray_cluster import RayCluster
 from support.sites import Site, running_site, wait_for
 
 from hpsearch.engines.engine import FleetWorker
@@ -33,12 +33,6 @@ sed -i 1d {codes} 2>/dev/null
 [ -n "$code" ] && echo "exits with $code" && exit $code
 while true; do sleep 0.1; done
 """
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RayCluster]:
-    with running_cluster() as cluster:
-        yield cluster
 
 
 class Made:
@@ -70,15 +64,15 @@ class Made:
 
 
 @pytest.fixture
-def made(cluster, tmp_path: Path) -> Iterator[Made]:
-    made = Made(cluster, tmp_path)
+def made(ray_cluster, tmp_path: Path) -> Iterator[Made]:
+    made = Made(ray_cluster, tmp_path)
     yield made
     made.engine(0).stop()
     wait_for(lambda: set(made.states().values()) <= {"ended"}, "end of the actors")
 
 
-def test_actors_are_found_by_their_names_and_scaled(cluster, made):
-    cluster.require_nodes(1)
+def test_actors_are_found_by_their_names_and_scaled(ray_cluster, made):
+    ray_cluster.require_nodes(1)
     made.engine(2).apply()
     made.engine(2).apply()
     wait_for(lambda: made.states() == {1: "running", 2: "running"}, "two workers")
@@ -105,8 +99,8 @@ def test_actors_are_found_by_their_names_and_scaled(cluster, made):
     wait_for(lambda: made.states() == {1: "running", 2: "running"}, "two workers again")
 
 
-def test_a_worker_starts_again_by_its_exit_code(cluster, made):
-    cluster.require_nodes(1)
+def test_a_worker_starts_again_by_its_exit_code(ray_cluster, made):
+    ray_cluster.require_nodes(1)
     made.codes.write_text("75\n1\n0\n")
     engine = made.engine(1)
     engine.apply()
@@ -122,8 +116,8 @@ def test_a_worker_starts_again_by_its_exit_code(cluster, made):
     assert made.look()[1].restarts == 0
 
 
-def test_a_worker_whose_actor_is_killed_leaves_and_is_replaced(cluster, made):
-    cluster.require_nodes(1)
+def test_a_worker_whose_actor_is_killed_leaves_and_is_replaced(ray_cluster, made):
+    ray_cluster.require_nodes(1)
     made.engine(1).apply()
     wait_for(lambda: made.states() == {1: "running"} and bool(made.log(1)), "output")
     actor = int(made.log(1)[0].split()[4].rstrip(","))
@@ -134,8 +128,8 @@ def test_a_worker_whose_actor_is_killed_leaves_and_is_replaced(cluster, made):
     assert int(made.log(1)[0].split()[4].rstrip(",")) != actor
 
 
-def test_a_node_that_cannot_train_is_not_used_again(cluster, made):
-    cluster.require_nodes(2)
+def test_a_node_that_cannot_train_is_not_used_again(ray_cluster, made):
+    ray_cluster.require_nodes(2)
     made.codes.write_text("69\n69\n")
     made.engine(1).apply()
     store = FleetStore(made.fleet.key)
@@ -143,7 +137,7 @@ def test_a_node_that_cannot_train_is_not_used_again(cluster, made):
     wait_for(lambda: made.look()[1].reason == why, "wait for a third node")
     assert len(store.excluded()) == 2
     assert made.look()[1].restarts == 1
-    cluster.require_nodes(3)
+    ray_cluster.require_nodes(3)
     wait_for(lambda: made.states() == {1: "running"}, "worker on the third node")
     assert store.read(1).node not in store.excluded()
     assert made.look()[1].restarts == 2
@@ -154,8 +148,8 @@ def test_a_node_that_cannot_train_is_not_used_again(cluster, made):
     assert store.excluded() == {}
 
 
-def test_what_cannot_run_is_refused_before_it_starts(cluster, made, tmp_path):
-    cluster.require_nodes(1)
+def test_what_cannot_run_is_refused_before_it_starts(ray_cluster, made, tmp_path):
+    ray_cluster.require_nodes(1)
     assert made.engine(1).check() == []
     made.settings["cpus"] = 3
     (problem,) = made.engine(1).check()
@@ -173,15 +167,15 @@ def test_what_cannot_run_is_refused_before_it_starts(cluster, made, tmp_path):
 
     (problem,) = RayEngine(made.fleet, POSTGRES, address="127.0.0.1:1").check()
     assert "the Ray cluster at 127.0.0.1:1 must be reachable from this host" in problem
-    sqlite = RayEngine(made.fleet, f"sqlite:///{tmp_path}/x.db", address=cluster.address)
+    sqlite = RayEngine(made.fleet, f"sqlite:///{tmp_path}/x.db", address=ray_cluster.address)
     (problem,) = sqlite.check()
     assert "`hpsearch storage copy`" in problem
 
 
-def test_a_search_survives_its_node_and_needs_no_driver(cluster, tmp_path, postgres):
-    with running_site(tmp_path, postgres, "ray", {"RAY_ADDRESS": cluster.address}) as site:
-        cluster.require_nodes(1)
-        (first,) = cluster.nodes
+def test_a_search_survives_its_node_and_needs_no_driver(ray_cluster, tmp_path, postgres):
+    with running_site(tmp_path, postgres, "ray", ray_cluster.environment) as site:
+        ray_cluster.require_nodes(1)
+        (first,) = ray_cluster.nodes
         dry = site.done("launch", "--study", "fleet.yaml", "--workers", "8", "--engine", "ray",
                         "-E", "gpus=0.25", "--dry-run")  # fmt: skip
         assert json.loads(dry)["options"]["num_gpus"] == 0.25
@@ -190,11 +184,11 @@ def test_a_search_survives_its_node_and_needs_no_driver(cluster, tmp_path, postg
         site.launch(2)  # it ends at once: the actors need no driver
         wait_for(lambda: site.epochs() == 2, "epoch of each worker")
         site.done("scale", "--study", "fleet", "--workers", "3")
-        cluster.require_nodes(2)
+        ray_cluster.require_nodes(2)
         wait_for(lambda: site.epochs() == 3, "epoch of the third worker")
 
         old = site.pids(1) | site.pids(2)
-        cluster.kill(first)
+        ray_cluster.kill(first)
         # Its workers run on, in the middle of an epoch, and one has a copy on the other node
         wait_for(lambda: site.epochs() == 4, "epoch of the copy")
         copies = (site.pids(1) | site.pids(2)) - old

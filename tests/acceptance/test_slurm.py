@@ -9,9 +9,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from support.sites import study_text
-from support.slurm import Slurm, running_cluster, wait_until
+from support.slurm import Slurm, wait_until
 
 from hpsearch.exit_codes import MORE_TO_DO
 from hpsearch.search.database.storage import Database
@@ -19,12 +18,6 @@ from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.events import EventKind, event_log
 
 PAGE = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text()
-
-
-@pytest.fixture
-def slurm(tmp_path):
-    with running_cluster(tmp_path / "slurm") as cluster:
-        yield cluster
 
 
 def script_of_the_page(folder: Path, data: Path, hold: Path) -> Path:

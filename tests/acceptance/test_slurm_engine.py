@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.sites import Site, running_site, wait_for
-from support.slurm import Slurm, running_cluster
+from support.slurm import Slurm
 
 from hpsearch.search.ledger.events import EventKind
 
@@ -33,20 +33,13 @@ HERE = {
 }
 
 
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    with running_cluster(tmp_path_factory.mktemp("slurm") / "slurm") as cluster:
-        yield cluster
-
-
 @pytest.fixture
 def site(slurm: Slurm, tmp_path: Path, postgres) -> Iterator[Site]:
-    with running_site(tmp_path, postgres, "slurm", {"SLURM_CONF": str(slurm.config)}) as site:
+    with running_site(tmp_path, postgres, "slurm", slurm.environment) as site:
         yield site
 
 
 def test_a_dry_run_submits_nothing_and_asks_slurm(site, slurm):
-    before = slurm.run("squeue", "--noheader", "--states=all")
     arguments = ("launch", "--study", "fleet.yaml", "--engine", "slurm", "--dry-run")
     script = site.done(*arguments, "-E", "time=90m", "-E", "extra={nice: 5}")
     assert "#SBATCH --time=01:30:00\n" in script
@@ -55,7 +48,7 @@ def test_a_dry_run_submits_nothing_and_asks_slurm(site, slurm):
     refused = site.run(*arguments, "-E", "partition=nowhere")
     assert refused.returncode == 2
     assert "invalid partition specified: nowhere" in refused.stderr
-    assert slurm.run("squeue", "--noheader", "--states=all") == before
+    assert slurm.jobs_from(site.folder) == []
 
 
 def launch_watched(site: Site, workers: int) -> Path:
@@ -97,8 +90,9 @@ def test_a_preempted_worker_saves_a_checkpoint_and_comes_back(site, slurm):
     assert site.restarts() == {1: 1}
 
 
-def test_a_node_that_can_not_train_is_excluded(site):
+def test_a_node_that_can_not_train_is_excluded(site, slurm):
     site.launch(1, "-E", "device=cuda:0")
+    assert slurm.jobs_from(site.folder)
     wait_for(lambda: not site.fleet(), "end of the worker")
     told = site.done("logs", "--study", "fleet")
     assert told.count("error: device 'cuda:0' must exist") == 2  # once on each node
@@ -125,7 +119,6 @@ def test_an_old_worker_beside_its_copy_changes_nothing(site, slurm):
     wait_for(lambda: old not in site.pids(1), "end of the old worker")
     site.require_exact()
     assert site.events(EventKind.WRITE_REFUSED)
-    slurm.restore(node)
 
 
 def commands(section: str) -> list[str]:

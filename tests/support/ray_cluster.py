@@ -25,6 +25,11 @@ class RayCluster:
     def address(self) -> str:
         return str(self.cluster.address)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which commands find the cluster."""
+        return {"RAY_ADDRESS": self.address}
+
     def require_nodes(self, count: int) -> None:
         """Have so many nodes, each with two CPUs and a made-up GPU; waits until they live."""
         while len(self.nodes) < count:

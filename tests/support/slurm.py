@@ -40,11 +40,17 @@ PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
 SlurmdTimeout=15
 KillWait=30
+# Slurm itself looks for what may start only every 30 and 60 seconds
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=500
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=500
 PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
 PartitionName=urgent Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=9 PreemptMode=OFF
 """
+
+NODES = ("n1", "n2")
+
+_CONTROLLER = ("slurmctld", "-D", "-c", "-i")
 
 #: Seconds that a daemon may take, on a busy machine.
 PATIENCE = 120.0
@@ -57,16 +63,42 @@ class Slurm:
     config: Path
     daemons: dict[str, subprocess.Popen[bytes]]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which commands find the cluster."""
+        return {"SLURM_CONF": str(self.config)}
+
     def kill_daemon(self, node: str) -> None:
         """Kill the daemon of a node; its tasks go on."""
         self.daemons[node].kill()
 
-    def restore(self, node: str) -> None:
-        """Start the daemon of a node again, for the tests that follow."""
-        self.daemons[node].wait()
-        command = ["slurmd", "-D", "-N", node, "-f", str(self.config)]
-        with (self.config.parent / f"{node}.log").open("a") as log:
-            self.daemons[node] = subprocess.Popen(command, stdout=log, stderr=log)
+    def restore(self) -> None:
+        """Leave no job and two idle nodes to the next test."""
+        # Quiet: a job that ends meanwhile is no error
+        self.run("scancel", "--quiet", "--user=root")
+        for node in NODES:
+            self._bring_back(node)
+        folder = self.config.parent
+        wait_until(lambda: _idle(self.config) == "idle 2", "two idle nodes", folder)
+
+    def jobs_from(self, folder: Path) -> list[str]:
+        """Return the jobs that were submitted in a folder, ended ones too."""
+        lines = self.run("squeue", "--noheader", "--states=all", "--format=%A %Z").splitlines()
+        return [line.split()[0] for line in lines if line.split()[1] == str(folder)]
+
+    def start(self, daemon: str) -> None:
+        """Start the controller, or the daemon of a node."""
+        command = _CONTROLLER if daemon == "slurmctld" else ("slurmd", "-D", "-N", daemon)
+        with (self.config.parent / f"{daemon}.log").open("a") as log:
+            self.daemons[daemon] = subprocess.Popen(
+                [*command, "-f", self.config], stdout=log, stderr=log
+            )
+
+    def _bring_back(self, node: str) -> None:
+        """Start the daemon of a node again if it was killed."""
+        if self.daemons[node].poll() is None:
+            return
+        self.start(node)
         self.run("scontrol", "update", f"nodename={node}", "state=resume")
 
     def cut_power(self, node: str) -> None:
@@ -91,7 +123,7 @@ class Slurm:
     def run(self, *command: str, **environment: str) -> str:
         """Run one of Slurm's commands; returns its output."""
         ran = subprocess.run(
-            command, env={**os.environ, **environment, "SLURM_CONF": str(self.config)},
+            command, env={**os.environ, **environment, **self.environment},
             capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -127,14 +159,10 @@ def running_cluster(folder: Path) -> Iterator[Slurm]:
     config.write_text(_CONFIG.format(folder=folder, host=socket.gethostname(), ports=ports))
     slurm = Slurm(config, {})
     with ExitStack() as stack:
-        daemons = [["slurmctld", "-D", "-c", "-i"], ["slurmd", "-D", "-N", "n1"],
-                   ["slurmd", "-D", "-N", "n2"]]  # fmt: skip
-        for command in daemons:
-            log = stack.enter_context((folder / f"{command[-1]}.log").open("w"))
-            process = subprocess.Popen([*command, "-f", config], stdout=log, stderr=log)
-            slurm.daemons[command[-1]] = process
-            # One that a test has restored has another process
-            stack.callback(lambda name: _end(slurm.daemons[name]), command[-1])
+        for daemon in ("slurmctld", *NODES):
+            slurm.start(daemon)
+            # One that a test has killed has another process by then
+            stack.callback(lambda name: _end(slurm.daemons[name]), daemon)
         try:
             wait_until(lambda: _idle(config) == "idle 2", "two idle nodes", folder)
         except AssertionError as error:  # a sandbox may forbid what the daemons need
