@@ -324,3 +324,21 @@ def test_a_test_without_a_matrix_is_no_chart(database: Database) -> None:
     record_evaluation(database, database_id(database), replace(evaluation(0), confusion=[]))
     [content] = read_report(database, ["made"]).studies
     assert not [each for each in classes(content).blocks if isinstance(each, Chart | Charts)]
+
+
+def test_code_of_a_plug_in_isnt_run_for_a_table_of_layers(database: Database) -> None:
+    """Who reads a report trusts its page, not the Python of whoever wrote the study."""
+    noted = {"class_names": ["a", "b"], "input_shape": [1, 8, 8]}
+    document = {"plugins": [{"path": "/nowhere/net.py", "sha256": "0" * 64}]}
+    content = read(database, ["complete"], noted=noted, document=document)
+    assert content.layers.summary is None
+    assert "plug-ins" in (content.layers.reason or "")
+    told = [each.text for each in training(content).blocks if isinstance(each, Text)]
+    assert any("hpsearch check --study made --model-summary" in text for text in told)
+
+
+def test_a_model_that_cant_be_built_here_says_why(database: Database) -> None:
+    noted = {"class_names": ["a", "b"], "input_shape": [1, 8, 8]}
+    content = read(database, ["complete"], noted=noted)  # its document names no model
+    assert content.layers.summary is None
+    assert "can't be built here" in (content.layers.reason or "")
