@@ -173,14 +173,8 @@ def require_nothing_afterwards(*, confirm: bool, notify: str | None) -> None:
 
 
 def launch(
-    profile: Profile,
-    what: FleetLaunch,
-    *,
-    dry_run: bool,
-    detach: bool,
-    confirm: bool,
-    as_json: bool,
-) -> tuple[int, str]:
+    profile: Profile, what: FleetLaunch, *, dry_run: bool, detach: bool, as_json: bool
+) -> tuple[StudyFile, LaunchResult] | None:
     """Start workers on an engine, and watch them unless ``detach``.
 
     Args:
@@ -188,51 +182,41 @@ def launch(
         what: The study, and how its trials are run.
         dry_run: Whether to print what would be submitted, and check it, instead.
         detach: Whether to return when the workers are submitted.
-        confirm: Whether to confirm the winner on the same engine when the search is finished.
         as_json: Whether to print the result for programs.
 
     Returns:
-        The exit code, and how the search ended.
+        The study file, and how the search ended; ``None`` if this command doesn't wait for that.
 
     Raises:
         UserError: The study or an option is wrong, or the engine refuses it.
     """
     from hpsearch.cli.terminal import live
-    from hpsearch.cli.terminal.ending import end_of_launch
     from hpsearch.workers.launch.isolation import run_isolated
     from hpsearch.workers.launch.launching import launch as start
     from hpsearch.workers.launch.preflight import check_launch
     from hpsearch.workers.launch.preview import timed
 
-    storage = what.config.storage
     alone = replace(what.config, workers=0)
     loaded, pending = run_isolated(check_launch, what.study, what.changes, what.name, alone)
     if dry_run:
-        return _dry_run(profile, what, loaded.name, as_json=as_json), "checked"
+        _dry_run(profile, what, loaded.name, as_json=as_json)
+        return None
     preview = timed(pending)
     wanted = f"{what.config.workers} on {profile.engine}:{profile.name}"
     live.print_preview(preview, engine=wanted, stderr=as_json)
     require_usable(profile, what.config, loaded.name)
     outcome = start(loaded, alone, lambda progress: None, preview.allocation)
-    with database_for_reading(storage) as database:
-        if outcome.reason != "finished":
-            stored = record_of(database, loaded.name).study
-            fleet = _start(profile, what.config, database, stored, stderr=as_json)
-            if detach:
-                if as_json:
-                    print_json({"study": stored.name, "fleet": fleet.key, "workers": fleet.workers})
-                return 0, "detached"
-            outcome = _watch(database, stored, loaded, fleet, storage, stderr=as_json)
-        record = record_of(database, loaded.name)
-    code, summed = end_of_launch(outcome, record, storage, as_json=as_json, exported=not confirm)
-    if confirm:
-        from hpsearch.cli.commands.confirm import after_launch
-
-        confirmed = after_launch(loaded, what.config, outcome, summed, profile, as_json=as_json)
-        code = max(code, confirmed)
+    if outcome.reason == "finished":
+        return loaded, outcome
+    with database_for_reading(what.config.storage) as database:
+        stored = record_of(database, loaded.name).study
+        fleet = _start(profile, what.config, database, stored, stderr=as_json)
+        if not detach:
+            storage = what.config.storage
+            return loaded, _watch(database, stored, loaded, fleet, storage, stderr=as_json)
     if as_json:
-        print_json(summed)
-    return code, outcome.reason
+        print_json({"study": stored.name, "fleet": fleet.key, "workers": fleet.workers})
+    return None
 
 
 def require_usable(profile: Profile, config: RunConfig, study: str) -> None:
@@ -329,7 +313,7 @@ def _stored_or_none(study: str, storage: str) -> StoredStudy | None:
         return None
 
 
-def _dry_run(profile: Profile, what: FleetLaunch, study: str, *, as_json: bool) -> int:
+def _dry_run(profile: Profile, what: FleetLaunch, study: str, *, as_json: bool) -> None:
     from hpsearch.engines.fleet_state import engine_of
 
     stored = _stored_or_none(study, what.config.storage)
@@ -342,7 +326,6 @@ def _dry_run(profile: Profile, what: FleetLaunch, study: str, *, as_json: bool) 
     _require_no(problems, profile)
     if not as_json:
         say("Checked; nothing was submitted (--dry-run)", stderr=True)
-    return 0
 
 
 def _say_where(fleet: Fleet, storage: str, *, stderr: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -51,7 +51,10 @@ from hpsearch.results.opening import (
 from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
 if TYPE_CHECKING:
+    from hpsearch.engines.profiles import Profile
+    from hpsearch.study_file.study import StudyFile
     from hpsearch.workers.launch.progress import Progress
+    from hpsearch.workers.launch.supervisor import LaunchResult
 
 #: Seconds for which a worker that an engine has started waits for its database at its start.
 START_SECONDS = 600.0
@@ -128,17 +131,19 @@ def launch(
     from hpsearch.workers.launch.preview import timed
 
     config, profile = fleets.engine_profile(run.config(), engine, settings)
+    began = time.monotonic()
     if profile is not None:
         if detach:
             fleets.require_nothing_afterwards(confirm=confirm, notify=notify)
         what = fleets.FleetLaunch(study=study, changes=changes, name=name, config=config)
         notifier = Notifier(target=notify, command="launch", study=study, storage=run.storage)
         with notifier.on_failure():
-            code, reason = fleets.launch(
-                profile, what, dry_run=dry_run, detach=detach, confirm=confirm, as_json=as_json
-            )
-        notifier.tell(reason, code=code)
-        raise typer.Exit(code)
+            ended = fleets.launch(profile, what, dry_run=dry_run, detach=detach, as_json=as_json)
+            if ended is None:
+                return
+            loaded, outcome = ended
+            code, summed = _end(loaded, outcome, config, profile, began, confirm, as_json)
+        _tell(notifier, outcome, code, summed, as_json=as_json)
     loaded, pending = run_isolated(check_launch, study, changes, name, config)
     preview = timed(pending)
     live.print_preview(preview, stderr=as_json)
@@ -157,7 +162,6 @@ def launch(
         )
         detached.tell(started, as_json=as_json)
         return
-    began = time.monotonic()
     notifier = Notifier(target=notify, command="launch", study=preview.study, storage=run.storage)
     with notifier.on_failure():
         with live.presenter(loaded.objective.metric, stderr=as_json) as present:
@@ -168,18 +172,45 @@ def launch(
 
             outcome = start(loaded, config, show_progress, preview.allocation)
         has_begun()  # a finished search shows no progress, and confirming it may take hours
-        with database_for_reading(run.storage) as database:
-            record = record_of(database, preview.study)
-        code, summed = end_of_launch(
-            outcome, record, run.storage, as_json=as_json, exported=not confirm
-        )
-        if confirm:
-            from hpsearch.cli.commands.confirm import after_launch
+        code, summed = _end(loaded, outcome, config, None, began, confirm, as_json)
+    _tell(notifier, outcome, code, summed, as_json=as_json)
 
-            if config.timeout is not None:
-                left = max(1.0, config.timeout - (time.monotonic() - began))
-                config = replace(config, timeout=left)
-            code = max(code, after_launch(loaded, config, outcome, summed, as_json=as_json))
+
+def _end(
+    loaded: StudyFile,
+    outcome: LaunchResult,
+    config: RunConfig,
+    profile: Profile | None,
+    began: float,
+    confirm: bool,
+    as_json: bool,
+) -> tuple[int, dict[str, Any]]:
+    """Print the end of a search and confirm its winner; return the exit code and the result."""
+    with database_for_reading(config.storage) as database:
+        record = record_of(database, loaded.name)
+    code, summed = end_of_launch(
+        outcome, record, config.storage, as_json=as_json, exported=not confirm
+    )
+    if confirm:
+        from hpsearch.cli.commands.confirm import after_launch
+
+        if config.timeout is not None:
+            left = max(1.0, config.timeout - (time.monotonic() - began))
+            config = replace(config, timeout=left)
+        confirmed = after_launch(loaded, config, outcome, summed, profile, as_json=as_json)
+        code = max(code, confirmed)
+    return code, summed
+
+
+def _tell(
+    notifier: Notifier,
+    outcome: LaunchResult,
+    code: int,
+    summed: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> NoReturn:
+    """Print the result for programs, notify, and exit."""
     if as_json:
         print_json(summed)
     notifier.tell(outcome.reason, code=code)
