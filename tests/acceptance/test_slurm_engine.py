@@ -183,4 +183,4 @@ def test_the_commands_of_the_page_run_as_they_are(site, slurm):
 
     told = run(confirm)
     assert "workers wanted on slurm:default: hpsearch-my-study-confirm" in told
-    assert "The winner is trial " in told
+    assert "The winner is mlp (trial " in told
