@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.processes import _without_main_module
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
@@ -22,9 +23,11 @@ OPTIONS = ["--workers", "2", "--trials", "6", "--epochs", "3"]
 OPTIONS += ["--set", "data.source=fashion_mnist", "--set", "data.limit=600"]
 
 
-def test_six_trials_are_six_trials(shell, hpsearch):
+def test_six_trials_are_six_trials(hpsearch):
     storage = ["--storage", "sqlite:///hpsearch.db"]
-    shell.done("launch", *STUDY, *OPTIONS, *storage)
+    with _without_main_module():
+        launched = hpsearch("launch", *STUDY, *OPTIONS, *storage)
+    assert launched.code == 0, launched.all
     status = hpsearch("status", *STUDY, *storage, "--json").json
     trials = status["trials"]
     assert trials["total"] == 6
