@@ -151,7 +151,7 @@ def test_a_machine_that_sleeps_loses_no_trial(on_sqlite: Launch) -> None:
     on_sqlite.let_go()
     try:
         asleep = on_sqlite.tickets()
-        time.sleep(8)
+        time.sleep(6)
         assert on_sqlite.tickets() == asleep
     finally:
         for pid in reversed(family):

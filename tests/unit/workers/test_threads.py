@@ -143,6 +143,7 @@ def test_the_wait_policy_is_the_users_first(given: dict[str, str], expected) -> 
 
 #: GNU's runtime says on stderr what it has read, as soon as it is loaded.
 _SHOWN = {"OMP_DISPLAY_ENV": "true"}
+_SMALL = ["--study", "quickstart", "--set", "model={mlp: {hidden: [16]}}"]
 _FORKED = """
 import os
 from hpsearch.workers.launch.fork_server import start_fork_server
@@ -159,7 +160,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(["-m", "hpsearch", "check", "--study", "quickstart"], id="a command"),
+        pytest.param(["-m", "hpsearch", "check", *_SMALL], id="a command"),
         pytest.param(["-c", _FORKED], id="the fork server"),
     ],
 )
