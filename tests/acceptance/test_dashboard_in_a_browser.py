@@ -234,7 +234,7 @@ def test_notes_are_rendered_and_hostile_words_are_words(browser: Any, shown: Sho
         page.get_by_role("heading", name="small").first.wait_for()
         page.wait_for_load_state("networkidle")
         assert page.url == f"{shown.url}/report/small"
-        assert page.locator(".js-plotly-plot .main-svg").count() > 0
+        page.locator(".js-plotly-plot .main-svg").first.wait_for()
         assert page.evaluate("window.hurt") is None
         assert complaints == []
 

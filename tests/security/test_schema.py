@@ -29,6 +29,7 @@ ARGUMENTS = {
     "logs": ("--study", "secretive"),
     "studies": (),
     "check": ("--study", "builds_on.yaml"),
+    "schema": ("--study", "builds_on.yaml"),
     "status": ("--study", "secretive"),
     "show": ("--study", "secretive"),
     "invalidate": ("--study", "secretive", "0", "--reason", "why"),

@@ -26,8 +26,8 @@ APPENDED = [
         "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, budget, "
         "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
         "evaluate, found, from, lr_schedule, model, objective, objectives, optimizer, plugins, "
-        "precision, provenance, prune_on, pruner, pruner_audit, regularization, sampler, search, "
-        "seed, study, trackers, try_first.",
+        "precision, provenance, prune_on, pruner, pruner_audit, question, regularization, sampler, "
+        "search, seed, study, trackers, try_first.",
         id="unknown key at the root",
     ),
     pytest.param(
@@ -695,8 +695,8 @@ OVERRIDES = [
         "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, budget, "
         "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
         "evaluate, found, from, lr_schedule, model, objective, objectives, optimizer, plugins, "
-        "precision, provenance, prune_on, pruner, pruner_audit, regularization, sampler, search, "
-        "seed, study, trackers, try_first.",
+        "precision, provenance, prune_on, pruner, pruner_audit, question, regularization, sampler, "
+        "search, seed, study, trackers, try_first.",
         id="an unknown section",
     ),
     pytest.param(
@@ -787,8 +787,8 @@ try_first:
         "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, budget, "
         "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
         "evaluate, found, from, lr_schedule, model, objective, objectives, optimizer, plugins, "
-        "precision, provenance, prune_on, pruner, pruner_audit, regularization, sampler, search, "
-        "seed, study, trackers, try_first.",
+        "precision, provenance, prune_on, pruner, pruner_audit, question, regularization, sampler, "
+        "search, seed, study, trackers, try_first.",
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got ""',
     ]
 
