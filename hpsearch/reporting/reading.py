@@ -101,7 +101,9 @@ def read_content(
     best = None if winner is None else record.trial(winner)
     content = StudyContent(
         name=name,
-        description=str(document.get("description") or ""),
+        description=" ".join(
+            str(document[key]) for key in ("question", "description") if document.get(key)
+        ),
         fingerprint=record.study.fingerprint,
         created_at=record.study.created_at,
         seed=document.get("seed"),

@@ -59,9 +59,7 @@ def asked_about(record: StudyRecord) -> tuple[str, ...]:
     They are in the order of the text; parameters of one name (``sgd.lr``, ``adam.lr``) stay
     together. A parameter is searched if its trials have at least two values.
     """
-    document = record.study.document
-    words = _words(question_of(document))
-    own = set(_words(str(document.get("study", "")).replace("_", " ")))
+    words, own = _text_of(record)
     found: dict[str, tuple[int, int]] = {}
     for path, values in values_by_path(record).items():
         places = [
@@ -106,15 +104,30 @@ def compared(record: StudyRecord, params: Mapping[str, Any], asked: Sequence[str
     )
 
 
-def differs(params: Mapping[str, Any], others: Mapping[str, Any], path: str) -> bool:
-    """Whether two configurations have different values of a parameter.
+def rivals(
+    record: StudyRecord, trials: Sequence[TrialRecord], mine: Mapping[str, Any], path: str
+) -> list[TrialRecord]:
+    """Return the trials that a configuration is compared with, in the given order.
 
     Args:
-        params: Path -> value of one of them.
-        others: Path -> value of the other one.
-        path: The parameter; both must have it.
+        record: The study.
+        trials: Some of its trials.
+        mine: Path -> value of the configuration.
+        path: The parameter that the study asks about; the configuration has it.
+
+    Returns:
+        Those with another value of the parameter; if the question names other values, only those.
     """
-    return path in params and path in others and params[path] != others[path]
+    words, own = _text_of(record)
+    named = [
+        value
+        for value in values_by_path(record).get(path, ())
+        if value != mine[path]
+        and isinstance(value, str)
+        and any(_place(words, each) is not None for each in _phrases_of_value(value.lower(), own))
+    ]
+    others = [each for each in trials if path in each.params and each.params[path] != mine[path]]
+    return [each for each in others if not named or each.params[path] in named]
 
 
 def rival_of(record: StudyRecord, order: Sequence[TrialRecord]) -> int | None:
@@ -131,8 +144,8 @@ def rival_of(record: StudyRecord, order: Sequence[TrialRecord]) -> int | None:
         return None
     mine = order[0].params
     path = compared(record, mine, asked_about(record))
-    rivals = (each.number for each in order if path and differs(each.params, mine, path))
-    return next(rivals, None)
+    found = rivals(record, order, mine, path) if path else []
+    return found[0].number if found else None
 
 
 def model_of(document: Mapping[str, Any], params: Mapping[str, Any]) -> str:
@@ -186,6 +199,13 @@ def name_value(path: str, value: Any, among: Mapping[str, Any]) -> str:
     """
     text = format_value(value)
     return text if path == MODEL else f"{short_name(path, among)} {text}"
+
+
+def _text_of(record: StudyRecord) -> tuple[list[str], set[str]]:
+    """Return the words of the study's question, and those of the study's name."""
+    document = record.study.document
+    name = str(document.get("study", "")).replace("_", " ")
+    return _words(question_of(document)), set(_words(name))
 
 
 def _words(text: str) -> list[str]:

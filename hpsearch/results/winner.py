@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
-from hpsearch.results.question import asked_about, best_with, compared, describe, differs
+from hpsearch.results.question import asked_about, best_with, compared, describe, rivals
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
 
@@ -141,13 +141,13 @@ def _against(
     unconfirmed = ""
     if path is not None:
         finalists = [record.trial(each.standing.trial) for each in verdict.finalists]
-        rivals = [each for each in finalists if differs(each.params, mine.params, path)]
-        for other in rivals:
+        others = rivals(record, finalists, mine.params, path)
+        for other in others:
             lead = verdict.leads.get(other.number or 0)
             if lead is not None:
                 best = best_with(path, other.params[path], dict.fromkeys(record.paths))
                 return lead.sentence(metric, f"{best} (trial {other.number})")
-        unconfirmed = "" if rivals else _best_other(record, mine, asked)
+        unconfirmed = "" if others else _best_other(record, mine, asked)
         unconfirmed = unconfirmed and (
             f"{unconfirmed}, and wasn't trained again with fresh seeds: no fair comparison. "
         )
@@ -170,14 +170,8 @@ def _best_other(record: StudyRecord, mine: TrialRecord, asked: Sequence[str]) ->
     As a sentence without its full stop; empty if there is none.
     """
     path = compared(record, mine.params, asked)
-    others = [
-        trial
-        for trial in record.trials
-        if path is not None
-        and trial.invalid is None
-        and trial.value is not None
-        and differs(trial.params, mine.params, path)
-    ]
+    known = [each for each in record.trials if each.invalid is None and each.value is not None]
+    others = rivals(record, known, mine.params, path) if path is not None else []
     if path is None or not others:
         return ""
     sign = 1.0 if record.objective.direction == "maximize" else -1.0

@@ -116,3 +116,27 @@ def test_the_rival_is_the_best_with_another_value(record: StudyRecord) -> None:
     assert rival_of(study, order[:2]) is None
     assert rival_of(with_trials(record, [cnn, mlp], description=""), order) is None
     assert rival_of(study, []) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "rival"),
+    [
+        ("Is emoji_net better than simple_cnn?", 2),
+        ("Which model?", 1),
+        ("Is simple_cnn better than resnet18?", 2),
+    ],
+)
+def test_the_rival_is_one_that_the_question_names(
+    record: StudyRecord, text: str, rival: int
+) -> None:
+    models = ("emoji_net", "mlp", "simple_cnn", "resnet18")
+    study = with_trials(record, [{"model": each} for each in models], question=text)
+    assert rival_of(study, study.trials) == rival
+
+
+def test_who_is_asked_about_but_not_among_the_finalists_has_no_rival(record: StudyRecord) -> None:
+    models = ("emoji_net", "mlp", "simple_cnn")
+    study = with_trials(
+        record, [{"model": each} for each in models], question="emoji_net against simple_cnn"
+    )
+    assert rival_of(study, study.trials[:2]) is None
