@@ -179,8 +179,8 @@ def _next(content: StudyContent) -> list[tuple[str, str]]:
         seeds = 2 * max(len(verdict.reported), 2)
         told.append(
             (
-                "The best finalists are too close to tell apart. Take the cheaper one, or confirm "
-                "again with more seeds:",
+                f"Trial {verdict.runner_up.trial} is too close to the winner to tell them apart. "
+                "Take the cheaper one of the two, or confirm again with more seeds:",
                 f"hpsearch confirm --study {name} --again --seeds {seeds}",
             )
         )

@@ -20,9 +20,6 @@ from hpsearch.study_file.study import Confirm
 #: Default limit of a confirmation's epochs, as a share of the search's.
 DEFAULT_SHARE = 1.0
 
-#: With fewer finalists, the question's rival isn't one of them.
-_RIVAL_TOP = 2
-
 #: Seeds aren't lowered below this number; the number of finalists is lowered instead.
 _FEWEST_SEEDS = 3
 
@@ -94,9 +91,9 @@ def choose(
         images = trial_attributes.read(database, order[0].trial_id)["val_images"]
 
     baseline = _baseline(database, search) if tried else None
-    rival = None if exactly or settings.top < _RIVAL_TOP else rival_of(search, order)
+    rival = None if exactly or settings.top < 2 else rival_of(search, order)
 
-    def best(top: int) -> Finalists:
+    def best(top: int, with_rival: bool) -> Finalists:
         return finalists(
             candidates,
             metric=search.objective.metric,
@@ -104,7 +101,7 @@ def choose(
             top=top,
             exactly=exactly,
             baseline=baseline,
-            rival=rival if top >= _RIVAL_TOP else None,
+            rival=rival if with_rival else None,
             error_of=partial(_error_of, database, search),
         )
 
@@ -112,7 +109,7 @@ def choose(
     if share is None and bounded:
         share = DEFAULT_SHARE
     if share is None:
-        chosen = best(settings.top)
+        chosen = best(settings.top, True)
         return Choice(finalists=chosen, seeds=settings.seeds, rule=chosen.rule)
     return within_share(
         best,
@@ -124,7 +121,7 @@ def choose(
 
 
 def within_share(
-    best: Callable[[int], Finalists],
+    best: Callable[[int, bool], Finalists],
     settings: Confirm,
     share: float,
     *,
@@ -134,10 +131,11 @@ def within_share(
     """Lower the settings until the largest possible cost is allowed.
 
     First ``top`` is lowered to 2, then the seeds to 3: an interval over two seeds shows little.
-    Then only the best trial is trained again, with as many seeds as possible.
+    Then only the best trial and what the study's question compares it with are trained again, at
+    last only the best, with as many seeds as possible.
 
     Args:
-        best: Returns the finalists for a ``top``.
+        best: Returns the finalists for a ``top``, and with or without the question's rival.
         settings: The user's settings.
         share: The most epochs, as a share of the search's.
         search_epochs: Epochs that the search ran.
@@ -148,12 +146,13 @@ def within_share(
     """
     allowed = share * search_epochs
     fewest = min(settings.seeds, _FEWEST_SEEDS)
-    tries = [(top, settings.seeds) for top in range(settings.top, 2, -1)]
+    tries = [(top, settings.seeds, True) for top in range(settings.top, 2, -1)]
     if settings.top > 1:
-        tries += [(2, seeds) for seeds in range(settings.seeds, fewest - 1, -1)]
-    tries += [(1, seeds) for seeds in range(settings.seeds, FIRST_ROUND - 1, -1)]
-    for top, seeds in tries:
-        chosen = best(top)
+        for top in (2, 1):
+            tries += [(top, seeds, True) for seeds in range(settings.seeds, fewest - 1, -1)]
+    tries += [(1, seeds, False) for seeds in range(settings.seeds, FIRST_ROUND - 1, -1)]
+    for top, seeds, with_rival in tries:
+        chosen = best(top, with_rival)
         most = most_trainings(len(chosen.trials), seeds, baseline=chosen.baseline is not None)
         cost = most * epochs_per_trial
         if cost <= allowed:

@@ -99,7 +99,10 @@ def finalists(
     noise, over = standard_error(metric, best[-1].value, images), count_noun(images, "image")
     if error is not None and error.standard_error is not None:
         noise, over = error.standard_error, f"{over} in {count_noun(error.groups, 'group')}"
+    asked = next((candidate for candidate in ranked if candidate.trial == rival), None)
     tied = [other for other in others if abs(other.value - best[-1].value) <= noise]
+    if asked is not None and top == 1:
+        tied = []  # two can be trained: the best, and what the question compares it with
     complete = sum(candidate.complete for candidate in ranked)
     rule = f"the best {len(best)} of {complete} complete trials"
     if complete < len(ranked):
@@ -110,7 +113,6 @@ def finalists(
             f"one standard error of {metric} over {over}"
         )
     chosen = [*best, *tied]
-    asked = next((candidate for candidate in ranked if candidate.trial == rival), None)
     if asked is not None and all(candidate.params != asked.params for candidate in chosen):
         chosen.append(asked)
         rule += (

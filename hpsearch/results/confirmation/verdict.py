@@ -102,7 +102,7 @@ class Comparison:
         """
         form, ahead = MetricFormat(metric), self.ahead
         interval = f"(95 %: {form.differences(ahead.low, ahead.high)})"
-        reused = "" if self.fresh else ", on the seeds that chose it, which favours it"
+        reused = "" if self.fresh else ", on the seeds that chose the winner, which favours it"
         way = "ahead" if ahead.estimate > 0 else "behind"
         by = f"{form.width(abs(ahead.estimate))} {way}"
         if not self.distinguishable:

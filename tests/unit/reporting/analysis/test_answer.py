@@ -105,7 +105,7 @@ def test_it_is_compared_with_what_the_study_asks_about(record) -> None:
     assert told[0].startswith("The winner is simple_cnn (trial 4): val_accuracy 78.10 % (95 %")
     assert told[1:] == (
         "Against the best mlp (trial 2) the winner is 2.00 points ahead (95 %: +1.00 to +5.00 "
-        "points), on the seeds that chose it, which favours it.",
+        "points), on the seeds that chose the winner, which favours it.",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from support.specs import made_up_spec
 
@@ -21,8 +23,14 @@ CANDIDATES = [
 ]
 
 
-def best(top: int) -> Finalists:
-    return finalists(CANDIDATES, metric="val_accuracy", images=10_000, top=top)
+def best(top: int, with_rival: bool, rival: int | None = None) -> Finalists:
+    return finalists(
+        CANDIDATES,
+        metric="val_accuracy",
+        images=10_000,
+        top=top,
+        rival=rival if with_rival else None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,6 +53,27 @@ def test_less_is_asked_for_until_it_fits(share: float, top: int, seeds: int) -> 
     assert most_trainings(top, seeds, baseline=False) * 10 <= share * 100
     assert ("so top 6 became" in choice.rule) == (share < 4)
     assert "no confirmation is smaller" not in choice.rule
+
+
+@pytest.mark.parametrize(
+    ("share", "trials", "seeds"),
+    [
+        (3.0, (0, 1, 5), 5),
+        (2.0, (0, 1, 5), 4),
+        # Two can be trained: the best, and what the study's question compares it with
+        (1.4, (0, 5), 3),
+        (1.2, (0, 5), 3),
+        (1.19, (0,), 5),
+    ],
+)
+def test_the_questions_rival_comes_before_others(
+    share: float, trials: tuple[int, ...], seeds: int
+) -> None:
+    choice = within_share(
+        partial(best, rival=5), Confirm(top=2, seeds=5, share=share), share,
+        search_epochs=100, epochs_per_trial=10,
+    )  # fmt: skip
+    assert (choice.finalists.trials, choice.seeds) == (trials, seeds)
 
 
 def test_where_nothing_is_small_enough_the_smallest_is_taken_and_told() -> None:
