@@ -21,6 +21,7 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.reporting import palette
 from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.question import introduction
 from hpsearch.results.records import TrialRecord
 from hpsearch.results.winner import Winner, winner_of
 from hpsearch.search.database.optuna_rows import STUDIES
@@ -147,7 +148,7 @@ class Home:
             winner=winner_line(view),
             thumbnail=self._thumbnail(view, winner),
             confirmation=confirmation,
-            description=str(study.document.get("description") or ""),
+            description=introduction(study.document),
             warnings=[*contradictions, *(f"{each}." for each in record.warnings)],
             basis=about_winner(view),
             commands=[] if search is not None else commands(view),

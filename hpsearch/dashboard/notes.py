@@ -18,6 +18,7 @@ from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.error_text import first_line, shortened
 from hpsearch.results.markdown import block, words
+from hpsearch.results.question import introduction
 from hpsearch.results.ranking import knee
 from hpsearch.results.records import TrialRecord
 from hpsearch.results.summary import counts_of
@@ -38,7 +39,7 @@ def study_note(view: StudyView) -> str:
         # First, as it is the most important
         reasons = "\n".join(f"- {words(each)}" for each in view.test_gap.reasons)
         parts.append(f"**{words(view.test_gap.headline)}** Likely reasons:\n\n{reasons}")
-    if description := record.study.document.get("description"):
+    if description := introduction(record.study.document):
         parts.append(words(description))
     parts.append(f"**{words(state_line(view))}**")
     parts += [f"**Warning**: {words(each)}." for each in record.warnings]

@@ -24,6 +24,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.confirmation_gap import TestGap, read_test_gap
 from hpsearch.results.kept_weights import weights_kept
+from hpsearch.results.question import introduction
 from hpsearch.results.ranking import front, ranked
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search.database.storage import Database
@@ -100,8 +101,8 @@ def _revision(connection: Connection, asked: Sequence[StoredStudy]) -> str:
         .order_by(events.c.study_id)
     )
     grown = [tuple(row) for row in connection.execute(query)]
-    about = [(each.run_key, each.trial_budget, each.document.get("description")) for each in asked]
-    return json.dumps([grown, about])
+    shown = [(each.run_key, each.trial_budget, introduction(each.document)) for each in asked]
+    return json.dumps([grown, shown])
 
 
 def _read(

@@ -32,7 +32,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.confirmation_gap import read_test_gap
 from hpsearch.results.final_evaluations import evaluations
 from hpsearch.results.provenance import versions
-from hpsearch.results.question import model_of
+from hpsearch.results.question import introduction, model_of
 from hpsearch.results.ranking import front, knee, ranked, violators
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.summary import counts_of
@@ -101,9 +101,7 @@ def read_content(
     best = None if winner is None else record.trial(winner)
     content = StudyContent(
         name=name,
-        description=" ".join(
-            str(document[key]) for key in ("question", "description") if document.get(key)
-        ),
+        description=introduction(document),
         fingerprint=record.study.fingerprint,
         created_at=record.study.created_at,
         seed=document.get("seed"),

@@ -53,6 +53,11 @@ def question_of(document: Mapping[str, Any]) -> str:
     return str(document.get("question") or document.get("description") or "")
 
 
+def introduction(document: Mapping[str, Any]) -> str:
+    """Return what a page shows of a study first: its ``question`` and its ``description``."""
+    return " ".join(str(document[key]) for key in ("question", "description") if document.get(key))
+
+
 def asked_about(record: StudyRecord) -> tuple[str, ...]:
     """Return the paths of the searched parameters that the study's question names.
 
@@ -74,12 +79,17 @@ def asked_about(record: StudyRecord) -> tuple[str, ...]:
 
 def values_by_path(record: StudyRecord) -> dict[str, list[Any]]:
     """Return path -> the different values of a parameter that the study's trials have."""
-    values: dict[str, list[Any]] = {}
-    for trial in record.trials:
-        for path, value in trial.params.items():
-            if value not in values.setdefault(path, []):
-                values[path].append(value)
-    return values
+    paths = dict.fromkeys(path for trial in record.trials for path in trial.params)
+    return {path: values_of(record, path) for path in paths}
+
+
+def values_of(record: StudyRecord, path: str) -> list[Any]:
+    """Return the different values of one parameter that the study's trials have."""
+    drawn = (trial.params[path] for trial in record.trials if path in trial.params)
+    # Not a comparison of each with each: a study may have ten thousand learning rates
+    return list(
+        {repr(each) if isinstance(each, list | dict) else each: each for each in drawn}.values()
+    )
 
 
 def compared(record: StudyRecord, params: Mapping[str, Any], asked: Sequence[str]) -> str | None:
@@ -93,12 +103,11 @@ def compared(record: StudyRecord, params: Mapping[str, Any], asked: Sequence[str
     Returns:
         The path; ``None`` if there is none that the trial has and that has a few other values.
     """
-    values = values_by_path(record)
     return next(
         (
             path
             for path in asked
-            if path in params and 1 < len(values.get(path, ())) <= _MOST_VALUES
+            if path in params and 1 < len(values_of(record, path)) <= _MOST_VALUES
         ),
         None,
     )
@@ -121,7 +130,7 @@ def rivals(
     words, own = _text_of(record)
     named = [
         value
-        for value in values_by_path(record).get(path, ())
+        for value in values_of(record, path)
         if value != mine[path]
         and isinstance(value, str)
         and any(_place(words, each) is not None for each in _phrases_of_value(value.lower(), own))
@@ -153,8 +162,8 @@ def model_of(document: Mapping[str, Any], params: Mapping[str, Any]) -> str:
     if MODEL in params:
         return str(params[MODEL])
     given = document.get(MODEL)
-    names = list(given) if isinstance(given, Mapping) else []
-    return str(names[0]) if len(names) == 1 else ""
+    names = list(given) if isinstance(given, Mapping) else [given]
+    return str(names[0]) if len(names) == 1 and names[0] else ""
 
 
 def describe(record: StudyRecord, params: Mapping[str, Any], paths: Sequence[str]) -> str:

@@ -131,7 +131,6 @@ def launch(
     from hpsearch.workers.launch.preview import timed
 
     config, profile = fleets.engine_profile(run.config(), engine, settings)
-    began = time.monotonic()
     if profile is not None:
         if detach:
             fleets.require_nothing_afterwards(confirm=confirm, notify=notify)
@@ -142,7 +141,7 @@ def launch(
             if ended is None:
                 return
             loaded, outcome = ended
-            code, summed = _end(loaded, outcome, config, profile, began, confirm, as_json)
+            code, summed = _end(loaded, outcome, config, profile, confirm, as_json)
         _tell(notifier, outcome, code, summed, as_json=as_json)
     loaded, pending = run_isolated(check_launch, study, changes, name, config)
     preview = timed(pending)
@@ -162,6 +161,7 @@ def launch(
         )
         detached.tell(started, as_json=as_json)
         return
+    began = time.monotonic()
     notifier = Notifier(target=notify, command="launch", study=preview.study, storage=run.storage)
     with notifier.on_failure():
         with live.presenter(loaded.objective.metric, stderr=as_json) as present:
@@ -172,7 +172,10 @@ def launch(
 
             outcome = start(loaded, config, show_progress, preview.allocation)
         has_begun()  # a finished search shows no progress, and confirming it may take hours
-        code, summed = _end(loaded, outcome, config, None, began, confirm, as_json)
+        if config.timeout is not None:  # of the search and its confirmation together
+            left = max(1.0, config.timeout - (time.monotonic() - began))
+            config = replace(config, timeout=left)
+        code, summed = _end(loaded, outcome, config, None, confirm, as_json)
     _tell(notifier, outcome, code, summed, as_json=as_json)
 
 
@@ -181,7 +184,6 @@ def _end(
     outcome: LaunchResult,
     config: RunConfig,
     profile: Profile | None,
-    began: float,
     confirm: bool,
     as_json: bool,
 ) -> tuple[int, dict[str, Any]]:
@@ -194,9 +196,6 @@ def _end(
     if confirm:
         from hpsearch.cli.commands.confirm import after_launch
 
-        if config.timeout is not None:
-            left = max(1.0, config.timeout - (time.monotonic() - began))
-            config = replace(config, timeout=left)
         confirmed = after_launch(loaded, config, outcome, summed, profile, as_json=as_json)
         code = max(code, confirmed)
     return code, summed

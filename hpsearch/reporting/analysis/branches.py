@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.reporting.analysis.parameters import SearchedParameter
+from hpsearch.results.question import model_of
 from hpsearch.study_file.space import Choice, short_name
 
 
@@ -52,11 +53,4 @@ def branching(
     for order in orders:
         for each in order:
             return Branching(path=each.path, name=short_name(each.path, parameters))
-    return Branching(path=None, name="model", only=_model_of(document))
-
-
-def _model_of(document: Mapping[str, Any]) -> str:
-    model = document.get("model")
-    if isinstance(model, Mapping) and len(model) == 1:
-        return str(next(iter(model)))
-    return model if isinstance(model, str) else "all trials"
+    return Branching(path=None, name="model", only=model_of(document, {}) or "all trials")

@@ -19,6 +19,7 @@ from hpsearch.results.confirmation.judging import per_class
 from hpsearch.results.export.card_metrics import Judgement, classes_of, metrics_of, number
 from hpsearch.results.export.front_matter import UNKNOWN_LICENSE, data_set_of, front_matter
 from hpsearch.results.markdown import Code, code, filled_table, inline, plain
+from hpsearch.results.question import introduction
 from hpsearch.study_file.goals import Goals
 
 #: Most rows of the table of layers; a deep network's repeat each other.
@@ -77,8 +78,8 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
     study = origin.get("study", document["study"])
     trial = f", trial {inline(origin['trial'])}" if origin.get("trial") is not None else ""
     about = [f"# {inline(study)}{trial}"]
-    if document.get("description"):
-        about.append(plain(document["description"]))
+    if asked := introduction(document):
+        about.append(plain(asked))
     if isinstance(origin.get("confirmed"), Mapping):
         about.append(f"**Confirmed.** {inline(worth)}")
     else:

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from hpsearch.results.question import asked_about, describe, model_of, rival_of
+from hpsearch.results.question import (
+    asked_about,
+    describe,
+    introduction,
+    model_of,
+    rival_of,
+    values_of,
+)
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 
 SGD, ADAM = {"optimizer": "sgd"}, {"optimizer": "adam"}
@@ -140,3 +147,17 @@ def test_who_is_asked_about_but_not_among_the_finalists_has_no_rival(record: Stu
         record, [{"model": each} for each in models], question="emoji_net against simple_cnn"
     )
     assert rival_of(study, study.trials[:2]) is None
+
+
+def test_different_values_are_found_once_in_the_order_of_the_trials(record: StudyRecord) -> None:
+    params = [{"lr": 0.1, "hidden": [8, 8]}, {"lr": 0.2}, {"lr": 0.1, "hidden": [8, 8]}]
+    study = with_trials(record, [*params, {"hidden": [4]}])
+    assert values_of(study, "lr") == [0.1, 0.2]
+    assert values_of(study, "hidden") == [[8, 8], [4]]
+    assert values_of(study, "momentum") == []
+
+
+def test_a_page_begins_with_the_question_and_the_description() -> None:
+    assert introduction({"question": "Why?", "description": "A CNN."}) == "Why? A CNN."
+    assert introduction({"description": "A CNN."}) == "A CNN."
+    assert introduction({"question": None}) == ""
