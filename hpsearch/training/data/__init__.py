@@ -1,8 +1,8 @@
 """Images: where they come from, how they are prepared once, and how they are split.
 
 - ``images``             what a source returns: ``Images``, ``Part``, ``Source``
-- ``digits``, ``idx``, ``cifar``, ``image_folder``, ``pickled_dict``  the built-in sources
-- ``cifar_files``, ``picture_files``, ``pickled_entries``, ``pixel_arrays``  the formats they read
+- ``sources``            the built-in sources, one module for each
+- ``picture_files``, ``pixel_arrays``  the formats that several of them read
 - ``pixel_kinds``        what the numbers in a picture file mean, if Pillow doesn't check it
 - ``prepare``            ``prepare(config)`` for training, ``test_images(config)`` for the end
 - ``availability``       whether the images of a source are available
@@ -16,5 +16,4 @@
 - ``download``, ``place``  fetching files, and the folders for them
 - ``restricted_pickle``, ``pickle_structure``  pickles, read without trusting them
 - ``room``               free memory and disk, checked before a large operation
-- ``sources``  imports every built-in source, which registers it in ``SOURCES``
 """

@@ -7,9 +7,9 @@ import pytest
 from hpsearch.errors import DataError, UnknownName
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig
-from hpsearch.training.data import idx
 from hpsearch.training.data.availability import available, list_sources
 from hpsearch.training.data.prepare import prepare
+from hpsearch.training.data.sources import idx
 
 
 def test_preparing_a_source_opens_no_test_images(mnist_folder, root):

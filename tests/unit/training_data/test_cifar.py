@@ -14,9 +14,9 @@ import pytest
 from torchvision.datasets import CIFAR100
 
 from hpsearch.errors import DataError
-from hpsearch.training.data.cifar import cifar10, cifar100
-from hpsearch.training.data.cifar_files import read_batch
 from hpsearch.training.data.place import DataRoot
+from hpsearch.training.data.sources.cifar import cifar10, cifar100
+from hpsearch.training.data.sources.cifar_files import read_batch
 
 
 @pytest.fixture

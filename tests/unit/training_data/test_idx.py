@@ -13,10 +13,16 @@ import pytest
 
 from hpsearch.errors import DataError
 from hpsearch.registry import Component
-from hpsearch.training.data import idx as idx_module
 from hpsearch.training.data import room
-from hpsearch.training.data.idx import DEBIAN_FASHION_MNIST, fashion_mnist, idx, mnist, read_idx
 from hpsearch.training.data.place import DataRoot
+from hpsearch.training.data.sources import idx as idx_module
+from hpsearch.training.data.sources.idx import (
+    DEBIAN_FASHION_MNIST,
+    fashion_mnist,
+    idx,
+    mnist,
+    read_idx,
+)
 from hpsearch.training.registries import SOURCES
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

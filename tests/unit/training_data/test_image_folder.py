@@ -19,9 +19,9 @@ from hpsearch.errors import DataError
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data import prepare as preparing
-from hpsearch.training.data.image_folder import image_folder
 from hpsearch.training.data.place import DataRoot
 from hpsearch.training.data.prepare import image_names, prepare
+from hpsearch.training.data.sources.image_folder import image_folder
 
 POINTS = r"_([0-9a-f]+)\.png"
 

@@ -14,11 +14,11 @@ import torch
 from hpsearch.errors import DataError
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig
-from hpsearch.training.data import pickled_entries
 from hpsearch.training.data import prepare as preparing
-from hpsearch.training.data.pickled_dict import pickled_dict
 from hpsearch.training.data.place import DataRoot
 from hpsearch.training.data.prepare import prepare
+from hpsearch.training.data.sources import pickled_entries
+from hpsearch.training.data.sources.pickled_dict import pickled_dict
 
 NAMES = ["ship", "cat", "bird"]
 LABELS = [n % 3 for n in range(30)]

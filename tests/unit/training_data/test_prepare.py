@@ -20,10 +20,11 @@ from hpsearch.errors import DataError, UnknownName
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.batches import ImageStore
-from hpsearch.training.data import decode, digits, idx, room
+from hpsearch.training.data import decode, room
 from hpsearch.training.data import prepare as preparing
 from hpsearch.training.data.images import Images, Part, Source
 from hpsearch.training.data.prepare import prepare
+from hpsearch.training.data.sources import digits, idx
 from hpsearch.training.data.split import (
     images_per_class,
     limit_images,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from hpsearch.errors import DataError
-from hpsearch.training.data.cifar_files import part_of, read_names
 from hpsearch.training.data.download import DownloadFailed, fetch_once
 from hpsearch.training.data.images import SOURCES, Part, Source
 from hpsearch.training.data.place import DataRoot, absolute
+from hpsearch.training.data.sources.cifar_files import part_of, read_names
 
 Batch = Literal[1, 2, 3, 4, 5]
 TestBatch = Literal[1, 2, 3, 4, 5, "test"]

@@ -11,9 +11,9 @@ from hpsearch.errors import DataError
 from hpsearch.training.data.content import remembered
 from hpsearch.training.data.group_split import TestFraction, hold_out
 from hpsearch.training.data.images import SOURCES, Images, Part, SomeOf, Source
-from hpsearch.training.data.pickled_entries import Keys, class_names_in, read_images
 from hpsearch.training.data.pixel_arrays import Layout, Scale
 from hpsearch.training.data.place import DataRoot, absolute
+from hpsearch.training.data.sources.pickled_entries import Keys, class_names_in, read_images
 
 
 @SOURCES.register("pickled_dict")
