@@ -26,6 +26,7 @@ from hpsearch.results.records import read_study
 from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
 from hpsearch.search.history import TrialHistory, distribution_of, optuna_directions
+from hpsearch.search.history_rows import EpochValues, epoch_values
 from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.claims import Claims
 from hpsearch.search.ledger.decision import MOST_UNAUDITED, AuditSample
@@ -379,12 +380,14 @@ class MemoryHistory(TrialHistory):
     def invalid(self) -> set[int]:
         return set()
 
-    def curves(self) -> dict[int, dict[int, float]]:
+    def curves(self) -> EpochValues:
         marks = {max(curve) for curve in self.scores.values()}
-        return {
-            number: {epoch: score for epoch, score in curve.items() if epoch in marks}
+        return epoch_values(
+            (number, epoch, score)
             for number, curve in self.scores.items()
-        }
+            for epoch, score in curve.items()
+            if epoch in marks
+        )
 
     def note(self, ticket: int, epoch: int, score: float) -> None:
         """Add an epoch to a start's curve."""

@@ -8,6 +8,7 @@ A module imports only what is below it in this list.
 - ``history``    Optuna's view of the trials, with the one that is being drawn
 - ``prior_results``  results from elsewhere, which aren't trials; samplers learn from them
 - ``history_rows``   Optuna's rows of many trials, read in few statements
+- ``compact_trial``  Optuna's trials in little memory
 - ``trust``      comparing a prior's starts with random ones
 - ``ledger``     every stored fact about studies and tickets, and every write of one
 - ``pruning``    rules that stop trials, or promote them from rung to rung: pure functions

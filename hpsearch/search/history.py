@@ -8,10 +8,12 @@ constraints (Optuna's own reader also loads every curve: 8.8 s and 503 MB at 10,
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -22,10 +24,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
+from hpsearch.search.compact_trial import CompactTrial, Packer, thawed
 from hpsearch.search.database import optuna_rows as rows
 from hpsearch.search.database.read_only_storage import ReadOnlyStorage
-from hpsearch.search.database.storage import Database
+from hpsearch.search.database.storage import Database, chunks
 from hpsearch.search.history_rows import (
+    EpochValues,
     frozen,
     read_curves,
     read_params,
@@ -40,8 +44,7 @@ from hpsearch.search.trust import Start, read_starts
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.space import Choice, Parameter, Space
 
-#: The attributes of every finished trial that has none.
-_NOTHING: dict[str, Any] = {}
+_ENCODED_AT_ONCE = 1000
 
 #: The draft's trial_id; rows in the database are numbered from 1.
 DRAFT_ID = -1
@@ -65,6 +68,9 @@ def distribution_of(parameter: Parameter) -> BaseDistribution:
 class TrialHistory:
     """The trials of one study, kept up to date by reading only what is new."""
 
+    #: The rows that ``encoded`` has returned.
+    _encoded: NDArray[np.float64] | None = None
+
     def __init__(
         self,
         database: Database,
@@ -79,13 +85,11 @@ class TrialHistory:
         #: Whether unfinished trials are shown as pruned at their newest epoch. Samplers learn
         #: nothing from a running trial, and TPE counts it as bad.
         self._partial = partial and len(directions) == 1
-        self._trials: dict[int, FrozenTrial] = {}
+        self._packer = Packer()
+        self._trials: dict[int, CompactTrial] = {}
         self._unfinished: set[int] = set()
         self._invalid: set[int] = set()
         self._prior_results = PriorResults(study_id)
-        #: (Name, id of its distribution) of each parameter -> the distributions. The values keep
-        #: the objects alive, so that no id is used again.
-        self._distributions: dict[tuple[tuple[str, int], ...], dict[str, BaseDistribution]] = {}
 
     def refresh(self) -> list[FrozenTrial]:
         """Read what changed; returns every trial by number. Don't modify them."""
@@ -104,12 +108,34 @@ class TrialHistory:
         """Optuna's ids of the trials that ``refresh`` found to be invalid."""
         return self._invalid
 
-    def curves(self) -> dict[int, dict[int, float]]:
-        """Return number -> epoch -> value, of all valid trials that have reported.
+    def curves(self) -> EpochValues:
+        """Return the values of all valid trials that have reported, by trial number.
 
         It contains only epochs that are the newest one of some trial.
         """
         return self.database.read(lambda connection: read_curves(connection, self.study_id))
+
+    def encoded(
+        self,
+        trials: Sequence[FrozenTrial],
+        encode: Callable[[Sequence[Mapping[str, Any]]], NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        """Return ``encode`` of the trials' parameters, which is called once for each trial.
+
+        Args:
+            trials: The result of ``refresh``. The next call's trials begin with these.
+            encode: Returns a row for each of several points. It is the same in every call.
+
+        Returns:
+            The rows (trials, width).
+        """
+        parts = [encode([]) if self._encoded is None else self._encoded]
+        # A part at a time: the dictionaries of all trials of a long study need much memory
+        for first in range(len(parts[0]), len(trials), _ENCODED_AT_ONCE):
+            some = trials[first : first + _ENCODED_AT_ONCE]
+            parts.append(encode([trial.params for trial in some]))
+        self._encoded = np.concatenate(parts)
+        return self._encoded[: len(trials)]
 
     def starts(self, *, maximize: bool) -> list[Start]:
         """Return the trials that were drawn before the sampler had results, as they are now."""
@@ -134,53 +160,59 @@ class TrialHistory:
     def _read(self, connection: Connection) -> None:
         self._prior_results.read(connection)
         # State changes only at the end: a read that fails is repeated from the start.
-        newest = max(self._trials, default=0)
         new = connection.execute(
             sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.number, rows.TRIALS.c.state).where(
-                rows.is_newer(self.study_id, newest)
+                rows.is_newer(self.study_id, max(self._trials, default=0))
             )
         ).all()
-        fresh = {trial_id: frozen(trial_id, number) for trial_id, number, _ in new}
+        numbers = {row.trial_id: row.number for row in new}
+        states = {row.trial_id: row.state for row in new}
         invalid = invalid_trials(connection, self.study_id)
         # An ended trial changes only if it is declared invalid or valid again, or if the study's
         # budget grew and the trial waits again.
-        values = unfinished_values(connection, self.study_id) if self._partial else {}
-        changed = (invalid ^ self._invalid) | values.keys()
+        newest = unfinished_values(connection, self.study_id) if self._partial else {}
+        changed = (invalid ^ self._invalid) | newest.keys()
         changed &= self._trials.keys() - self._unfinished
-        fresh |= {trial_id: frozen(trial_id, self._trials[trial_id].number) for trial_id in changed}
-        read_params(connection, fresh)
-        states = {row.trial_id: row.state for row in new}
+        numbers |= {trial_id: self._trials[trial_id].number for trial_id in changed}
         states |= read_states(connection, self._unfinished | changed)
-        changing = {trial_id: self._trials[trial_id] for trial_id in self._unfinished} | fresh
         finished = {trial_id for trial_id, state in states.items() if state.is_finished()}
-        read = read_values if len(self.directions) == 1 else read_several_values
-        read(connection, {trial_id: changing[trial_id] for trial_id in finished})
-        for trial_id, state in states.items():
-            changing[trial_id].state = state
-        for trial_id in values.keys() & (changing.keys() - finished):
-            epoch, value = values[trial_id]
-            changing[trial_id].state = TrialState.PRUNED
-            changing[trial_id].value = value
-            changing[trial_id].intermediate_values = {epoch: value}
-        for trial_id in finished:
-            self._share(changing[trial_id])
-        self._trials.update(fresh)
-        self._unfinished = changing.keys() - finished
+        changing = [
+            trial_id
+            for trial_id, state in states.items()
+            if trial_id in numbers
+            or trial_id in finished
+            or not _is_as_before(self._trials[trial_id], state, newest.get(trial_id))
+        ]
+        packed: dict[int, CompactTrial] = {}
+        # A part at a time: unpacked, all trials of a long study need much memory
+        for chunk in chunks(changing):
+            trials = {
+                trial_id: frozen(trial_id, numbers[trial_id])
+                if trial_id in numbers
+                else thawed(self._trials[trial_id])
+                for trial_id in chunk
+            }
+            read_params(connection, {each: trials[each] for each in chunk if each in numbers})
+            read = read_values if len(self.directions) == 1 else read_several_values
+            read(connection, {each: trials[each] for each in chunk if each in finished})
+            for trial_id, trial in trials.items():
+                trial.state = states[trial_id]
+                if trial_id in newest and trial_id not in finished:
+                    epoch, value = newest[trial_id]
+                    trial.state = TrialState.PRUNED
+                    trial.value = value
+                    trial.intermediate_values = {epoch: value}
+                packed[trial_id] = self._packer.pack(trial)
+        self._trials.update(packed)
+        self._unfinished = (self._unfinished | numbers.keys()) - finished
         self._invalid = invalid
 
-    def _share(self, trial: FrozenTrial) -> None:
-        """Let a finished trial use the dictionaries of others that are equal.
 
-        They are half of its memory, and nothing changes them any more.
-        """
-        known = tuple(trial.distributions.items())
-        # Equal distributions are one object (``stored_json.distribution``)
-        key = tuple((name, id(each)) for name, each in known)
-        trial.distributions = self._distributions.setdefault(key, trial.distributions)
-        if not trial.user_attrs:
-            trial._user_attrs = _NOTHING
-        if not trial.system_attrs:
-            trial._system_attrs = _NOTHING
+def _is_as_before(trial: FrozenTrial, state: TrialState, newest: tuple[int, float] | None) -> bool:
+    """Whether an unfinished trial has the state and the newest epoch that it had."""
+    if newest is None:
+        return trial.state == state
+    return trial.state == TrialState.PRUNED and trial.intermediate_values == dict([newest])
 
 
 class DraftView(ReadOnlyStorage):

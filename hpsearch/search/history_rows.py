@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from sys import intern
+from typing import TypeAlias
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
@@ -14,9 +18,25 @@ from hpsearch.search.database.storage import chunks
 from hpsearch.search.database.stored_json import Damaged, decode, drawn_value, warn
 from hpsearch.search.database.tables import TicketState, epochs, tickets
 
+#: Epoch -> the trials with a value there: their numbers (trials,), and the values (trials,).
+EpochValues: TypeAlias = Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]
 
-def read_curves(connection: Connection, study_id: int) -> dict[int, dict[int, float]]:
-    """Return number -> epoch -> value of valid trials, at every epoch that is the newest of one."""
+
+def epoch_values(found: Iterable[tuple[int, int, float]]) -> EpochValues:
+    """Return number, epoch and value of each as arrays per epoch: objects need too much memory."""
+    packed: dict[int, tuple[array[int], array[float]]] = {}
+    for number, epoch, value in found:
+        numbers, values = packed.get(epoch) or packed.setdefault(epoch, (array("q"), array("d")))
+        numbers.append(number)
+        values.append(value)
+    return {
+        epoch: (np.frombuffer(numbers, np.int64), np.frombuffer(values))
+        for epoch, (numbers, values) in packed.items()
+    }
+
+
+def read_curves(connection: Connection, study_id: int) -> EpochValues:
+    """Read the values of valid trials, at every epoch that is the newest one of some trial."""
     of_study = tickets.c.study_id == study_id
     last = sa.select(tickets.c.epochs_done).where(of_study).distinct()
     query = (
@@ -34,10 +54,7 @@ def read_curves(connection: Connection, study_id: int) -> dict[int, dict[int, fl
             epochs.c.epoch.in_(last),
         )
     )  # fmt: skip
-    found: dict[int, dict[int, float]] = {}
-    for number, epoch, value in connection.execute(query).all():
-        found.setdefault(number, {})[epoch] = value
-    return found
+    return epoch_values(tuple(row) for row in connection.execute(query))
 
 
 def read_states(connection: Connection, trial_ids: Iterable[int]) -> dict[int, TrialState]:

@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import InfeasibleConfig
+from hpsearch.search.compact_trial import with_params
 from hpsearch.search.history import TrialHistory, distribution_of
 from hpsearch.search.samplers.enumerated import covers
 from hpsearch.search.samplers.sampler import Request, Sampler
@@ -108,7 +109,7 @@ def draw_trial(
         if draw is None:
             return None
         # No index: building the keys of ten thousand trials takes longer than comparing them once.
-        same = [] if sampler.is_enumerated or given else _with_params(past, draw.params)
+        same = [] if sampler.is_enumerated or given else with_params(past, draw.params)
         if not same:
             break
         if repeat + 1 >= MAX_REPEATS and not any(map(_violates, same)):
@@ -136,7 +137,3 @@ def _violates(trial: FrozenTrial) -> bool:
     if trial.state == TrialState.COMPLETE:
         return False
     return any(value > 0 for value in trial.constraints.values())
-
-
-def _with_params(trials: list[FrozenTrial], params: Mapping[str, Scalar]) -> list[FrozenTrial]:
-    return [trial for trial in trials if trial.params == params]

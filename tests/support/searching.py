@@ -13,6 +13,7 @@ from hpsearch.metrics import METRIC_COLUMNS, OBJECTIVES, EpochEnd, EpochMetrics
 from hpsearch.registry import Component
 from hpsearch.search.database.storage import Database
 from hpsearch.search.history import TrialHistory, distribution_of
+from hpsearch.search.history_rows import EpochValues, epoch_values
 from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.space import Branch, Choice, Fixed, Group, Range, Scalar, Space
 from hpsearch.study_file.study import Budget, StudyFile
@@ -172,13 +173,13 @@ class FixedHistory(TrialHistory):
         """Return the given trials."""
         return list(self.given)
 
-    def curves(self) -> dict[int, dict[int, float]]:
+    def curves(self) -> EpochValues:
         """Return what the given trials have as intermediate values."""
-        return {
-            trial.number: dict(trial.intermediate_values)
+        return epoch_values(
+            (trial.number, epoch, value)
             for trial in self.given
-            if trial.intermediate_values
-        }
+            for epoch, value in trial.intermediate_values.items()
+        )
 
 
 class _NoDatabase(Database):

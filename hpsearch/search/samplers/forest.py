@@ -20,6 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import PositiveInt
 
+from hpsearch.search.history_rows import EpochValues
 from hpsearch.search.samplers.enumerated import at_unit
 from hpsearch.search.samplers.model_based import optuna_tpe, startup_with
 from hpsearch.search.samplers.sampler import SAMPLERS, Request, Sampler
@@ -150,32 +151,40 @@ class Forest:
         return each.mean(axis=0), each.std(axis=0)
 
 
-def growth(curves: Mapping[int, Mapping[int, float]], marks: Sequence[int]) -> dict[int, float]:
+def growth(curves: EpochValues, marks: Sequence[int]) -> dict[int, float]:
     """Return epoch -> the median gain from there to the last epoch of ``marks``.
 
     Args:
-        curves: Trial -> epoch -> score, at the epochs in ``marks`` that the trial has reached.
+        curves: The scores at the epochs in ``marks``.
         marks: Epochs, ascending.
     """
     gains, total = {marks[-1]: 0.0}, 0.0
     for low, high in reversed(list(pairwise(marks))):
-        steps = [each[high] - each[low] for each in curves.values() if low in each and high in each]
-        total += median(steps) if steps else 0.0
+        (before, first), (after, second) = curves[low], curves[high]
+        _, ours, theirs = np.intersect1d(before, after, assume_unique=True, return_indices=True)
+        total += float(np.median(second[theirs] - first[ours])) if len(ours) else 0.0
         gains[low] = total
     return gains
 
 
-def expected_ends(curves: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
-    """Return trial -> expected score at the end: its newest one plus the usual growth.
+def expected_ends(curves: EpochValues) -> Floats:
+    """Return each trial's expected score at the end: its newest one plus the usual growth.
 
     Args:
-        curves: Trial -> epoch -> score, at every epoch that is the newest one of some trial.
+        curves: The scores at every epoch that is the newest one of some trial.
+
+    Returns:
+        Scores by trial number (largest number + 1,); NaN for a trial without any.
     """
-    last = {number: max(curve) for number, curve in curves.items()}
-    if not last:
-        return {}
-    gains = growth(curves, sorted(set(last.values())))
-    return {number: curves[number][epoch] + gains[epoch] for number, epoch in last.items()}
+    most = max((int(numbers.max()) for numbers, _ in curves.values()), default=-1)
+    last, ends = np.zeros(most + 1, np.int64), np.full(most + 1, np.nan)
+    for epoch in sorted(curves):
+        numbers, values = curves[epoch]
+        last[numbers], ends[numbers] = epoch, values
+    marks = sorted(set(last[last > 0].tolist()))
+    for epoch, gain in growth(curves, marks).items() if marks else ():
+        ends[last == epoch] += gain
+    return ends
 
 
 class ForestSampler:
@@ -225,7 +234,7 @@ class ForestSampler:
             draws += [_point(request, encoding, rng, centre) for _ in range(NEIGHBOURS)]
         points = encoding.rows(draws)
         mean, spread = forest.predict(points)
-        tried = encoding.rows([trial.params for trial in _trials(request)])
+        tried = request.history.encoded(_trials(request), encoding.rows)
         order = np.argsort(-(mean + CURIOSITY * spread), kind="stable")
         for same in SAME:
             for place in order:
@@ -263,11 +272,8 @@ def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
     the floor.
     """
     sign = 1.0 if request.history.directions[0] == StudyDirection.MAXIMIZE else -1.0
-    curves = {
-        number: {epoch: sign * value for epoch, value in curve.items()}
-        for number, curve in request.history.curves().items()
-    }
-    ends = expected_ends(curves)
+    curves = request.history.curves()
+    ends = expected_ends({epoch: (numbers, sign * at) for epoch, (numbers, at) in curves.items()})
     scores: list[float | None] = []
     for trial in learned:
         if _is_bad(trial):
@@ -275,7 +281,8 @@ def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
         elif trial.last_step is None:  # a prior result, which has only a value
             scores.append(None if trial.value is None else sign * trial.value)
         else:
-            scores.append(ends.get(trial.number))
+            end = ends[trial.number] if trial.number < len(ends) else math.nan
+            scores.append(None if math.isnan(end) else float(end))
     known = [each for each in scores if each is not None]
     if not known:
         return np.zeros(len(learned))

@@ -9,6 +9,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from support.searching import BRANCHED, LINE, FixedHistory, past_trial
 
+from hpsearch.search.history_rows import EpochValues, epoch_values
 from hpsearch.search.samplers.forest import (
     MODELLED,
     RANDOM_EVERY,
@@ -31,6 +32,12 @@ def paused(number: int, lr: float, curve: dict[int, float]) -> FrozenTrial:
     return trial
 
 
+def by_epoch(curves: dict[int, dict[int, float]]) -> EpochValues:
+    return epoch_values(
+        (n, epoch, at) for n, curve in curves.items() for epoch, at in curve.items()
+    )
+
+
 def drawn(history: FixedHistory, seeds: range, *, startup: int = 4) -> list[float]:
     sampler = ForestSampler(startup)
     requests = [
@@ -42,15 +49,16 @@ def drawn(history: FixedHistory, seeds: range, *, startup: int = 4) -> list[floa
 
 def test_growth_adds_the_median_gain_of_each_step():
     curves = {0: {1: 0.5, 3: 0.6, 9: 0.9}, 1: {1: 0.4, 3: 0.7}, 2: {1: 0.3, 3: 0.31}, 3: {1: 0.1}}
-    gains = growth(curves, [1, 3, 9])
+    gains = growth(by_epoch(curves), [1, 3, 9])
     assert gains == pytest.approx({9: 0.0, 3: 0.3, 1: 0.3 + 0.1})
-    ends = expected_ends(curves)
-    assert ends == pytest.approx({0: 0.9, 1: 1.0, 2: 0.61, 3: 0.5})
-    assert expected_ends({}) == {}
+    ends = expected_ends(by_epoch(curves))
+    assert ends.tolist() == pytest.approx([0.9, 1.0, 0.61, 0.5])
+    assert expected_ends({}).tolist() == []
 
 
 def test_a_step_that_nobody_took_adds_nothing():
-    assert expected_ends({0: {1: 0.5}, 1: {3: 0.4}}) == {0: 0.5, 1: 0.4}
+    ends = expected_ends(by_epoch({0: {1: 0.5}, 2: {3: 0.4}}))
+    assert ends.tolist() == pytest.approx([0.5, np.nan, 0.4], nan_ok=True)
 
 
 def test_a_paused_trial_is_worth_what_it_has_and_what_others_gained():
