@@ -2,7 +2,8 @@
 
 - ``images``             what a source returns: ``Images``, ``Part``, ``Source``
 - ``sources``            the built-in sources, one module for each
-- ``picture_files``, ``pixel_arrays``  the formats that several of them read
+- ``picture_files``, ``packed_pictures``, ``pixel_arrays``  the formats that several of them read
+- ``picture_places``     pictures in a folder or an archive, found by the names in a table
 - ``pixel_kinds``        what the numbers in a picture file mean, if Pillow doesn't check it
 - ``prepare``            ``prepare(config)`` for training, ``test_images(config)`` for the end
 - ``availability``       whether the images of a source are available

@@ -8,8 +8,9 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,11 @@ class PictureFiles:
         return read_picture(self.files[index], self.colour)
 
 
+def without_ending(name: str) -> str:
+    """Return a file's name without the ending of a picture, if it has one."""
+    return os.path.splitext(name)[0] if is_picture(name) else name  # noqa: PTH122
+
+
 def is_picture(name: str) -> bool:
     """Whether a file of this name is read as a picture."""
     return name.lower().endswith(_SUFFIXES)
@@ -111,17 +117,39 @@ def read_picture(path: Path, colour: Colour) -> NDArray[np.uint8]:
             contains values whose meaning isn't certain. The message names the file.
     """
     try:
-        with open_regular(path) as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the checks below raise for what matters
-            with Image.open(file, formats=_FORMATS) as picture:
-                _require_size(picture)
-                require_known(picture, file)
-                _load(picture, path)
-                _turn_upright(picture)
-                return _pixels(picture, colour)
+        with open_regular(path) as file:
+            return _decoded(file, str(path), colour)
     except Exception as error:
         # Pillow raises nearly anything on a damaged file: OSError, SyntaxError, ValueError, ...
         raise DamagedPicture(f"{path} ({_reason(error)})") from error
+
+
+def decode_picture(content: bytes, name: str, colour: Colour) -> NDArray[np.uint8]:
+    """Return a picture from the bytes of its file, as ``read_picture`` does.
+
+    Args:
+        content: The bytes.
+        name: The picture's name for people.
+        colour: ``rgb`` or ``gray``.
+
+    Raises:
+        DamagedPicture: As in ``read_picture``.
+    """
+    try:
+        return _decoded(BytesIO(content), name, colour)
+    except Exception as error:
+        raise DamagedPicture(f"{name} ({_reason(error)})") from error
+
+
+def _decoded(file: BinaryIO, name: str, colour: Colour) -> NDArray[np.uint8]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the checks below raise for what matters
+        with Image.open(file, formats=_FORMATS) as picture:
+            _require_size(picture)
+            require_known(picture, file)
+            _load(picture, name)
+            _turn_upright(picture)
+            return _pixels(picture, colour)
 
 
 def _require_size(picture: Image.Image) -> None:
@@ -134,7 +162,7 @@ def _require_size(picture: Image.Image) -> None:
     require_memory(width * height * _BYTES_PER_PIXEL, "decoding it", "make it smaller")
 
 
-def _load(picture: Image.Image, path: Path) -> None:
+def _load(picture: Image.Image, name: str) -> None:
     """Decode a picture; libtiff's output is added to the error, or is one warning.
 
     libtiff writes to the terminal itself and doesn't know the file's name.
@@ -157,7 +185,7 @@ def _load(picture: Image.Image, path: Path) -> None:
             logger.warning(
                 "%s was read, but its file has a fault (%s); other pictures with such a fault "
                 "aren't listed",
-                path,
+                name,
                 each,
             )
 

@@ -210,8 +210,8 @@ def _test_entry(config: DataConfig, root: Path | None) -> Entry:
     if source.test is None:
         raise DataError(
             f"a final evaluation needs test images, but data source {source.name!r} has none here; "
-            "set test_fraction or test_path of image_folder or pickled_dict (docs/data.md) in a "
-            "new study, because images that a search has used can't test it"
+            "set test_fraction or test_path of a source that has them (docs/data.md) in a new "
+            "study, because images that a search has used can't test it"
         )
     key = _key(source, {"test": source.test}, config, request.root)
     return open_or_build(

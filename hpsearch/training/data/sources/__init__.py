@@ -3,12 +3,13 @@
 - ``digits``        scikit-learn's digits
 - ``idx``           MNIST, Fashion-MNIST, and other sets in their format
 - ``cifar``, ``cifar_files``  CIFAR-10 and CIFAR-100
+- ``table``, ``table_rows``, ``table_columns``  file names and classes in a CSV or Parquet file
 - ``image_folder``  a folder of pictures for each class
 - ``pickled_dict``, ``pickled_entries``  arrays in a pickle
 """
 
 from __future__ import annotations
 
-from hpsearch.training.data.sources import cifar, digits, idx, image_folder, pickled_dict
+from hpsearch.training.data.sources import cifar, digits, idx, image_folder, pickled_dict, table
 
-__all__ = ["cifar", "digits", "idx", "image_folder", "pickled_dict"]
+__all__ = ["cifar", "digits", "idx", "image_folder", "pickled_dict", "table"]
