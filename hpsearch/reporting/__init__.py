@@ -7,7 +7,7 @@ A report is one page, charts for a paper, and tables, all from one reading of th
 - ``status``         the state of a study, as ``status --json`` prints it
 - ``content``        the data of a report
 - ``reading``        reading it from the database, once
-- ``hard_pictures``  thumbnails of the validation images that most trainings get wrong
+- ``hard_pictures``  thumbnails of the validation images that trainings get wrong
 - ``winner_layers``  the layers of the winner's model
 - ``labels``         units, short names, number formats
 - ``palette``        colours of the page and of the charts for a paper

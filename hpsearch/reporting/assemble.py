@@ -45,6 +45,7 @@ PARTS = (
     parameters.effects,
     parameters.tradeoffs,
     images.classes,
+    images.label_errors,
     images.hardest,
     running.overfitting,
     running.pruning,

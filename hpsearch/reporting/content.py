@@ -117,7 +117,7 @@ class StudyContent:
     matrices: Matrices | None
     #: The confusion matrix of the best trial, for a study without a confirmation.
     own_matrix: Matrix | None
-    hardest: Shown
+    pictures: Shown
     costs: Costs
     failures: Failures
     #: Attribute of the trials -> its distinct values.

@@ -1,16 +1,17 @@
-"""The pictures that most trainings get wrong, as thumbnails, if the images are on this machine."""
+"""The pictures that trainings get wrong, as thumbnails, if the images are on this machine."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import HpsearchError
-from hpsearch.reporting.analysis.matrices import HardPicture, Matrices
+from hpsearch.reporting.analysis.matrices import Matrices
+from hpsearch.reporting.analysis.pictures import HardPicture
 from hpsearch.results.records import StudyRecord
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Pixels on the longer side.
 _THUMBNAIL = 96
+
+#: Most pictures with a probably wrong label that the page shows; ``label_errors.csv`` lists all.
+MOST_LABEL_ERRORS = 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +40,13 @@ class Thumbnail:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """The hardest pictures."""
+    """The pictures that trainings get wrong."""
 
-    thumbnails: Sequence[Thumbnail] = ()
-    #: Those of which only the row is known.
-    unseen: Sequence[HardPicture] = ()
+    #: The hardest pictures, and the first of those whose label is probably wrong.
+    hardest: Sequence[Thumbnail] = ()
+    label_errors: Sequence[Thumbnail] = ()
+    #: Row -> file of every picture, if its source has files of single images.
+    names: Mapping[int, str] = field(default_factory=dict)
     #: Why there is nothing to show, or only rows; ``None`` if there are thumbnails.
     reason: str | None = None
 
@@ -53,7 +59,7 @@ def hard_pictures(
     data: Path | None,
     wanted: bool = True,
 ) -> Shown:
-    """Return the hardest pictures from the validation images, without a download.
+    """Return the pictures that trainings get wrong from the validation images, without a download.
 
     Args:
         record: The study with its trials.
@@ -72,31 +78,37 @@ def hard_pictures(
             else f"hpsearch confirm --study {record.study.name} runs such trainings."
         )
         return Shown(reason="Several trainings are needed to find hard pictures; " + way)
-    if not matrices.hardest:
+    found = matrices.pictures
+    pictures = [*found.hardest, *found.label_errors]
+    if not pictures:
         return Shown(reason="No training got any validation image wrong.")
     if not wanted:
-        return Shown(unseen=matrices.hardest, reason="Pictures were not requested.")
-    rows = [each.row for each in matrices.hardest]
+        return Shown(reason="Pictures were not requested.")
     try:
-        prepared, names = _prepared(record, rows, data)
+        prepared, names = _prepared(record, [each.row for each in pictures], data)
     except (HpsearchError, OSError) as error:
-        return Shown(unseen=matrices.hardest, reason=f"The images can't be read here: {error}")
+        return Shown(reason=f"The images can't be read here: {error}")
     if prepared is None or prepared.data_hash not in hashes:
         return Shown(
-            unseen=matrices.hardest,
             reason="The images on this host differ from those that were trained on (another hash), "
             "so none is shown.",
         )
-    return Shown(
-        thumbnails=[
+
+    def thumbnails(some: Sequence[HardPicture]) -> list[Thumbnail]:
+        return [
             Thumbnail(
                 picture=each,
                 source=_png(prepared.images[each.row].numpy()),
                 name=names.get(each.row),
             )
-            for each in matrices.hardest
+            for each in some
             if each.row < len(prepared.images)
         ]
+
+    return Shown(
+        hardest=thumbnails(found.hardest),
+        label_errors=thumbnails(found.label_errors[:MOST_LABEL_ERRORS]),
+        names=names,
     )
 
 

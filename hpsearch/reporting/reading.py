@@ -145,7 +145,7 @@ def read_content(
         importances=importances(analysis_data),
         matrices=matrices,
         own_matrix=_own_matrix(database, record, order),
-        hardest=hard_pictures(
+        pictures=hard_pictures(
             record, matrices, noted.get("data_hash", []), data=data, wanted=pictures
         ),
         costs=read_costs(database, record),

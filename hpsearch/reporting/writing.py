@@ -20,7 +20,7 @@ from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.markdown import markdown
 
 PAGE, TEXT, DATA = "report.html", "report.md", "report.json"
-TRIALS, CURVES = "trials.csv", "curves.csv"
+TRIALS, CURVES, LABEL_ERRORS = "trials.csv", "curves.csv", "label_errors.csv"
 FIGURES = "figures"
 
 
@@ -61,6 +61,7 @@ def write_report(content: ReportContent, folder: Path, *, figures: bool = True) 
             TEXT: markdown(report, pictures),
             TRIALS: trials_csv(content.studies),
             CURVES: curves_csv(content.studies),
+            LABEL_ERRORS: label_errors_csv(content.studies),
             DATA: escape_json(data),
         }
         for name, text in texts.items():
@@ -115,6 +116,26 @@ def curves_csv(studies: Sequence[StudyContent]) -> str:
         for epoch in curve
     )
     return _csv(["study", "trial", *METRIC_COLUMNS], rows)
+
+
+def label_errors_csv(studies: Sequence[StudyContent]) -> str:
+    """Return one row per picture whose label is probably wrong."""
+    rows = (
+        [
+            study.name,
+            study.pictures.names.get(each.row, ""),
+            each.row,
+            each.truth,
+            each.taken_for,
+            each.trainings,
+            each.probability,
+        ]
+        for study in studies
+        if study.matrices is not None
+        for each in study.matrices.pictures.label_errors
+    )
+    columns = ["study", "file", "row", "label", "predicted", "trainings", "label_probability"]
+    return _csv(columns, rows)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -12,7 +12,8 @@ Nothing here prints, draws or writes.
 - ``interactions`` which pairs of parameters depend on each other
 - ``sentences``    effects in words
 - ``importances``  which parameters the objective varies with, by Optuna's evaluators
-- ``matrices``     confusion matrices of finalists, differences by class, the hardest pictures
+- ``matrices``     confusion matrices of finalists, differences by class
+- ``pictures``     pictures that trainings get wrong: the hardest, and probable label errors
 - ``costs``        epochs and hours, savings by pruning, the best so far against both
 - ``failures``     errors by kind, and the regions of the space that can't be built
 - ``branches``     the choice by which trials are grouped: the model, or another branch

@@ -1,4 +1,4 @@
-"""Which classes are mistaken for which, and which pictures no training gets right."""
+"""Which classes are mistaken for which."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.metrics import CONFUSION_CLASSES
+from hpsearch.reporting.analysis.pictures import WrongPictures, wrong_pictures
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.confirmation.predictions import Predictions
@@ -17,9 +18,6 @@ from hpsearch.results.confirmation.statistics import Interval, Judged, differenc
 from hpsearch.results.confirmation.stored import newest, outcomes_of, progress_of
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.database.storage import Database
-
-#: Most predicted classes that are listed for a picture.
-GUESSES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,25 +61,6 @@ class Versus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HardPicture:
-    """An image that most trainings get wrong."""
-
-    #: Row in the prepared data (``hpsearch.training.data``), and its true class.
-    row: int
-    truth: str
-    #: The most frequent wrong class, and the number of trainings that predict it.
-    taken_for: str
-    times: int
-    #: The classes that most trainings predict, the right one included, and their numbers of
-    #: trainings: at most ``GUESSES``, the most frequent first.
-    guesses: tuple[tuple[str, int], ...]
-    #: Number of trainings that are wrong, number of all trainings, mean cross-entropy.
-    wrong: int
-    trainings: int
-    loss: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Matrices:
     """The stored predictions of a study's newest confirmation, class by class."""
 
@@ -89,7 +68,7 @@ class Matrices:
     #: The winner first, then the others by rank; empty with more than ``CONFUSION_CLASSES``.
     finalists: tuple[Matrix, ...]
     versus: tuple[Versus, ...]
-    hardest: tuple[HardPicture, ...]
+    pictures: WrongPictures
     #: Distinct images with predictions.
     images: int
 
@@ -170,7 +149,7 @@ def matrices(
         )
         if small
         else (),
-        hardest=hardest(everything, names, at_most=pictures),
+        pictures=wrong_pictures(everything, names, at_most=pictures),
         images=len(np.unique(np.concatenate([each.rows for each in everything]))),
     )
 
@@ -192,56 +171,6 @@ def read_trial_matrices(
         if trial.number in numbers and trial.number is not None and kept is not None:
             found[trial.number] = Matrix(trial=trial.number, trainings=1, counts=kept)
     return found
-
-
-def hardest(
-    trainings: Sequence[Predictions], names: Sequence[str], *, at_most: int
-) -> tuple[HardPicture, ...]:
-    """Return the images that most trainings get wrong, the hardest first.
-
-    Equally often wrong images are in descending order of loss. An image is left out if fewer than
-    half as many trainings predicted it as predicted the most frequent one: wrong in one of one
-    shows little.
-
-    Args:
-        trainings: Predictions of one training each.
-        names: Class names, in the order of the class indices.
-        at_most: Largest number of images.
-    """
-    rows = np.concatenate([each.rows for each in trainings])
-    truth = np.concatenate([each.truth for each in trainings])
-    said = np.concatenate([each.predicted for each in trainings])
-    loss = np.concatenate([each.loss for each in trainings])
-    images, place = np.unique(rows, return_inverse=True)
-    judged = np.bincount(place)
-    wrong = np.bincount(place, said != truth)
-    mean_loss = np.bincount(place, loss) / judged
-    seen = judged >= judged.max() / 2
-    eligible = np.flatnonzero(seen & (wrong > 0))
-    order = eligible[np.lexsort((-mean_loss[eligible], -(wrong / judged)[eligible]))][:at_most]
-    found = []
-    for index in order:
-        mine = place == index
-        errors = said[mine & (said != truth)]
-        classes, times = np.unique(errors, return_counts=True)
-        most = int(times.argmax())
-        votes = np.bincount(said[mine])
-        first = np.argsort(-votes, kind="stable")[:GUESSES]
-        found.append(
-            HardPicture(
-                row=int(images[index]),
-                truth=_name(names, int(truth[mine][0])),
-                taken_for=_name(names, int(classes[most])),
-                times=int(times[most]),
-                guesses=tuple(
-                    (_name(names, int(each)), int(votes[each])) for each in first if votes[each]
-                ),
-                wrong=int(wrong[index]),
-                trainings=int(judged[index]),
-                loss=float(mean_loss[index]),
-            )
-        )
-    return tuple(found)
 
 
 def _fresh(seeds: Mapping[int, Predictions], fresh: Sequence[int]) -> dict[int, Predictions]:
@@ -323,7 +252,3 @@ def _recall(seeds: Mapping[int, Predictions], index: int) -> dict[int, Judged]:
             groups = None if said.groups is None else said.groups[mine]
             found[seed] = Judged(rows=said.rows[mine], values=right, groups=groups)
     return found
-
-
-def _name(names: Sequence[str], index: int) -> str:
-    return names[index] if index < len(names) else str(index)

@@ -3,7 +3,7 @@
 - ``answer``  the answer in sentences, and the most important numbers
 - ``architectures``  trials by model, or by another branch of the space
 - ``failures``  failed trials, and draws that couldn't be built
-- ``images``  classes that are mistaken for each other, and the hardest pictures
+- ``images``  classes that are mistaken for each other, label errors, the hardest pictures
 - ``parameters``  parameters: importances, effects, pairs, and the objective against costs
 - ``reproduce``  how to repeat the study: commands, seeds, hashes, versions
 - ``running``  the course of the search: overfitting, pruning, and costs

@@ -140,10 +140,20 @@ def _winner(content: StudyContent) -> list[Block]:
             for what, command in _next(content)
             for block in (Text(text=what), Commands(label=what, lines=[command]))
         ),
+        *_look_at_labels(content),
         Text(text="The winner's settings, as YAML for a study file", style="heading"),
         Commands(label="The winner's settings", lines=content.winner_yaml.rstrip("\n").split("\n")),
     ]
     return blocks
+
+
+def _look_at_labels(content: StudyContent) -> list[Block]:
+    many = 0 if content.matrices is None else len(content.matrices.pictures.label_errors)
+    if not many:
+        return []
+    pictures = f"{count_noun(many, 'picture')} {'has' if many == 1 else 'have'}"
+    text = f"{pictures} a label that is probably wrong: see Probable label errors below."
+    return [Text(text=text)]
 
 
 def _line(name: str, params: Mapping[str, Any], names: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Classes that are mistaken for each other, and the hardest pictures."""
+"""Classes that are mistaken for each other, probable label errors, and the hardest pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from dataclasses import replace
 
 from hpsearch.formatting import count_noun
 from hpsearch.metrics import CONFUSION_CLASSES, SHARE, MetricFormat
-from hpsearch.reporting.analysis.matrices import HardPicture, Matrix, Versus
+from hpsearch.reporting.analysis.matrices import Matrix, Versus
+from hpsearch.reporting.analysis.pictures import (
+    LARGEST_PROBABILITY,
+    LEAST_TRAININGS,
+    HardPicture,
+)
 from hpsearch.reporting.blocks import (
     Block,
     Chart,
@@ -145,37 +150,83 @@ def _interval(interval: Interval | None) -> str:
     return SHARE.interval(None if interval is None else (interval.low, interval.high))
 
 
-def hardest(content: StudyContent) -> Section:
-    """Return the validation images that most trainings get wrong."""
-    found = content.hardest
+def label_errors(content: StudyContent) -> Section:
+    """Return the pictures whose label is probably wrong."""
+    found = content.matrices.pictures if content.matrices is not None else None
     blocks: list[Block] = []
-    if found.thumbnails:
+    if found is None:
+        reason = content.pictures.reason or ""
+        blocks.append(Text(text=reason.replace("hard pictures", "label errors", 1)))
+    elif not found.label_errors:
         blocks.append(
             Text(
-                text="The validation images that the trainings of the confirmation predicted wrong "
-                "most often. Some are hard; a few may have a wrong label.",
+                text=f"None was found among {count_noun(found.judged, 'validation image')} that at "
+                f"least {LEAST_TRAININGS} trainings predicted."
+            )
+        )
+    else:
+        many = len(found.label_errors)
+        blocks.append(
+            Text(
+                text=f"Of {count_noun(found.judged, 'validation image')} that at least "
+                f"{LEAST_TRAININGS} trainings of the confirmation predicted, {many:,} "
+                f"{'is' if many == 1 else 'are'} called the same other class by all of them, with "
+                f"a probability of the label of at most {LARGEST_PROBABILITY:.0%}. No model was "
+                "trained on the pictures that it predicted. Look at each: the label may be wrong, "
+                "or the picture very unusual. label_errors.csv lists all.",
                 style="note",
             )
         )
-        pictures = [
+        shown = content.pictures.label_errors
+        if shown:
+            blocks.append(_pictures(shown, errors=True))
+        if len(shown) < many:
+            blocks.append(_table(found.label_errors[len(shown) :], content, "Further label errors"))
+    return Section(name="label-errors", title="Probable label errors", blocks=blocks)
+
+
+def hardest(content: StudyContent) -> Section:
+    """Return the validation images that most trainings get wrong."""
+    shown, blocks = content.pictures, list[Block]()
+    found = content.matrices.pictures.hardest if content.matrices is not None else ()
+    if shown.hardest:
+        blocks.append(
+            Text(
+                text="The other validation images that the trainings of the confirmation predicted "
+                "wrong most often. Some are hard; a few may have a wrong label.",
+                style="note",
+            )
+        )
+        blocks.append(_pictures(shown.hardest, errors=False))
+    if shown.reason is not None:
+        blocks.append(Text(text=shown.reason))
+    elif not found:
+        blocks.append(Text(text="There is no other picture that trainings got wrong."))
+    if found and not shown.hardest:
+        blocks.append(_table(found, content, "The hardest pictures"))
+    return Section(name="hardest", title="Hardest pictures", blocks=blocks)
+
+
+def _pictures(thumbnails: Sequence[Thumbnail], *, errors: bool) -> Pictures:
+    return Pictures(
+        pictures=[
             Picture(
                 source=each.source,
                 alt=f"{_name(each)}: a {each.picture.truth}, predicted as {each.picture.taken_for}",
                 lines=[
                     _name(each),
-                    f"{each.picture.truth}; wrong in {each.picture.wrong} of "
+                    f"label: {each.picture.truth} ({SHARE.value(each.picture.probability)})"
+                    if errors
+                    else f"{each.picture.truth}; wrong in {each.picture.wrong} of "
                     f"{each.picture.trainings} trainings",
-                    f"guesses: {_guesses(each.picture)}",
+                    f"all {each.picture.trainings} trainings: {each.picture.taken_for}"
+                    if errors
+                    else f"guesses: {_guesses(each.picture)}",
                 ],
             )
-            for each in found.thumbnails
+            for each in thumbnails
         ]
-        blocks.append(Pictures(pictures=pictures))
-    if found.reason is not None:
-        blocks.append(Text(text=found.reason))
-    if found.unseen:
-        blocks.append(_unseen(found.unseen))
-    return Section(name="hardest", title="Hardest pictures", blocks=blocks)
+    )
 
 
 def _name(thumbnail: Thumbnail) -> str:
@@ -186,11 +237,12 @@ def _guesses(picture: HardPicture) -> str:
     return ", ".join(f"{name} {times}" for name, times in picture.guesses)
 
 
-def _unseen(pictures: Sequence[HardPicture]) -> Table:
+def _table(pictures: Sequence[HardPicture], content: StudyContent, caption: str) -> Table:
+    names = content.pictures.names
     return Table(
-        caption="The hardest pictures",
+        caption=caption,
         columns=[
-            Column(label="row", title="in the prepared data", numeric=True),
+            Column(label="picture", title="its file, or its row in the prepared data"),
             Column(label="wrong in", numeric=True),
             Column(label="loss", title="mean cross-entropy", numeric=True),
             Column(label="class"),
@@ -198,7 +250,7 @@ def _unseen(pictures: Sequence[HardPicture]) -> Table:
         ],
         rows=[
             [
-                str(each.row),
+                names.get(each.row) or f"row {each.row}",
                 f"{each.wrong} of {each.trainings}",
                 MetricFormat("val_loss").value(each.loss),
                 each.truth,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,11 +20,11 @@ from hpsearch.reporting.analysis.effects import effects
 from hpsearch.reporting.analysis.findings import Verdict
 from hpsearch.reporting.analysis.matrices import (
     ClassDifference,
-    HardPicture,
     Matrices,
     Matrix,
     Versus,
 )
+from hpsearch.reporting.analysis.pictures import HardPicture, WrongPictures
 from hpsearch.reporting.assemble import ReportContent, assemble
 from hpsearch.reporting.blocks import (
     Block,
@@ -44,9 +45,10 @@ from hpsearch.reporting.markdown import markdown
 from hpsearch.reporting.page import page
 from hpsearch.reporting.reading import read_content
 from hpsearch.reporting.sections.answer import answer
-from hpsearch.reporting.sections.images import classes, hardest
+from hpsearch.reporting.sections.images import classes, hardest, label_errors
 from hpsearch.reporting.sections.parameters import effects as effects_section
 from hpsearch.reporting.sections.winner import winner
+from hpsearch.reporting.writing import label_errors_csv
 from hpsearch.results.confirmation.plan import FinalistRank
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import (
@@ -276,7 +278,7 @@ def test_comparisons_by_class_that_show_nothing_are_left_out(content: StudyConte
         class_names=("c0", "c1"),
         finalists=(Matrix(trial=4, trainings=3, counts=[[1, 0], [0, 1]]),),
         versus=(versus(1, 1.0, 1.0), versus(2, 0.1, 0.2), versus(3, 0.1, 1.0)),
-        hardest=(),
+        pictures=WrongPictures(),
         images=6,
     )
     section = classes(replace(content, matrices=found))
@@ -295,17 +297,33 @@ def test_hard_pictures_have_their_file_and_three_guesses(content: StudyContent) 
     Image.new("RGB", (4, 4)).save(file, "PNG")
     source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     picture = HardPicture(
-        row=7, truth="cat", taken_for="dog", times=5,
-        guesses=(("dog", 5), ("cat", 3), ("bird", 1)), wrong=6, trainings=9, loss=2.0,
+        row=7, truth="cat", taken_for="dog", times=5, guesses=(("dog", 5), ("cat", 3), ("bird", 1)),
+        wrong=6, trainings=9, loss=2.0, probability=0.2,
     )  # fmt: skip
     named = Thumbnail(picture=picture, source=source, name="cat/a.png")
-    shown = Shown(thumbnails=[named, replace(named, name=None)])
-    section = hardest(replace(content, hardest=shown))
+    shown = Shown(hardest=[named, replace(named, name=None)])
+    section = hardest(replace(content, pictures=shown))
     first, second = next(each.pictures for each in section.blocks if isinstance(each, Pictures))
     assert list(first.lines) == [
         "cat/a.png", "cat; wrong in 6 of 9 trainings", "guesses: dog 5, cat 3, bird 1",
     ]  # fmt: skip
     assert second.lines[0] == "row 7"
-    unseen = hardest(replace(content, hardest=Shown(unseen=[picture], reason="Not here.")))
-    [table] = [each for each in unseen.blocks if isinstance(each, Table)]
+    found = Matrices(
+        class_names=("cat", "dog"), finalists=(), versus=(), images=9,
+        pictures=WrongPictures(hardest=(picture,), label_errors=(picture,) * 3, judged=9),
+    )  # fmt: skip
+    unseen = replace(content, matrices=found, pictures=Shown(reason="Not here."))
+    [table] = [each for each in hardest(unseen).blocks if isinstance(each, Table)]
+    assert table.rows[0][0] == "row 7"
     assert table.rows[0][-1] == "dog 5, cat 3, bird 1"
+    # One of three label errors as a picture: the others are listed
+    some = replace(unseen, pictures=Shown(label_errors=[named], names={7: "cat/a.png"}))
+    _, pictures, table = label_errors(some).blocks
+    assert isinstance(pictures, Pictures) and isinstance(table, Table)
+    assert list(pictures.pictures[0].lines) == [
+        "cat/a.png", "label: cat (20.00 %)", "all 9 trainings: dog",
+    ]  # fmt: skip
+    assert [row[0] for row in table.rows] == ["cat/a.png"] * 2
+    listed = list(csv.DictReader(io.StringIO(label_errors_csv([some]))))
+    assert [each["file"] for each in listed] == ["cat/a.png"] * 3
+    assert (listed[0]["label"], listed[0]["predicted"], listed[0]["row"]) == ("cat", "dog", "7")

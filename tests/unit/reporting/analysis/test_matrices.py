@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.reporting.analysis.matrices import hardest, matrices, read_matrices
+from hpsearch.reporting.analysis.matrices import matrices, read_matrices
+from hpsearch.reporting.analysis.pictures import wrong_pictures
 from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.records import read_study
@@ -47,7 +48,7 @@ def test_the_hardest_picture_is_the_one_that_is_most_often_wrong() -> None:
         said([0, 1, 2], [0, 1, 2], [0, 0, 1], 2.0),
         said([7], [1], [0], 9.0),
     ]
-    found = hardest(trainings, NAMES, at_most=5)
+    found = wrong_pictures(trainings, NAMES, at_most=5).hardest
     assert [(each.row, each.wrong, each.trainings) for each in found] == [
         (1, 3, 3), (2, 3, 3), (0, 1, 3),
     ]  # fmt: skip
@@ -56,7 +57,27 @@ def test_the_hardest_picture_is_the_one_that_is_most_often_wrong() -> None:
     assert first.guesses == (("ship", 2), ("cat", 1)), "of all trainings, the most frequent first"
     assert found[2].guesses == (("cat", 2), ("dog", 1)), "also what is right"
     assert first.loss == pytest.approx(2.0)
-    assert len(hardest(trainings, NAMES, at_most=1)) == 1
+    assert len(wrong_pictures(trainings, NAMES, at_most=1).hardest) == 1
+
+
+def test_a_label_is_probably_wrong_if_all_trainings_predict_the_same_other_class() -> None:
+    certain, unsure = 9.0, 1.0
+    trainings = [
+        said([0, 1, 2, 3, 4], [0, 0, 0, 0, 0], [1, 1, 1, 0, 1], certain),
+        said([0, 1, 2, 3], [0, 0, 0, 0], [1, 2, 0, 1], certain),
+        said([5, 6], [0, 2], [1, 1], unsure),
+        said([5, 6], [0, 2], [1, 1], certain),
+        said([6], [2], [1], certain),
+    ]
+    found = wrong_pictures(trainings, NAMES, at_most=9)
+    # 1: two other classes. 2, 3: once the label. 4: only one training. 5, 6: not certain enough
+    assert [each.row for each in found.label_errors] == [0]
+    (error,) = found.label_errors
+    assert (error.truth, error.taken_for, error.trainings) == ("cat", "dog", 2)
+    assert error.probability == pytest.approx(np.exp(-certain), rel=0.01)
+    assert [each.row for each in found.hardest] == [1, 6, 5, 2, 3]
+    assert found.judged == 6
+    assert wrong_pictures([said([], [], [])], NAMES, at_most=9).judged == 0
 
 
 def test_a_class_that_one_finalist_knows_better_stands_out() -> None:
