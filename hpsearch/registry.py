@@ -218,17 +218,17 @@ def plugin_fault(error: BaseException) -> UserError | None:
     (a component returned a wrong type).
     """
     name = type(error).__name__
-    told = name if str(error) == "" else f"{name}: {error}"
+    text = name if str(error) == "" else f"{name}: {error}"
     steps = list(traceback.walk_tb(error.__traceback__))
     for frame, line in reversed(steps):
         if str(frame.f_globals.get("__name__", "")).startswith(_PLUGIN):
             code = frame.f_code
             return UserError(
-                f"plug-in {code.co_filename} failed at line {line}, in {code.co_name}: {told}"
+                f"plug-in {code.co_filename} failed at line {line}, in {code.co_name}: {text}"
             )
     for note in getattr(error, "__notes__", ()):
         if note.startswith(_NOTE):
-            return UserError(f"{note.removeprefix(_NOTE)} failed: {told}")
+            return UserError(f"{note.removeprefix(_NOTE)} failed: {text}")
     return None
 
 

@@ -181,6 +181,6 @@ def _unexpected(error: Exception) -> int:
     """Print a fault of hpsearch with its traceback, passwords masked."""
     from hpsearch.cli.terminal.output import mask_urls
 
-    told = mask_urls("".join(traceback.format_exception(error)))
-    print(clean(told), end="", file=sys.stderr)
+    text = mask_urls("".join(traceback.format_exception(error)))
+    print(clean(text), end="", file=sys.stderr)
     return _tell(f"this is a fault of hpsearch: {type(error).__name__}; please report it", FAILED)

@@ -46,7 +46,9 @@ def stored_studies(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def trackers(incomplete: str) -> list[tuple[str, str]]:
     """Return the built-in trackers, each with a description."""
-    return [(name, told) for name, told in TRACKERS.items() if name.startswith(incomplete)]
+    return [
+        (name, description) for name, description in TRACKERS.items() if name.startswith(incomplete)
+    ]
 
 
 def devices(incomplete: str) -> list[str]:

@@ -102,8 +102,8 @@ def start(
         select.select([pipe], [], [], _START_SECONDS)
         has_begun = bool(pipe.read(1)) if select.select([pipe], [], [], 0)[0] else True
     if not has_begun and process.wait() != 0:
-        told = log.read_bytes()[begins_at:].decode(errors="replace")
-        raise UserError(f"the launch in the background ended at once:\n{told.strip()}")
+        printed = log.read_bytes()[begins_at:].decode(errors="replace")
+        raise UserError(f"the launch in the background ended at once:\n{printed.strip()}")
     process.returncode = process.returncode or 0  # no warning that it still runs
     return Started(study=stored_as, pid=process.pid, log=log)
 

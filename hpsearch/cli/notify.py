@@ -36,7 +36,7 @@ VARIABLE = "HPSEARCH_NOTIFY"
 HTTP_SECONDS, COMMAND_SECONDS = 15.0, 60.0
 
 #: Characters of a failure that are printed.
-_TOLD = 200
+_SHOWN = 200
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -104,11 +104,11 @@ class Notifier:
             raise
         except (Exception, KeyboardInterrupt, Terminated) as error:
             interrupted = isinstance(error, KeyboardInterrupt | Terminated)
-            told = str(error) if isinstance(error, HpsearchError) else type(error).__name__
+            text = str(error) if isinstance(error, HpsearchError) else type(error).__name__
             self.tell(
                 "interrupted" if interrupted else "failed",
                 code=130 if interrupted else 1,
-                error=None if interrupted else told,
+                error=None if interrupted else text,
             )
             raise
 
@@ -123,7 +123,7 @@ class Notifier:
         """
         if self.target is None:
             return
-        told = {
+        content = {
             **self._status(),
             **more,
             "command": self.command,
@@ -131,14 +131,14 @@ class Notifier:
             "exit_code": code,
             "error": None if error is None else clean(mask_urls(error)),
         }
-        text = json_of(told)
+        text = json_of(content)
         send = _post if _SCHEME.match(self.target) else _run
         try:
             problem = send(self.target, text)
         except KeyboardInterrupt:
             problem = "interrupted"
         if problem is not None:
-            shown = clean(mask_urls(" ".join(problem.split())))[:_TOLD]
+            shown = clean(mask_urls(" ".join(problem.split())))[:_SHOWN]
             say(f"--notify: {_shown(self.target)}: {shown}", stderr=True)
 
     def _status(self) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def _run(command: str, text: str) -> str | None:
         if code == 0:
             return None
         size = said.seek(0, os.SEEK_END)
-        said.seek(max(0, size - 4 * _TOLD))
+        said.seek(max(0, size - 4 * _SHOWN))
         lines = said.read().decode(errors="replace").strip().splitlines()
         return f"it ended with exit code {code}" + (f": {lines[-1]}" if lines else "")
 

@@ -86,7 +86,7 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     shown: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
         shown += options if parameter.name == _PARAMETER else [parameter]
-    told: Any = with_run_options
-    told.__signature__ = signature.replace(parameters=shown)
-    told.__annotations__ = {each.name: each.annotation for each in shown}
+    changed: Any = with_run_options
+    changed.__signature__ = signature.replace(parameters=shown)
+    changed.__annotations__ = {each.name: each.annotation for each in shown}
     return with_run_options

@@ -76,5 +76,5 @@ def with_storage_option(command: str, storage: str) -> str:
 
     if storage == storage_of_the_environment():
         return command
-    told = "..." if has_secret(parse_url(storage)) else shlex.quote(storage)
-    return f"{command} --storage {told}"
+    text = "..." if has_secret(parse_url(storage)) else shlex.quote(storage)
+    return f"{command} --storage {text}"

@@ -69,19 +69,19 @@ class Guard:
         """Answer 405 to writing requests, 403 to other hosts, and 401 without the token."""
         method = str(environ.get("REQUEST_METHOD", ""))
         if method not in READING:
-            told = "This dashboard is read-only: only hpsearch changes studies."
+            text = "This dashboard is read-only: only hpsearch changes studies."
             allow = [("Allow", ", ".join(READING))]
-            return _answer(HTTPStatus.METHOD_NOT_ALLOWED, told, allow, start_response)
+            return _answer(HTTPStatus.METHOD_NOT_ALLOWED, text, allow, start_response)
         host = _without_port(str(environ.get("HTTP_HOST", "")))
         if self._hosts is not None and host not in self._hosts:
-            told = "This server answers requests to localhost only."
-            return _answer(HTTPStatus.FORBIDDEN, told, [], start_response)
+            text = "This server answers requests to localhost only."
+            return _answer(HTTPStatus.FORBIDDEN, text, [], start_response)
         if environ.get("PATH_INFO") == HEALTH:
             return _answer(HTTPStatus.OK, "ok", [], start_response)
         if not self._may_read(str(environ.get("HTTP_AUTHORIZATION", ""))):
-            told = "This dashboard needs its token as the password (with any user name)."
+            text = "This dashboard needs its token as the password (with any user name)."
             asks = [("WWW-Authenticate", 'Basic realm="hpsearch", charset="UTF-8"')]
-            return _answer(HTTPStatus.UNAUTHORIZED, told, asks, start_response)
+            return _answer(HTTPStatus.UNAUTHORIZED, text, asks, start_response)
         return self._application(environ, _guarded(start_response))
 
     def _may_read(self, authorization: str) -> bool:

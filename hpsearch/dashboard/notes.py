@@ -74,9 +74,9 @@ def state_line(view: StudyView) -> str:
     if waiting := counts.pop("waiting", 0):
         counts["paused"] -= waiting
         counts["paused at a rung"] = waiting
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    text = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     ended = "finished" if record.is_finished else f"{record.counts.finished} trials have ended"
-    return f"{ended}: {begun} of {of} trials begun ({told or 'none yet'})"
+    return f"{ended}: {begun} of {of} trials begun ({text or 'none yet'})"
 
 
 def winner_line(view: StudyView) -> str:
@@ -90,8 +90,8 @@ def winner_line(view: StudyView) -> str:
         front = ", ".join(map(str, view.best[:20]))
         more = ", .." if len(view.best) > 20 else ""
         nearest, names = knee(record), ", ".join(record.goals.objectives)
-        told = "" if nearest is None else f"; its knee is trial {nearest.number}"
-        return f"Front of {names}: trials {front or 'none yet'}{more}{told}."
+        text = "" if nearest is None else f"; its knee is trial {nearest.number}"
+        return f"Front of {names}: trials {front or 'none yet'}{more}{text}."
     if not view.best:
         return "No complete trial satisfies the constraints yet."
     winner = winner_of(record, view.verdict)
@@ -140,30 +140,30 @@ def trial_note(
         pictures: Title and address of each picture in the note.
         overfits_from: The first epoch of overfitting; ``None`` if it doesn't overfit.
     """
-    told = view.by_trial.get(trial._trial_id)
-    if told is None:
+    record = view.by_trial.get(trial._trial_id)
+    if record is None:
         return _infeasible(trial)
-    lines = [_state(view, told, trial, thresholds)]
-    lines += [f"**Warning**: {words(each)}." for each in told.flaws]
-    lines += _measured(view, told, overfits_from)
-    if told.attempts > 1:
-        lines.append(f"{told.attempts} attempts: a worker was stopped, or died, between them.")
+    lines = [_state(view, record, trial, thresholds)]
+    lines += [f"**Warning**: {words(each)}." for each in record.flaws]
+    lines += _measured(view, record, overfits_from)
+    if record.attempts > 1:
+        lines.append(f"{record.attempts} attempts: a worker was stopped, or died, between them.")
     for note in ("out_of_memory",):
         if note in trial.user_attrs:
             lines.append(words(trial.user_attrs[note]))
-    if (epoch := view.kept_by_audit.get(told.ticket)) is not None:
+    if (epoch := view.kept_by_audit.get(record.ticket)) is not None:
         lines.append(
             f"Kept by the pruning audit: the pruner would have stopped it at epoch {epoch}."
         )
-    if told.number in view.weights:
+    if record.number in view.weights:
         lines.append("Its best weights are kept in its folder, `best.pt`.")
-    if told.error:
-        error = told.error.strip()
+    if record.error:
+        error = record.error.strip()
         cut = shortened(without_home(error), _ERROR, beginning=_ERROR // 3)
         lines.append(f"Last error: {words(first_line(error))}\n\n{block(cut)}")
     lines += [f"![{words(title)}]({address})" for title, address in pictures]
     study = view.record.study.name
-    lines.append(block(f"hpsearch show --study {study} {told.number}"))
+    lines.append(block(f"hpsearch show --study {study} {record.number}"))
     return "\n\n".join(lines)
 
 

@@ -76,12 +76,12 @@ class Routes:
             return _tell(HTTPStatus.NOT_FOUND, "There is no such artifact.", start_response)
         except (UserError, DatabaseReplaced) as error:
             logger.warning("%s", error)
-            told = "The database doesn't answer, or its content isn't valid; see the server's log."
-            return _tell(HTTPStatus.SERVICE_UNAVAILABLE, told, start_response)
+            text = "The database doesn't answer, or its content isn't valid; see the server's log."
+            return _tell(HTTPStatus.SERVICE_UNAVAILABLE, text, start_response)
         except Exception:
             logger.exception("a request for %s failed", environ.get("PATH_INFO"))
-            told = "This is a bug of the dashboard; see the server's log."
-            return _tell(HTTPStatus.INTERNAL_SERVER_ERROR, told, start_response)
+            text = "This is a bug of the dashboard; see the server's log."
+            return _tell(HTTPStatus.INTERNAL_SERVER_ERROR, text, start_response)
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = str(environ.get("PATH_INFO", "")).rstrip("/")
@@ -145,8 +145,8 @@ class Routes:
         else:
             page = self._reports.report(name)
         if page is None:
-            told = "There is no such study; the page / lists all studies."
-            return _tell(HTTPStatus.NOT_FOUND, told, start_response)
+            text = "There is no such study; the page / lists all studies."
+            return _tell(HTTPStatus.NOT_FOUND, text, start_response)
         return _send(
             lambda: page.packed,
             "text/html; charset=utf-8",
@@ -175,10 +175,10 @@ class Routes:
         """Return optuna-dashboard's page, below the note of its study."""
         # Request the whole page, uncompressed, whatever range or encoding the reader asks for
         plain = {key: value for key, value in environ.items() if not _FORM.match(key)}
-        told: list[Any] = []
+        start: list[Any] = []
 
         def take(*given: Any) -> Callable[[bytes], object]:
-            told.extend(given)
+            start.extend(given)
             return lambda _: None
 
         answer = self._dashboard(plain, take)
@@ -193,9 +193,9 @@ class Routes:
         head = "" if view is None else self._home.head(view)
         body = with_ours(body, head, importances=view is None or has_enough(view))
         fixed = ("content-length", "last-modified", "etag", "accept-ranges")
-        headers = [(key, value) for key, value in told[1] if key.lower() not in fixed]
+        headers = [(key, value) for key, value in start[1] if key.lower() not in fixed]
         length = [("Content-Length", str(len(body))), ("Cache-Control", "no-cache")]
-        start_response(told[0], [*headers, *length])
+        start_response(start[0], [*headers, *length])
         return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else body]
 
 

@@ -117,8 +117,8 @@ class StudyPayloads:
             for kind in kinds
             if kind is not CONFIG
         ]
-        told = view.by_trial.get(trial_id)
-        overfits = None if told is None else self._overfits.get(told.ticket)
+        record = view.by_trial.get(trial_id)
+        overfits = None if record is None else self._overfits.get(record.ticket)
         return with_note(written, trial_note(view, trial, thresholds, pictures, overfits))
 
     def _look_for_overfitting(self, view: StudyView) -> None:
@@ -155,8 +155,10 @@ def _head(study: FrozenStudy, trials: Sequence[FrozenTrial]) -> str:
     like = list(_representatives(trials))
     common = get_cached_extra_study_property(InMemoryCache(), study._study_id, like)
     plots = get_plotly_graph_objects(study.system_attrs)
-    told = serialize_study_detail(study, [], [], *common, plots, [])
-    return json.dumps({key: told[key] for key in told if key not in ("trials", "best_trials")})[:-1]
+    payload = serialize_study_detail(study, [], [], *common, plots, [])
+    return json.dumps(
+        {key: payload[key] for key in payload if key not in ("trials", "best_trials")}
+    )[:-1]
 
 
 def _representatives(trials: Iterable[FrozenTrial]) -> Iterable[FrozenTrial]:

@@ -45,22 +45,22 @@ class Thresholds:
                     rule = f"it was paused at this rung until the budget was used; {rule}"
                 # No bound for hyperband, as only the pruner knows which trials share a bracket
                 bound = None if self._name == "hyperband" else self._top(epoch, factor)
-                return self._told(rule, value, bound, "trials that reached this epoch")
+                return self._in_words(rule, value, bound, "trials that reached this epoch")
             case "median" | "percentile":
                 keep = 50.0 if self._name == "median" else float(self._settings.get("keep", 25.0))
                 rule = f"{self._name} lets the best {keep:g} % continue, by their best value so far"
                 bound = self._percentile(epoch, keep)
-                return self._told(rule, best, bound, "complete trials at this epoch")
+                return self._in_words(rule, best, bound, "complete trials at this epoch")
             case _:
                 reached = MetricFormat(self._metric).value(value)
                 return f"stopped by the pruner {self._name!r} with {self._metric} {reached}."
 
-    def _told(self, rule: str, value: float, bound: float | None, whose: str) -> str:
+    def _in_words(self, rule: str, value: float, bound: float | None, whose: str) -> str:
         written = MetricFormat(self._metric).value
-        told = f"{rule}, and its {self._metric} is {written(value)}"
+        text = f"{rule}, and its {self._metric} is {written(value)}"
         if bound is None:
-            return f"{told}."
-        return f"{told}; of the {whose} so far, the best start at {written(bound)}."
+            return f"{text}."
+        return f"{text}; of the {whose} so far, the best start at {written(bound)}."
 
     def _top(self, epoch: int, factor: int) -> float | None:
         scores = self._values(epoch, False)

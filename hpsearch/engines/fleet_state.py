@@ -69,8 +69,8 @@ class FleetState:
             pending = [each for each in self.workers if each.state == "pending"]
             why = sorted({each.reason for each in pending if each.reason})[:_NAMED]
             when = min((each.expected for each in pending if each.expected), default=None)
-            told = ", ".join([*why, *([f"expected {when}"] if when else [])])
-            parts.append(f"{by_state['pending']} pending" + (f" ({told})" if told else ""))
+            text = ", ".join([*why, *([f"expected {when}"] if when else [])])
+            parts.append(f"{by_state['pending']} pending" + (f" ({text})" if text else ""))
         ended = Counter(each.reason or "ended" for each in self.workers if each.state == "ended")
         parts += [f"{number} ended ({why})" for why, number in sorted(ended.items())]
         restarts = sum(each.restarts for each in self.workers)

@@ -99,8 +99,8 @@ def _profiles(choice: ComponentChoice, diagnostics: Diagnostics) -> dict[str, di
         try:
             section = choice.option(engine)
         except UnknownName:
-            told = unknown_name("engine", engine, ENGINES.names(), diagnostics)
-            diagnostics.add(node.location, engine, str(told))
+            message = unknown_name("engine", engine, ENGINES.names(), diagnostics)
+            diagnostics.add(node.location, engine, str(message))
             continue
         found[engine] = _entries(node, engine, "profiles", diagnostics)
         for name, settings in found[engine].items():
@@ -134,6 +134,6 @@ def _changed(
         if change.path in section.keys:
             entries[change.path] = change.value
         else:
-            told = unknown_name("key", change.path, section.keys, diagnostics)
-            diagnostics.add(change.value.location, change.path, str(told))
+            message = unknown_name("key", change.path, section.keys, diagnostics)
+            diagnostics.add(change.value.location, change.path, str(message))
     return MapNode(location, entries)

@@ -222,16 +222,16 @@ class RayEngine:
                         "output, but it hasn't; `hpsearch status` shows what it waits for"
                     )
                 if record.ended is None and name is not None:
-                    told = self._lines(ray, name, origin, printed)
+                    read = self._lines(ray, name, origin, printed)
                 else:
                     after = printed if record.origin == origin else 0
-                    told = (
+                    read = (
                         record.origin,
                         record.skipped + len(record.lines),
                         list(record.lines[max(0, after - record.skipped) :]),
                     )
-            if told is not None:
-                origin, printed, lines = told
+            if read is not None:
+                origin, printed, lines = read
                 yield from lines
             if not follow or name is None:
                 return
@@ -367,26 +367,26 @@ class RayEngine:
 
     def _too_small(self, nodes: list[Mapping[str, Any]]) -> str:
         hosts = "; ".join(
-            f"{node['NodeManagerHostname']}: {self._told(node['Resources'])}"
+            f"{node['NodeManagerHostname']}: {self._amounts(node['Resources'])}"
             for node in nodes
             if node["Alive"]
         )
         return (
-            f"a worker needs {self._told(self._demand)} of one node, but no node of the cluster "
+            f"a worker needs {self._amounts(self._demand)} of one node, but no node of the cluster "
             f"has that ({hosts}); change gpus, cpus, memory or resources, or set "
             "autoscaling=true if the cluster adds nodes on demand"
         )
 
     def _reason(self, ray: Any, excluded: Mapping[str, str]) -> str:
         """Return why an actor waits."""
-        need = f"needs {self._told(self._demand)}"
+        need = f"needs {self._amounts(self._demand)}"
         if self._fitting(ray.nodes(), excluded):
-            return f"{need}; free in the cluster: {self._told(ray.available_resources())}"
+            return f"{need}; free in the cluster: {self._amounts(ray.available_resources())}"
         if excluded:
             return f"{need}; no node has that but those excluded"
         return f"{need}; no node has that"
 
-    def _told(self, resources: Mapping[str, float]) -> str:
+    def _amounts(self, resources: Mapping[str, float]) -> str:
         parts = []
         for name in self._demand:
             amount = resources.get(name, 0)
@@ -412,10 +412,10 @@ class RayEngine:
             self._connect(ray)
             yield ray
         except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
-            told = " ".join(str(error).split())
+            text = " ".join(str(error).split())
             raise UserError(
                 f"the Ray cluster at {self._address} must be reachable from this host, one of its "
-                f"nodes, but Ray reports: {told or type(error).__name__}"
+                f"nodes, but Ray reports: {text or type(error).__name__}"
             ) from error
 
     def _connect(self, ray: Any) -> None:

@@ -255,11 +255,11 @@ class SlurmEngine:
         return f"{self._command or shlex.join(own_command())} {shlex.join(words)}"
 
     def _jobs(self) -> list[FleetWorker]:
-        told = self._run(
+        output = self._run(
             *("squeue", "--noheader", "--array", "--states=all"),
             *(f"--name={self._fleet.key}", f"--format={_COLUMNS}"),
         )
-        return [_worker_of(line) for line in told.splitlines()]
+        return [_worker_of(line) for line in output.splitlines()]
 
     def _run(self, *command: str, text: str | None = None) -> str:
         """Run one of Slurm's commands; return its output.
@@ -291,8 +291,8 @@ class SlurmEngine:
                 "`squeue` works, and run this command again"
             ) from None
         if ran.returncode != 0:
-            told = " ".join((ran.stderr or ran.stdout).split())
-            raise UserError(f"`{shlex.join(command[:2])}` failed: {told}")
+            shown = " ".join((ran.stderr or ran.stdout).split())
+            raise UserError(f"`{shlex.join(command[:2])}` failed: {shown}")
         return ran.stdout
 
 

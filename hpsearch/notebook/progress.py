@@ -38,8 +38,8 @@ def _has_notebook() -> bool:
 
 def _print_lines(progress: Progress) -> None:
     for message in progress.messages:
-        told = f"[{progress.counts.finished}/{progress.budget_trials}] {clean(message)}"
-        print(told, flush=True)
+        text = f"[{progress.counts.finished}/{progress.budget_trials}] {clean(message)}"
+        print(text, flush=True)
 
 
 class InNotebook:
@@ -77,17 +77,17 @@ class InNotebook:
             number, value = progress.best
             best = f"trial {number}, {self._metric} {MetricFormat(self._metric).value(value)}"
         left = progress.seconds_left
-        told = ""
+        text = ""
         if left is not None and left.high > 0:
             low, high = _time(left.low), _time(left.high)
-            told = f"; about {high} left" if low == high else f"; {low} to {high} left"
+            text = f"; about {high} left" if low == high else f"; {low} to {high} left"
         busy = [each for each in progress.workers if each.number is not None]
         return html.page(
             html.title(f"{self._study}: {counts.finished} of {progress.budget_trials} trials"),
             html.bar(counts.finished / max(progress.budget_trials, 1)),
             html.line(
                 f"{counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed, "
-                f"{counts.running} running; {progress.epochs_per_second:.2f} epochs/s{told}"
+                f"{counts.running} running; {progress.epochs_per_second:.2f} epochs/s{text}"
             ),
             html.line(f"best: {best}"),
             html.table(

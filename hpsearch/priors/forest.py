@@ -35,8 +35,8 @@ class Forest:
             asked = self.feature[at]
             inner = asked != _LEAF
             if not inner.any():
-                told: NDArray[np.float64] = self.value[at].mean(axis=0, dtype=np.float64)
-                return told
+                means: NDArray[np.float64] = self.value[at].mean(axis=0, dtype=np.float64)
+                return means
             low = rows[places, asked] <= self.threshold[at]
             at = np.where(inner, np.where(low, self.left[at], self.right[at]), at)
 

@@ -68,8 +68,8 @@ class ReportContent:
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-like dictionary; numbers that aren't finite are null."""
-        told: dict[str, Any] = json_safe(self)
-        return told
+        content: dict[str, Any] = json_safe(self)
+        return content
 
 
 def read_report(

@@ -186,9 +186,9 @@ def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:
         newer_trials=newer_trials(record, found),
         rule=spec.rule,
         options=[
-            f"--{key} {told}"
-            for key, told in requested.items()
-            if key in given or told != getattr(usual, key)
+            f"--{key} {asked}"
+            for key, asked in requested.items()
+            if key in given or asked != getattr(usual, key)
         ],
         verdict=read_verdict(database, record, found),
     )

@@ -120,7 +120,7 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
             gap = read_test_gap(database, record, verdict)
         except StorageError as error:
             damaged = str(error)
-    told = {
+    content = {
         "study": found.study.name,
         "finished": now.finished,
         "trainings": found.counts.finished,
@@ -130,12 +130,12 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
         "newer_trials": newer_trials(record, found),
     }
     if gap is not None:
-        told["test_outside_confirmed"] = gap.to_json()
+        content["test_outside_confirmed"] = gap.to_json()
     if damaged is not None:
-        told["damaged"] = damaged
+        content["damaged"] = damaged
     if invalid := invalid_finalists(record, found):
-        told["invalid"] = invalid
-    return {"confirmation": told}
+        content["invalid"] = invalid
+    return {"confirmation": content}
 
 
 def read_prior(database: Database, record: StudyRecord) -> dict[str, Any] | None:

@@ -73,9 +73,9 @@ class TestGap:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-like dictionary for programs and frozen configs."""
-        told = {**asdict(self), "by_chance": self.by_chance, "headline": self.headline}
+        content = {**asdict(self), "by_chance": self.by_chance, "headline": self.headline}
         return {
-            name: list(each) if isinstance(each, tuple) else each for name, each in told.items()
+            name: list(each) if isinstance(each, tuple) else each for name, each in content.items()
         }
 
 

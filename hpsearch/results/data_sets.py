@@ -90,16 +90,16 @@ def differing(database: Database, study_id: int, tickets: Sequence[Ticket]) -> d
     if len(KnownHashes(study_id).read(database)) < 2:
         return {}
     names = {each.ticket: each.number for each in tickets}
-    told: dict[int, str] = {}
+    content: dict[int, str] = {}
     for group in groups(database, study_id, tickets):
         first = group.hashes[group.first.ticket]
         for ticket, found in group.hashes.items():
             if found != first:
-                told[ticket] = (
+                content[ticket] = (
                     f"trained on other images than trial {names[group.first.ticket]} "
                     f"(data hash {found[:12]}, not {first[:12]})"
                 )
-    return told
+    return content
 
 
 class KnownHashes:
@@ -210,23 +210,23 @@ def _images_of(database: Database, trial_id: int) -> Images:
 
 def _changes(before: Images, now: Images) -> str:
     """Return what is different, as far as the trial recorded it."""
-    told = []
+    lines = []
     if before.total is not None and now.total is not None and before.total != now.total:
-        told.append(f"{before.total} images -> {now.total}")
+        lines.append(f"{before.total} images -> {now.total}")
     known = before.class_names or now.class_names
     gone = [name for name in known if name not in now.class_names]
     new = [name for name in now.class_names if name not in known]
-    told += [f"removed classes: {first_few([*map(repr, gone)], _LISTED)}"] if gone else []
-    told += [f"new classes: {first_few([*map(repr, new)], _LISTED)}"] if new else []
+    lines += [f"removed classes: {first_few([*map(repr, gone)], _LISTED)}"] if gone else []
+    lines += [f"new classes: {first_few([*map(repr, new)], _LISTED)}"] if new else []
     if before.per_class and now.per_class:
         was = dict(zip(before.class_names, before.per_class, strict=False))
-        told += [
+        lines += [
             f"{name!r}: {was[name]} -> {count}"
             for name, count in zip(now.class_names, now.per_class, strict=False)
             if name in was and was[name] != count
         ][:_LISTED]
-    if told:
-        return f"What changed: {', '.join(told)}"
+    if lines:
+        return f"What changed: {', '.join(lines)}"
     if before.total is None:
         return "The former number of images isn't recorded"
     return f"There are as many ({before.total}) in as many classes, but some images differ"

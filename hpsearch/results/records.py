@@ -66,8 +66,8 @@ class TrialRecord:
     @property
     def flaws(self) -> list[str]:
         """Warnings for every comparison of the trial, a phrase each."""
-        told = [] if self.other_images is None else [self.other_images]
-        return told + (
+        lines = [] if self.other_images is None else [self.other_images]
+        return lines + (
             [f"damaged in the database: {', '.join(self.damaged)}"] if self.damaged else []
         )
 

@@ -19,9 +19,9 @@ def counts_of(counts: Counts) -> dict[str, int]:
     ``waiting`` (the trials of ``paused`` that wait at a rung) is included if any do, and
     ``invalid`` if a trial was declared invalid.
     """
-    told = {name: getattr(counts, name) for name in COUNTS}
-    told |= {"waiting": counts.waiting} if counts.waiting else {}
-    return told | ({"invalid": counts.invalid} if counts.invalid else {})
+    content = {name: getattr(counts, name) for name in COUNTS}
+    content |= {"waiting": counts.waiting} if counts.waiting else {}
+    return content | ({"invalid": counts.invalid} if counts.invalid else {})
 
 
 def _seen(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
     order = ranked(record)
     winner = next(iter(order), None)
     ahead, seen = leader(record), best_seen(record)
-    told = {
+    content = {
         "study": record.study.name,
         "trials": counts_of(record.counts),
         "budget": {
@@ -59,19 +59,19 @@ def summary(record: StudyRecord) -> dict[str, Any]:
     }
     if ahead is not None and ahead is not winner:
         # It may still win, but only a complete trial can be exported
-        told["ahead"] = {
+        content["ahead"] = {
             "number": ahead.number,
             "value": ahead.value,
             "epochs_done": ahead.epochs_done,
             "params": record.values(ahead.params),
         }
     if record.warnings:
-        told["warnings"] = list(record.warnings)
+        content["warnings"] = list(record.warnings)
     goals = record.goals
     if goals.is_multi_objective:
         nearest = knee(record)
-        told["objectives"] = goals.directions
-        told["front"] = [
+        content["objectives"] = goals.directions
+        content["front"] = [
             {
                 "number": trial.number,
                 "figures": dict(trial.metrics),
@@ -79,9 +79,9 @@ def summary(record: StudyRecord) -> dict[str, Any]:
             }
             for trial in front(record)
         ]
-        told["knee"] = None if nearest is None else nearest.number
+        content["knee"] = None if nearest is None else nearest.number
     if record.counts.invalid:
-        told["invalid"] = [
+        content["invalid"] = [
             {
                 "number": trial.number,
                 "reason": trial.invalid.reason,
@@ -92,6 +92,6 @@ def summary(record: StudyRecord) -> dict[str, Any]:
             if trial.invalid is not None
         ]
     if goals.constraints:
-        told["constraints"] = [str(each) for each in goals.constraints]
-        told["violating"] = len(violators(record))
-    return told
+        content["constraints"] = [str(each) for each in goals.constraints]
+        content["violating"] = len(violators(record))
+    return content

@@ -42,8 +42,8 @@ class PriorResult:
     @property
     def outcome(self) -> str:
         """Return values and violations, as they are stored (JSON)."""
-        told = {"values": list(self.values), "constraints": dict(self.violations)}
-        return json.dumps(told, sort_keys=True)
+        content = {"values": list(self.values), "constraints": dict(self.violations)}
+        return json.dumps(content, sort_keys=True)
 
     @property
     def key(self) -> str:
@@ -197,8 +197,8 @@ def _as_trial(
 ) -> FrozenTrial | None:
     """Return a result as a trial, ``None`` if its row is damaged."""
     try:
-        drawn, told = decode(params), decode(outcome)
-        values, violations = told["values"], told["constraints"]
+        drawn, content = decode(params), decode(outcome)
+        values, violations = content["values"], content["constraints"]
         known = {path: distributions[path] for path in drawn}
     except (Damaged, KeyError):
         warn(f"hpsearch_knowledge: result {number} can't be read")

@@ -156,18 +156,18 @@ def _in_file(path: Path, load: Callable[[Path], StudyFile]) -> InheritedConfig:
             f"must be a frozen file, without ranges, but {path} searches {searched}; launch it and "
             "name its study, or export its winner"
         )
-    told = study.provenance or {}
+    content = study.provenance or {}
     document = {key: value for key, value in study.document.items() if key != "provenance"}
     return InheritedConfig(
-        study=_told(told.get("study"), str) or study.name,
-        trial=_told(told.get("trial"), int),
-        fingerprint=_told(told.get("fingerprint"), str) or fingerprint(document),
-        value=_told(told.get("value"), int | float),
+        study=_of_kind(content.get("study"), str) or study.name,
+        trial=_of_kind(content.get("trial"), int),
+        fingerprint=_of_kind(content.get("fingerprint"), str) or fingerprint(document),
+        value=_of_kind(content.get("value"), int | float),
         document=document,
     )
 
 
-def _told(value: Any, kind: Any) -> Any:
+def _of_kind(value: Any, kind: Any) -> Any:
     """Return a value of a provenance if it is of this type, else ``None``."""
     return value if isinstance(value, kind) and not isinstance(value, bool) else None
 

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 WAITING_POINTS = 1000
 
 #: Characters of a tracker's error that are logged.
-_TOLD = 300
+_SHOWN = 300
 
 _CREDENTIALS = re.compile(r"(://)[^\s/@]*@")
 
@@ -64,7 +64,7 @@ class Channel:
         self._closing = threading.Event()
         #: The number of points that the tracker didn't get.
         self.lost = 0
-        self._told = False
+        self._has_warned = False
         self._tracker: Tracker | None = None
         self._run: str | None = None
         self._mark: RunLock | None = None
@@ -172,8 +172,8 @@ class Channel:
             self._last = epoch
 
     def _tell(self, problem: str) -> None:
-        if not self._told:
-            self._told = True
+        if not self._has_warned:
+            self._has_warned = True
             logger.warning(
                 "tracker %s: %s; training continues, and lost points are counted",
                 self.name,
@@ -183,6 +183,6 @@ class Channel:
 
 def _first_line(error: BaseException) -> str:
     """Return an error on one line without credentials or control characters."""
-    first = str(error).strip().partition("\n")[0][:_TOLD]
+    first = str(error).strip().partition("\n")[0][:_SHOWN]
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in first)
     return type(error).__name__ + ": " + _CREDENTIALS.sub(r"\1***@", shown)

@@ -38,8 +38,8 @@ class TensorBoard:
                 name: value if isinstance(value, bool | int | float | str) else str(value)
                 for name, value in settings.items()
             }
-            told: Any = hparams
-            for summary in told(shown, {f"final/{trial.metric}": None}):
+            summaries: Any = hparams
+            for summary in summaries(shown, {f"final/{trial.metric}": None}):
                 self._writer.file_writer.add_summary(summary)
         return last
 

@@ -94,10 +94,10 @@ def crowding(workers: int, others: int) -> str | None:
     if others == 0 and everybody <= cores():
         return None
     beside = f", {others} of them already running" if others else ""
-    told = (
+    text = (
         f"{count_noun(everybody, 'worker')} share the {count_noun(cores(), 'core')} of this "
         f"host{beside}"
     )
     if everybody > cores():
-        return f"{told}: one worker per core would be as fast"
-    return f"{told}: each trains with {count_noun(share_of_cores(everybody), 'thread')} at most"
+        return f"{text}: one worker per core would be as fast"
+    return f"{text}: each trains with {count_noun(share_of_cores(everybody), 'thread')} at most"

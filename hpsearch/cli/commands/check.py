@@ -109,8 +109,8 @@ def check(
     if not time:
         say(f"to measure the time, run `hpsearch check {study} --time`; a launch measures it, too")
     else:
-        told = "not known" if found is None else show_time_range(found.low, found.high)
-        say(f"time of all trials with one worker on this machine, if nothing is pruned: {told}")
+        text = "not known" if found is None else show_time_range(found.low, found.high)
+        say(f"time of all trials with one worker on this machine, if nothing is pruned: {text}")
     if model_summary:
         for model in report.models:
             print_model_summary(model.name, model.example)

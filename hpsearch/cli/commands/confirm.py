@@ -90,10 +90,10 @@ def confirm(
     notifier = Notifier(target=notify, command="confirm", study=loaded.name, storage=run.storage)
     request = ConfirmRequest(top=top, seeds=seeds, again=again)
     with notifier.on_failure():
-        code, told = confirm_with(loaded, config, request, profile, as_json=as_json)
+        code, content = confirm_with(loaded, config, request, profile, as_json=as_json)
     if as_json:
-        print_json(told)
-    notifier.tell(told["ended"], code=code)
+        print_json(content)
+    notifier.tell(content["ended"], code=code)
     raise typer.Exit(code)
 
 
@@ -235,13 +235,13 @@ def _end(
     nth = [each.name for each in confirmations(database, name)].index(prepared.name) + 1
     newer = newer_trials(search, record)
     gap = read_test_gap(database, search, verdict)
-    told = {
+    content = {
         **verdict_json(verdict, record, nth=nth, newer=newer),
         "test_outside_confirmed": None if gap is None else gap.to_json(),
         "ended": outcome.reason,
     }
     if warnings := [*search.warnings, *record.warnings]:
-        told["warnings"] = warnings
+        content["warnings"] = warnings
     if not as_json:
         if gap is not None:
             say()
@@ -250,4 +250,4 @@ def _end(
         if outcome.reason != "finished":
             say(f"{ENDINGS[outcome.reason]}; continue: run the same command again", style="bold")
     failed = outcome.reason in ("failed", "left") or (verdict.finished and verdict.winner is None)
-    return (1 if failed else 0), told
+    return (1 if failed else 0), content

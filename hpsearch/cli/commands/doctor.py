@@ -95,13 +95,13 @@ def _as_json(health: Health, done: list[str]) -> dict[str, Any]:
 
 
 def _print(health: Health, done: list[str]) -> None:
-    told = _as_json(health, done)
-    checked, problems = told["checked"], told["problems"]
+    content = _as_json(health, done)
+    checked, problems = content["checked"], content["problems"]
     for line in done:
         say(f"repaired: {line}")
     looked_at = ", ".join(count_noun(count, noun[:-1]) for noun, count in checked.items())
     verdict = "no problems" if not problems else count_noun(len(problems), "problem")
-    say(f"{told['study']}: {verdict} in {looked_at}", style="bold" if problems else None)
+    say(f"{content['study']}: {verdict} in {looked_at}", style="bold" if problems else None)
     for number, problem in enumerate(problems, start=1):
         say(f"{number}. {problem['where']}: {problem['what']}")
         say(f"   rule broken: {problem['rule']}")
@@ -111,5 +111,5 @@ def _print(health: Health, done: list[str]) -> None:
             if problem["mendable"]
             else "   --repair can't repair this; docs/reliability.md describes what to do"
         )
-    for note in told["notes"]:
+    for note in content["notes"]:
         say(f"note: {note}")

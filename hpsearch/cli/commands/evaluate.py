@@ -66,8 +66,8 @@ def evaluate(
     if as_json:
         counted = {"study": record.study.name, "opened": len(before) + 1}
         outside = None if gap is None else gap.to_json()
-        told = {**counted, "outside_confirmed": outside}
-        print_json({**told, **asdict(evaluation), **evaluation.metrics()})
+        content = {**counted, "outside_confirmed": outside}
+        print_json({**content, **asdict(evaluation), **evaluation.metrics()})
         return
     if gap is not None:
         print_gap(gap)

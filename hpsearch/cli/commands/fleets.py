@@ -296,9 +296,9 @@ def _fleet(
 
 def _require_no(problems: Sequence[str], profile: Profile) -> None:
     if problems:
-        told = "\n".join(f"- {problem}" for problem in problems)
+        text = "\n".join(f"- {problem}" for problem in problems)
         raise UserError(
-            f"the engine {profile.engine}:{profile.name} can't run these workers:\n{told}"
+            f"the engine {profile.engine}:{profile.name} can't run these workers:\n{text}"
         )
 
 

@@ -65,14 +65,14 @@ def invalidate(
             validity.reinstate(database, record.study.study_id, trial.ticket, record.goals)
         else:
             validity.invalidate(database, record.study.study_id, trial.ticket, reason, again=again)
-        told = _told(database, record.study.name, number)
+        content = _content(database, record.study.name, number)
     if as_json:
-        print_json(told)
+        print_json(content)
     else:
-        _print(told, record, undo=undo)
+        _print(content, record, undo=undo)
 
 
-def _told(database: Database, name: str, number: int) -> dict[str, Any]:
+def _content(database: Database, name: str, number: int) -> dict[str, Any]:
     from hpsearch.results.confirmation.stored import invalid_finalists, newest
     from hpsearch.results.ranking import best
     from hpsearch.results.records import read_study

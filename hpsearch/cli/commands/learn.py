@@ -107,11 +107,11 @@ def learn(
         added = 0
         if not dry_run:
             added = prior_results.add(database, study_id, found.source, found.results)
-        told = _as_json(record, found, added, dry_run=dry_run)
+        content = _as_json(record, found, added, dry_run=dry_run)
     if as_json:
-        print_json(told)
+        print_json(content)
     else:
-        _print(found, told)
+        _print(found, content)
     if not found.results:
         raise UserError(f"no result can be used from {found.source}: see the reasons above")
 

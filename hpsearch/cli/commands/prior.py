@@ -122,7 +122,7 @@ def _shipped() -> Learned:
 
 
 def _tell(file: Path, learned: Learned, *, as_json: bool) -> None:
-    told = [
+    lines = [
         {
             "name": each.name,
             "configurations": len(each.rows),
@@ -132,9 +132,9 @@ def _tell(file: Path, learned: Learned, *, as_json: bool) -> None:
         for each in learned.examples
     ]
     if as_json:
-        print_json({"file": str(file), "studies": told})
+        print_json({"file": str(file), "studies": lines})
         return
-    say(f"{file}: built from {count_noun(len(told), 'search', 'searches')}", style="bold")
+    say(f"{file}: built from {count_noun(len(lines), 'search', 'searches')}", style="bold")
     table(
         ("search", "configurations", "optimizers"),
         [(each.name, len(each.rows), ", ".join(each.families)) for each in learned.examples],

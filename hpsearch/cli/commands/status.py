@@ -63,16 +63,16 @@ def status(
         same = SameLedger(database, record.study)
         while True:
             same.require()
-            told = status_of(database, record)
+            content = status_of(database, record)
             if fleets := _fleets(database, record, storage):
-                told["fleets"] = [fleet.as_json() for fleet in fleets]
+                content["fleets"] = [fleet.as_json() for fleet in fleets]
             curves = _curves(database, record) if watch and not as_json else []
             if watch and console().is_terminal and not as_json:
                 console().clear()
             if as_json:
-                print_json(told)
+                print_json(content)
             else:
-                _print_status(record, told)
+                _print_status(record, content)
                 for fleet in fleets:
                     say(fleet.sentence())
                 _print_curves(curves, record)
@@ -245,8 +245,8 @@ def _print_pruning(bill: Mapping[str, Any], metric: str) -> None:
     say(line)
     ranks = [rung for rung in bill["rungs"] if rung["spearman"] is not None]
     if ranks:
-        told = ", ".join(f"{rung['spearman']:.2f} (epoch {rung['epoch']})" for rung in ranks)
-        say(f"  rank correlation with the end: {told}")
+        text = ", ".join(f"{rung['spearman']:.2f} (epoch {rung['epoch']})" for rung in ranks)
+        say(f"  rank correlation with the end: {text}")
 
 
 def _print_failures(record: StudyRecord) -> None:

@@ -166,12 +166,12 @@ def _upgrade(storage: str, *, stderr: bool) -> None:
 
     with closing(Database(storage)) as database:
         found = upgrade_tables(database)
-        told = (
+        text = (
             f"has this version's schema, {head_revision()}"
             if found is None
             else f"was upgraded from schema {found} to {head_revision()}"
         )
-        say(f"{database.display_url} {told}", stderr=stderr)
+        say(f"{database.display_url} {text}", stderr=stderr)
 
 
 def _files(stored: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

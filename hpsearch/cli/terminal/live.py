@@ -90,8 +90,8 @@ def print_preview(preview: Preview, *, engine: str | None = None, stderr: bool =
     alone = "" if devices else " with one worker like this machine"
     hours = "its time isn't known"
     if preview.time is not None:
-        told = show_time_range(preview.time.low, preview.time.high)
-        hours = f"{told}{alone} if nothing is pruned"
+        text = show_time_range(preview.time.low, preview.time.high)
+        hours = f"{text}{alone} if nothing is pruned"
     say(
         f"{hours}, up to {show_bytes(preview.disk_bytes)} for checkpoints",
         stderr=stderr,

@@ -147,19 +147,19 @@ def _lines(verdict: ConfirmationResult, unit: MetricFormat) -> list[tuple[str, s
         )
     ]
     if verdict.winner is None:
-        told = "every finalist failed" if verdict.finished else "no winner yet"
-        lines.append(("Confirmed", f"- ({told})"))
+        text = "every finalist failed" if verdict.finished else "no winner yet"
+        lines.append(("Confirmed", f"- ({text})"))
     elif verdict.confirmed is not None:
         seeds = count_noun(len(verdict.reported), "seed")
-        told = f"{unit.value(verdict.confirmed):<9} ({verdict.judged_on})"
-        lines.append((f"Confirmed, {seeds}", told))
+        text = f"{unit.value(verdict.confirmed):<9} ({verdict.judged_on})"
+        lines.append((f"Confirmed, {seeds}", text))
         # Both ends are printed, since the intervals may be asymmetric
         if verdict.over_seeds is not None:
             lines.append(("  other seeds", f"{_ends(verdict.over_seeds, unit)} (95 %)"))
         if verdict.over_seeds_and_images is not None:
             ends = _ends(verdict.over_seeds_and_images, unit)
-            told = f"{ends} (95 %; seeds and {verdict.other_images})"
-            lines.append(("  and other images", told))
+            text = f"{ends} (95 %; seeds and {verdict.other_images})"
+            lines.append(("  and other images", text))
         if verdict.next_training is not None:
             lines.append(("One more training", f"{_ends(verdict.next_training, unit)} (95 %)"))
         if verdict.optimism is not None:

@@ -49,10 +49,10 @@ def answer(
     if winner is None:
         return ()
     unfinished = confirmation is not None and not confirmation.finished
-    told = [*winner.sentences, "Its confirmation isn't finished." if unfinished else ""]
+    lines = [*winner.sentences, "Its confirmation isn't finished." if unfinished else ""]
     if effects is not None:
-        told += [_sentence(effect, effects) for effect in decided[:1]]
-    return tuple(filter(None, told))
+        lines += [_sentence(effect, effects) for effect in decided[:1]]
+    return tuple(filter(None, lines))
 
 
 def _decided(asked: Sequence[str], effects: Effects) -> list[Effect]:

@@ -83,14 +83,14 @@ def effects(
         for each in estimated
         if each.p_value is None
     ]
-    told, examined_pairs = interactions(ends, asked=pairs, at_most=most_pairs)
+    together, examined_pairs = interactions(ends, asked=pairs, at_most=most_pairs)
     return replace(
         counted,
         floor=ends.fence if ends.floored else None,
         floored=ends.floored,
         margin=margin,
         effects=(*sorted(judged, key=_strength), *silent),
-        interactions=told,
+        interactions=together,
         examined=len(found),
         examined_pairs=examined_pairs,
     )
@@ -156,11 +156,11 @@ def fitted_levels(groups: Levels, but: Sequence[str], ends: ImputedOutcomes) -> 
 
 def _levels(groups: Levels, fitted: Fit, ends: ImputedOutcomes) -> tuple[Level, ...]:
     complete = np.array([trial.value is not None for trial in ends.trials])
-    told = []
+    levels = []
     for place, cut in enumerate(groups.cuts):
         mean, low, high = mean_of(fitted, place, metric=ends.data.metric)
         mine = groups.place == place
-        told.append(
+        levels.append(
             Level(
                 label=cut.label,
                 value=cut.value,
@@ -173,7 +173,7 @@ def _levels(groups: Levels, fitted: Fit, ends: ImputedOutcomes) -> tuple[Level, 
                 high=high,
             )
         )
-    return tuple(told)
+    return tuple(levels)
 
 
 def _contrast(groups: Levels, pairs: Pairs, one: int, other: int) -> Contrast:

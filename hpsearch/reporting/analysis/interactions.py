@@ -66,11 +66,11 @@ def interactions(
     """
     parameters = ends.data.parameters
     if asked:
-        told = []
+        pairs = []
         for a, b in asked:
             table = _table(parameters[a], parameters[b], ends)
-            told.append(_told(table, parameters[a], parameters[b], ends, len(asked)))
-        return tuple(told), len(asked)
+            pairs.append(_interaction(table, parameters[a], parameters[b], ends, len(asked)))
+        return tuple(pairs), len(asked)
     tables = [
         table
         for one, other in combinations(parameters.values(), 2)
@@ -91,7 +91,7 @@ def interactions(
             )
             screened.append((p_value, table))
     closely = sorted(screened, key=lambda each: each[0])[: _CLOSELY * at_most]
-    found = [_told(table, table.a, table.b, ends, len(screened)) for _, table in closely]
+    found = [_interaction(table, table.a, table.b, ends, len(screened)) for _, table in closely]
     found.sort(key=lambda each: 2.0 if each.p_value is None else each.p_value)
     return tuple(found[:at_most]), len(screened)
 
@@ -110,7 +110,7 @@ def interaction(ends: ImputedOutcomes, a: str, b: str) -> Interaction:
     return interactions(ends, asked=[(a, b)])[0][0]
 
 
-def _told(
+def _interaction(
     table: _Table | None,
     a: SearchedParameter,
     b: SearchedParameter,
@@ -140,7 +140,7 @@ def _told(
         table, clearest, float(estimates[clearest]), quantile * errors[clearest]
     )
     p_value = min(1.0, p_value * examined)
-    told = replace(
+    found = replace(
         found,
         a_labels=tuple(cut.label for cut in table.a_levels.cuts),
         b_labels=tuple(cut.label for cut in table.b_levels.cuts),
@@ -149,7 +149,7 @@ def _told(
         p_value=p_value,
         verdict=Verdict.YES if p_value < _ALPHA else Verdict.UNDECIDED,
     )
-    return replace(told, sentence=interaction_sentence(told, ends.data.metric, examined))
+    return replace(found, sentence=interaction_sentence(found, ends.data.metric, examined))
 
 
 def _table(a: SearchedParameter, b: SearchedParameter, ends: ImputedOutcomes) -> _Table | None:
@@ -207,7 +207,7 @@ def _fit(table: _Table, ends: ImputedOutcomes, values: NDArray[np.float64] | Non
 
 def _cells(table: _Table, fitted: Fit, ends: ImputedOutcomes) -> tuple[Cell, ...]:
     columns = len(table.b_levels.cuts)
-    told = []
+    cells = []
     for row, a in enumerate(table.a_levels.cuts):
         for column, b in enumerate(table.b_levels.cuts):
             place = row * columns + column
@@ -216,10 +216,10 @@ def _cells(table: _Table, fitted: Fit, ends: ImputedOutcomes) -> tuple[Cell, ...
             if place in table.filled:
                 at = table.filled.index(place)
                 mean, low, high = mean_of(fitted, at, metric=ends.data.metric)
-            told.append(
+            cells.append(
                 Cell(a=a.label, b=b.label, trials=int(here.sum()), mean=mean, low=low, high=high)
             )
-    return tuple(told)
+    return tuple(cells)
 
 
 def _dependence(table: _Table, which: int, estimate: float, reach: float) -> Dependence:

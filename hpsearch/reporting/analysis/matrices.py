@@ -128,17 +128,17 @@ def matrices(
     for entry, outcome in outcomes.items():
         if outcome.predictions is not None and outcome.score is not None:
             by_trial.setdefault(entry.trial, {})[entry.seed] = outcome.predictions
-    told = {trial: _fresh(by_trial[trial], fresh) for trial in places if trial in by_trial}
-    if not told:
+    content = {trial: _fresh(by_trial[trial], fresh) for trial in places if trial in by_trial}
+    if not content:
         return None
     small = len(names) <= CONFUSION_CLASSES
     everything = [each for seeds in by_trial.values() for each in seeds.values()]
-    leader, *others = told
+    leader, *others = content
     return Matrices(
         class_names=tuple(names),
         finalists=tuple(
             Matrix(trial=trial, trainings=len(seeds), counts=_counts(seeds, len(names)))
-            for trial, seeds in told.items()
+            for trial, seeds in content.items()
         )
         if small
         else (),

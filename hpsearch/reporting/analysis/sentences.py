@@ -79,14 +79,14 @@ def interaction_sentence(interaction: Interaction, metric: str, examined: int) -
     strongest = interaction.strongest
     if interaction.reason is not None or strongest is None:
         return f"{pair}: undecided, {interaction.reason or 'nothing is known'}."
-    told = (
+    text = (
         f"the lead of {interaction.a_name} {strongest.level} over {strongest.other} is larger by "
         f"{amount(strongest.difference.estimate, metric)} {between(strongest.difference, metric)} "
         f"at {interaction.b_name} {strongest.where} than at {strongest.elsewhere}"
     )
     if interaction.verdict is Verdict.YES:
-        return f"{pair}: they depend on each other, {told}."
+        return f"{pair}: they depend on each other, {text}."
     chance = ""
     if strongest.difference.excludes(0.0) and examined > 1:
         chance = f"; of {examined} pairs one may be so by chance"
-    return f"{pair}: undecided, {told}{chance}."
+    return f"{pair}: undecided, {text}{chance}."

@@ -19,7 +19,7 @@ BACKDROP = 150
 #: Pixels.
 HEIGHT = 440
 #: Largest number of epochs with a column in the table.
-_EPOCHS_TOLD = 7
+_EPOCHS_SHOWN = 7
 
 
 def learning_curves(content: StudyContent) -> Chart | None:
@@ -39,9 +39,9 @@ def learning_curves(content: StudyContent) -> Chart | None:
     ]
     drawn = [trace for trace in traces if trace["x"]]
     bounds = zoomed(lines, unit, maximize=content.maximize)
-    told = ""
+    text = ""
     if max(len(stopped), len(complete)) > BACKDROP:
-        told = f"Of the {count_noun(len(others), 'other trial')} {2 * BACKDROP} at most are drawn. "
+        text = f"Of the {count_noun(len(others), 'other trial')} {2 * BACKDROP} at most are drawn. "
     return Chart(
         name="learning-curves",
         title=f"{unit.name[:1].upper()}{unit.name[1:]} after each epoch",
@@ -52,7 +52,7 @@ def learning_curves(content: StudyContent) -> Chart | None:
         figure=lines_figure(drawn, lines, unit, bounds, height=HEIGHT),
         height=HEIGHT,
         table=_table(content, best, unit),
-        note=told
+        note=text
         + "Dotted: stopped by the pruner, or not finished."
         + zoom_note(lines, bounds, others=bool(others)),
     )
@@ -124,7 +124,7 @@ def _table(content: StudyContent, best: Sequence[int], unit: Unit) -> Table:
 
 def _some(epochs: Iterable[int]) -> list[int]:
     every = list(epochs)
-    if len(every) <= _EPOCHS_TOLD:
+    if len(every) <= _EPOCHS_SHOWN:
         return every
     last = len(every) - 1
-    return [every[round(at * last / (_EPOCHS_TOLD - 1))] for at in range(_EPOCHS_TOLD)]
+    return [every[round(at * last / (_EPOCHS_SHOWN - 1))] for at in range(_EPOCHS_SHOWN)]

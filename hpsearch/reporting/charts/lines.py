@@ -70,7 +70,7 @@ class Line:
 def zoomed(
     lines: Sequence[Line], unit: Unit, *, maximize: bool, tight: bool = True
 ) -> list[float] | None:
-    """Return the range of a value axis on which the lines' ends are told apart.
+    """Return the range of a value axis on which the lines' ends can be distinguished.
 
     The range contains every end and the best value of each line. Towards worse values it ends at
     the worst value of the lines' second halves, and if it is tight no further from the ends than

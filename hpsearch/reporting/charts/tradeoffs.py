@@ -106,7 +106,7 @@ def _points(rows: Sequence[Mapping[str, Any]], name: str, unit: Unit, label: str
         "x": [rounded(cost_of(row, name)) for row in rows],
         "y": [unit.scaled(row["value"]) for row in rows],
         "marker": {"color": var("faint"), "size": 6, "symbol": "circle-open"},
-        "hovertext": [_told(row, name, unit) for row in rows],
+        "hovertext": [_hover_text(row, name, unit) for row in rows],
         "hoverinfo": "text",
     }
 
@@ -120,7 +120,7 @@ def _front(rows: Sequence[Mapping[str, Any]], name: str, unit: Unit) -> Trace:
     }
 
 
-def _told(row: Mapping[str, Any], name: str, unit: Unit) -> str:
+def _hover_text(row: Mapping[str, Any], name: str, unit: Unit) -> str:
     return (
         f"trial {row['number']}: {unit.value(row['value'])}, {Unit(name).value(cost_of(row, name))}"
     )

@@ -161,7 +161,7 @@ def _line(name: str, params: Mapping[str, Any], names: Mapping[str, str]) -> str
 
 
 def _size(row: Mapping[str, Any]) -> str:
-    told = [
+    lines = [
         text.format(Unit(name).value(row.get(name)))
         for name, text in (
             ("parameters", "{} learned parameters"),
@@ -170,7 +170,7 @@ def _size(row: Mapping[str, Any]) -> str:
         )
         if row.get(name) is not None
     ]
-    return ", ".join(told)
+    return ", ".join(lines)
 
 
 def _next(content: StudyContent) -> list[tuple[str, str]]:
@@ -184,14 +184,14 @@ def _next(content: StudyContent) -> list[tuple[str, str]]:
         again = " --again" if verdict is not None and verdict.winner_is_invalid else ""
         confirm = "Train the best trials again with fresh seeds, for a value that can be quoted:"
         return [(confirm, f"hpsearch confirm --study {name}{again}")]
-    told = [(bundle, f"hpsearch export --study {name} --bundle best/")]
+    lines = [(bundle, f"hpsearch export --study {name} --bundle best/")]
     if verdict.runner_up is not None and not verdict.runner_up.distinguishable:
         seeds = 2 * max(len(verdict.reported), 2)
-        told.append(
+        lines.append(
             (
                 f"Trial {verdict.runner_up.trial} is too close to the winner to tell them apart. "
                 "Take the cheaper one of the two, or confirm again with more seeds:",
                 f"hpsearch confirm --study {name} --again --seeds {seeds}",
             )
         )
-    return told
+    return lines

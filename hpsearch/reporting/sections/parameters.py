@@ -53,7 +53,7 @@ def importances(content: StudyContent) -> Section:
         )
         blocks.append(Charts(name="importances", charts=charts))
         blocks.append(Text(text=f"{found.evaluator}, {found.note}.", style="note"))
-    blocks += [Text(text=told, style="note" if charts else "plain") for told in missing]
+    blocks += [Text(text=sentence, style="note" if charts else "plain") for sentence in missing]
     if not blocks:
         blocks.append(Text(text="No parameter was searched, or no trial has begun."))
     return Section(name="importances", title="Importances", blocks=blocks)

@@ -53,18 +53,18 @@ def leaderboard(content: StudyContent) -> Section:
         *(Column(label=names[path], title=path) for path in content.parameters),
     ]
     ranked = len(content.ranked)
-    told = (
+    text = (
         "Only complete trials have a rank; a stopped one's value is from its last epoch. Each has "
         "one seed: neighbours in this list may change places with another seed."
     )
     if content.violators:
         listed = ", ".join(map(str, content.violators))
-        told += f" Without a rank because they break a constraint: trials {listed}."
+        text += f" Without a rank because they break a constraint: trials {listed}."
     return Section(
         name="leaderboard",
         title="Leaderboard",
         blocks=[
-            Text(text=told, style="note"),
+            Text(text=text, style="note"),
             Table(
                 caption=f"{count_noun(len(rows), 'trial')}, {ranked} of them ranked",
                 columns=_on_paper(columns, content),

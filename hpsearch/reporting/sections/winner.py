@@ -133,8 +133,8 @@ def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]
         )
     )
     if verdict.optimism is not None:
-        told = optimism_in_words(verdict.optimism, verdict.metric)
-        facts.append(("Optimism of the search", told))
+        optimism = optimism_in_words(verdict.optimism, verdict.metric)
+        facts.append(("Optimism of the search", optimism))
     if verdict.runner_up is not None:
         facts.append(
             (

@@ -128,7 +128,7 @@ def _differences(facts: Facts, ticket: Ticket, row: OptunaRow) -> Iterator[Breac
     if row.objectives != objectives and not ticket.damaged:
         yield (
             where,
-            f"has the value {_told(objectives)}, but {_told(row.objectives)} in Optuna's table",
+            f"has the value {_values(objectives)}, but {_values(row.objectives)} in Optuna's table",
         )
     params = dict(ticket.params or {})
     # Damaged columns can't be compared (``readable`` lists them)
@@ -141,5 +141,5 @@ def _differences(facts: Facts, ticket: Ticket, row: OptunaRow) -> Iterator[Breac
         yield where, f"has other parameters in Optuna's table: {', '.join(different)}"
 
 
-def _told(objectives: Sequence[float | None]) -> str:
+def _values(objectives: Sequence[float | None]) -> str:
     return ", ".join(map(str, objectives)) or "None"

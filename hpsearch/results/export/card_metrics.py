@@ -80,22 +80,22 @@ def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
                 f"seeds and {over}" if test.get("seeds") else over,
             )
         )
-    told = "## Metrics"
+    text = "## Metrics"
     if rows:
-        told += "\n\n" + filled_table(("metric", "value", "95 % interval", "over"), rows)
+        text += "\n\n" + filled_table(("metric", "value", "95 % interval", "over"), rows)
     if isinstance(confirmed, Mapping) and confirmed.get("lacks_groups"):
-        told += f"\n\n**{LACKS_GROUPS}**"
+        text += f"\n\n**{LACKS_GROUPS}**"
     elif origin.get("lacks_groups") or (test or {}).get("lacks_groups"):
-        told += f"\n\n**{INTERVAL_LACKS_GROUPS}**"
+        text += f"\n\n**{INTERVAL_LACKS_GROUPS}**"
     if isinstance(confirmed, Mapping):
-        told += "\n\n" + _compared(confirmed)
+        text += "\n\n" + _compared(confirmed)
     opened = (
         "Test images: not opened."
         if test is None
         else f"Test images: opened {count_noun(test['opened'], 'time')}; the value is from the "
         "first evaluation, the only one that is a test."
     )
-    return told + "\n\n" + opened
+    return text + "\n\n" + opened
 
 
 def classes_of(
@@ -123,14 +123,14 @@ def classes_of(
         precision, recall, f1 = map(number, shares)
         rows.append((each.name, f"{each.images:,}", precision, recall, interval, f1))
     columns = ("class", "images", "precision", "recall", "95 % of recall", "F1")
-    told = f"## Classes\n\nOf {judgement.what}.\n\n" + filled_table(columns, rows)
+    text = f"## Classes\n\nOf {judgement.what}.\n\n" + filled_table(columns, rows)
     if picture is not None:
-        told += f"\n\n![Confusion matrix: images by true class and predicted class]({picture})"
+        text += f"\n\n![Confusion matrix: images by true class and predicted class]({picture})"
     if len(names) <= _PRINTED_CLASSES:
         cells = [(name, *map(str, row)) for name, row in zip(names, matrix.tolist(), strict=True)]
-        told += "\n\nImages by true class (rows) and predicted class:\n\n"
-        told += table(("true class", *names), cells)
-    return told
+        text += "\n\nImages by true class (rows) and predicted class:\n\n"
+        text += table(("true class", *names), cells)
+    return text
 
 
 def _recall_interval(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hpsearch.training.models.inspection import ModelSummary
 
 #: Attributes of a trial's row that a frozen config doesn't contain.
-_NOT_TOLD = ("ticket", "val_confusion", "val_predictions")
+_LEFT_OUT = ("ticket", "val_confusion", "val_predictions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def export_trial(
     rank = order.index(trial) + 1 if trial in order else None
     worth = unconfirmed_sentence(record, trial) if retrained is None else retrained.worth
     gap = None if retrained is None else retrained.gap
-    told = worth if gap is None else f"{gap['headline']} {worth}"
+    text = worth if gap is None else f"{gap['headline']} {worth}"
     grouped = names_groups(record.study.document.get("data"))
     origin = {
         "study": record.study.name,
@@ -140,14 +140,14 @@ def export_trial(
         "value": trained.value,
         **({} if record.goals.is_single_unconstrained else {"goals": dict(trained.metrics)}),
         "confirmed": False if retrained is None else retrained.summary,
-        "worth": told,
+        "worth": text,
         "training": _training(source, trained),
         "epochs_run": trained.epochs_done,
         "figures": provenance.epoch_metrics(curve, best_epoch=trained.best_epoch),
         "overfits_from": overfits_from(curve),
         "trial_seed": config.seed,
         "split_seed": config.split_seed,
-        **{key: value for key, value in noted.items() if key not in _NOT_TOLD},
+        **{key: value for key, value in noted.items() if key not in _LEFT_OUT},
         # An earlier version, which didn't count groups, trained it
         **({"lacks_groups": True} if grouped and VAL_GROUPS not in noted else {}),
         "cost": _cost(record, trained, retrained),
@@ -169,7 +169,7 @@ def export_trial(
         complete=len(order),
         rank=rank,
         document=document,
-        header=_header(record, trial, trained, told, retrained is not None),
+        header=_header(record, trial, trained, text, retrained is not None),
         weights_study=source,
         weights_trial=trained,
         confusion=noted.get("val_confusion"),
@@ -181,22 +181,22 @@ def _test(
     database: Database, record: StudyRecord, retrained: Retrained | None
 ) -> dict[str, Any] | None:
     found = final_evaluations.evaluations(database, record.study.study_id)
-    told = final_evaluations.summarize(found)
-    if told is None:
+    content = final_evaluations.summarize(found)
+    if content is None:
         return None
     if found[0].groups is None and names_groups(record.study.document.get("data")):
-        told["lacks_groups"] = True
+        content["lacks_groups"] = True
     if retrained is not None and retrained.gap is not None:
-        told["outside_confirmed"] = dict(retrained.gap)
-    return told
+        content["outside_confirmed"] = dict(retrained.gap)
+    return content
 
 
 def _training(source: StudyRecord, trained: TrialRecord) -> dict[str, Any]:
     """Return the training whose seeds, metrics and weights the config has."""
-    told: dict[str, Any] = {"study": source.study.name, "trial": trained.number}
+    content: dict[str, Any] = {"study": source.study.name, "trial": trained.number}
     if CONFIRM_SEED in trained.params:
-        told["seed"] = trained.params[CONFIRM_SEED]
-    return told
+        content["seed"] = trained.params[CONFIRM_SEED]
+    return content
 
 
 def _cost(

@@ -103,9 +103,9 @@ class _Reader:
                 raise UnknownName("parameter", path, space.parameters())
         self._fixed = space.fixed()
         self.read_from: dict[str, str] = {}
-        told = {name for row in source.rows for name in row.metrics}
+        known = {name for row in source.rows for name in row.metrics}
         for metric in goals.metrics:
-            if metric in told and metric not in mapping.values:
+            if metric in known and metric not in mapping.values:
                 continue
             only = (metric,) == goals.objectives
             column = value_column(metric, source.columns, mapping.values.get(metric), only=only)
@@ -260,9 +260,9 @@ def _trained(source: Source, epochs: int) -> list[str]:
         trained = sorted({number for number in numbers if number is not None})
         if trained and trained != [epochs]:
             low, high = f"{trained[0]:g}", f"{trained[-1]:g}"
-            told = low if low == high else f"{low} to {high}"
+            text = low if low == high else f"{low} to {high}"
             return [
-                f"they were trained for {told} epochs, this study's trials for up to {epochs}: "
+                f"they were trained for {text} epochs, this study's trials for up to {epochs}: "
                 "values are used without correction"
             ]
     return []

@@ -101,16 +101,16 @@ def _names_of_branches(file: StudyFile, trial: TrialRecord) -> dict[str, Any]:
 
 def _differences(other: StudyRecord, mine: Mapping[str, Any]) -> list[str]:
     theirs = other.study.document
-    told = []
+    lines = []
     if theirs.get("data") != mine.get("data"):
-        told.append("its data or their preparation differ from this study's")
+        lines.append("its data or their preparation differ from this study's")
     epochs = mine["budget"]["epochs_per_trial"]
     if other.study.epochs_per_trial != epochs:
-        told.append(
+        lines.append(
             f"its trials were trained for up to {other.study.epochs_per_trial} epochs, this "
             f"study's for up to {epochs}: values are used without correction"
         )
-    return told
+    return lines
 
 
 def from_optuna(url: str, name: str, goals: Goals) -> Source:

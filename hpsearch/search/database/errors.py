@@ -95,10 +95,10 @@ def is_of_the_database(error: DBAPIError) -> bool:
     sqlstate = _sqlstate(error) or ""
     # 23503: the row that ours belongs to was deleted with Optuna's own tools.
     # No statement: the connection was refused, as for an option in the URL that libpq can't take.
-    told = (
+    by_code = (
         error.statement is None or sqlstate in ("42501", "23503") or sqlstate[:2] in _OF_THE_SERVER
     )
-    return issubclass(kind, OperationalError) or kind is DatabaseError or told
+    return issubclass(kind, OperationalError) or kind is DatabaseError or by_code
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

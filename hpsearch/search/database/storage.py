@@ -235,8 +235,8 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
             "install it with: pip install 'hpsearch[postgres]'"
         ) from None
     except (ArgumentError, ValueError) as error:  # numbers of hosts and ports, ports in words
-        told = mask(str(error).partition("\n")[0], url)
-        raise StorageError(f"the storage {shown(url)} can't be used: {told}") from None
+        text = mask(str(error).partition("\n")[0], url)
+        raise StorageError(f"the storage {shown(url)} can't be used: {text}") from None
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -91,8 +91,8 @@ def _remove(removals: RemoveFiles, folder: RunFolder, name: str) -> list[str]:
     removed = [each for each in removals.names if folder.files.remove(each)]
     for trial in {each.partition("/")[0] for each in removals.names}:
         folder.files.close_trial(trial)
-    told = ", ".join(each.partition("/")[2] for each in removed)
-    return [f"{name}: removed {told}"] if removed else []
+    text = ", ".join(each.partition("/")[2] for each in removed)
+    return [f"{name}: removed {text}"] if removed else []
 
 
 def _free(

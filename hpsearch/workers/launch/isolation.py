@@ -179,8 +179,8 @@ def _once(
     except HpsearchError as error:
         answer = _Raised(error)
     except Exception as error:  # noqa: BLE001 - it is raised in the process that waits
-        told = limit_reached(error) or plugin_fault(error)
-        answer = _Broken(traceback.format_exc()) if told is None else _Raised(told)
+        known = limit_reached(error) or plugin_fault(error)
+        answer = _Broken(traceback.format_exc()) if known is None else _Raised(known)
     with suppress(BrokenPipeError):
         sending.send(answer)
 

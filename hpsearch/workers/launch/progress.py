@@ -144,11 +144,11 @@ class ProgressReader:
     def _line(self, event: Event, names: Mapping[int, str]) -> str | None:
         name = names.get(event.ticket or 0, f"ticket {event.ticket}")
         try:
-            return self._told(event, name)
+            return self._message(event, name)
         except (KeyError, TypeError, ValueError):
             return f"{name}: {event.kind} (its details are damaged in the database)"
 
-    def _told(self, event: Event, name: str) -> str | None:
+    def _message(self, event: Event, name: str) -> str | None:
         detail = event.detail
         match event.kind:
             case EventKind.PRUNED if detail.get("waited", False):

@@ -77,7 +77,7 @@ class ProgressFolder:
                 f"one process at a time may train into a folder, but another one trains into "
                 f"{self.path.parent}; wait for it, or choose another --out"
             ) from error
-        self._told = self._read()
+        self._content = self._read()
 
     def close(self) -> None:
         """Release the folder for other processes."""
@@ -91,16 +91,16 @@ class ProgressFolder:
         """
         if not (self.path.parent / bundle.WEIGHTS).is_file():
             return None
-        found: list[dict[str, float]] | None = self._told.get("history")
+        found: list[dict[str, float]] | None = self._content.get("history")
         return found
 
     def load(self) -> dict[str, Any] | None:
         """Return the last checkpoint; ``None`` if there is none that can be resumed."""
-        if "checkpoint" not in self._told:
+        if "checkpoint" not in self._content:
             return None
-        path = self.path / Path(self._told["checkpoint"]).name
+        path = self.path / Path(self._content["checkpoint"]).name
         try:
-            return checkpoint.load(path, self._told["sha256"])
+            return checkpoint.load(path, self._content["sha256"])
         except CheckpointError as error:
             self.damaged = str(error)
             return None
@@ -126,22 +126,22 @@ class ProgressFolder:
     def _read(self) -> dict[str, Any]:
         remove_unfinished(self.path)
         try:
-            told = json.loads((self.path / _FILE).read_text(encoding="utf-8"))
+            content = json.loads((self.path / _FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path / _FILE} can't be read: {error}") from error
-        if told.get("identity") != self.identity:
+        if content.get("identity") != self.identity:
             raise UserError(
                 "a training continues only with the config, images and seed that it started with, "
                 f"but {self.path.parent} contains another training; choose another --out, or "
                 "remove it"
             )
-        return dict(told)
+        return dict(content)
 
     def _tell(self, message: dict[str, Any]) -> None:
-        self._told = {"identity": self.identity, **message}
-        write_file(self.path / _FILE, json.dumps(self._told))
+        self._content = {"identity": self.identity, **message}
+        write_file(self.path / _FILE, json.dumps(self._content))
 
     def _remove(self, keep: str | None) -> None:
         for path in self.path.glob(_CHECKPOINTS):

@@ -18,7 +18,7 @@ from hpsearch.workers.runs_place.place import PACKAGES, RunsUrl
 
 _T = TypeVar("_T")
 
-#: Seconds until a server must accept a connection, and go on with an answer. A worker that is told
+#: Seconds until a server must accept a connection, and continue an answer. A worker that is told
 #: to leave has 10 s, and its last checkpoint is one call of up to two tries.
 CONNECT_SECONDS, READ_SECONDS = 3, 30
 

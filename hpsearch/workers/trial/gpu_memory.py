@@ -82,12 +82,12 @@ def wait_for_memory(
         tell: Called with the free bytes, once, if the trial has to wait.
         pause: Sleeps for a number of seconds.
     """
-    told = False
+    logged = False
     while needed <= total and not leave():
         found = free()
         if found >= needed:
             return
-        if not told:
+        if not logged:
             tell(found)
-            told = True
+            logged = True
         pause(PAUSE)

@@ -107,15 +107,17 @@ def _run(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> None:
         _fail(context, claim, str(error), retry=False)
     except Exception as error:
         logger.warning("attempt failed", exc_info=error)
-        told = _account(error)
+        account = _account(error)
         out_of_memory = memory.detect_out_of_memory(error, context.device)
         if out_of_memory is None:
-            _fail(context, claim, told, retry=True)
+            _fail(context, claim, account, retry=True)
             require_sound(context.device)
             return
         memory.forget_frames(error)
         memory.free_caches()
-        _fail(context, claim, f"{out_of_memory}\n\n{told}", retry=True, out_of_memory=out_of_memory)
+        _fail(
+            context, claim, f"{out_of_memory}\n\n{account}", retry=True, out_of_memory=out_of_memory
+        )
 
 
 def _fail(
@@ -293,8 +295,8 @@ def _account(error: BaseException) -> str:
 
     A long one is cut in its middle, and its type and message come first.
     """
-    told = "".join(traceback.format_exception(error))
-    if len(told) <= _ACCOUNT:
-        return told
+    text = "".join(traceback.format_exception(error))
+    if len(text) <= _ACCOUNT:
+        return text
     first = first_line("".join(traceback.format_exception_only(error)))
-    return f"{first}\n\n{shortened(told, _ACCOUNT - len(first) - 2, beginning=_BEGINNING)}"
+    return f"{first}\n\n{shortened(text, _ACCOUNT - len(first) - 2, beginning=_BEGINNING)}"

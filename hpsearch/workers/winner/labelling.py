@@ -156,6 +156,6 @@ def _label(classifier: Classifier, files: Sequence[Path], top: int) -> Iterable[
         for index, values, classes in zip(
             whole, best.values.tolist(), best.indices.tolist(), strict=True
         ):
-            told = tuple((names[c], value) for c, value in zip(classes, values, strict=True))
-            found[index] = Prediction(path=files[index], classes=told)
+            likely = tuple((names[c], value) for c, value in zip(classes, values, strict=True))
+            found[index] = Prediction(path=files[index], classes=likely)
     return [found[index] for index in range(len(files))]
