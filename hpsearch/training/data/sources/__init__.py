@@ -5,11 +5,21 @@
 - ``cifar``, ``cifar_files``  CIFAR-10 and CIFAR-100
 - ``table``, ``table_rows``, ``table_columns``  file names and classes in a CSV or Parquet file
 - ``image_folder``  a folder of pictures for each class
+- ``arrays``, ``array_files``  NumPy's ``.npz`` and ``.npy``, without pickle
 - ``pickled_dict``, ``pickled_entries``  arrays in a pickle
+- ``held_out``       test images that are held out of images in one file
 """
 
 from __future__ import annotations
 
-from hpsearch.training.data.sources import cifar, digits, idx, image_folder, pickled_dict, table
+from hpsearch.training.data.sources import (
+    arrays,
+    cifar,
+    digits,
+    idx,
+    image_folder,
+    pickled_dict,
+    table,
+)
 
-__all__ = ["cifar", "digits", "idx", "image_folder", "pickled_dict", "table"]
+__all__ = ["arrays", "cifar", "digits", "idx", "image_folder", "pickled_dict", "table"]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import DataError
 from hpsearch.training.data.content import remembered
-from hpsearch.training.data.group_split import TestFraction, hold_out
-from hpsearch.training.data.images import SOURCES, Images, Part, SomeOf, Source
+from hpsearch.training.data.group_split import TestFraction
+from hpsearch.training.data.images import SOURCES, Part, Source
 from hpsearch.training.data.pixel_arrays import Layout, Scale
 from hpsearch.training.data.place import DataRoot, absolute
+from hpsearch.training.data.sources.held_out import held_out
 from hpsearch.training.data.sources.pickled_entries import Keys, class_names_in, read_images
 
 
@@ -83,7 +83,7 @@ def pickled_dict(
         test = whole(_file(test_path))
     elif test_fraction is not None:
         settings |= {"test_fraction": test_fraction}
-        train, test = _held_out(train, test_fraction)
+        train, test = held_out(train, test_fraction)
     return Source(
         name="pickled_dict",
         class_names=names,
@@ -101,25 +101,3 @@ def _file(path: Path) -> Path:
         state = "isn't a file" if file.exists() else "doesn't exist"
         raise DataError(f"data.source.pickled_dict needs a pickled file, but {file} {state}")
     return file
-
-
-def _held_out(whole: Part, fraction: float) -> tuple[Part, Part]:
-    """Return the training and the test part of one file."""
-
-    def side(of_test: bool) -> Callable[[], Images]:
-        def read() -> Images:
-            images = whole.read()
-            split = hold_out(images.labels, images.groups, fraction)
-            rows = split.validation if of_test else split.train
-            return Images(
-                images=SomeOf(pictures=images.images, rows=rows),
-                labels=images.labels[rows],
-                groups=None if images.groups is None else images.groups[rows],
-            )
-
-        return read
-
-    return (
-        Part(read=side(of_test=False), files=whole.files),
-        Part(read=side(of_test=True), files=whole.files),
-    )
