@@ -37,7 +37,7 @@ from hpsearch.search.pruning.pruners import PRUNERS, EpochScore, StoppingRule
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.starts import Starts
 from hpsearch.search.suggest import DrawnTrial, draw_trial
-from hpsearch.search.trust import RANDOM, START, TICKETS_COMPARED, Start
+from hpsearch.search.trust import GUESSED, RANDOM, START, TICKETS_COMPARED, Start
 from hpsearch.study_file.space import Space
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.worker import search_rules
@@ -71,8 +71,8 @@ class _Snapping:
         self.used: NDArray[np.bool_] = np.zeros(len(table), dtype=bool)
         self.starts = _starts(table, self.study, reverse_prior)
 
-    def draw(self, history: TrialHistory, ticket: int) -> tuple[int, str | None]:
-        """Return the row for the ticket's draw, and its start if the draw is one."""
+    def draw(self, history: TrialHistory, ticket: int) -> tuple[int, dict[str, Any]]:
+        """Return the row for the ticket's draw, and the attributes that show how it was drawn."""
         drawn = draw_trial(
             self.sampler,
             self.study.space,
@@ -87,7 +87,8 @@ class _Snapping:
             raise RuntimeError("a sampler of a replay has no end")
         row = self.table.nearest_unused(drawn.params, self.used)
         self.used[row] = True
-        return row, drawn.start
+        told = {START: drawn.start, GUESSED: drawn.guessed}
+        return row, {key: value for key, value in told.items() if value is not None}
 
 
 def _starts(table: Table, study: StudyFile, reverse: bool) -> Starts | None:
@@ -132,13 +133,13 @@ class LedgerSearch(_Snapping):
         if claim.ticket in self.rows:
             row = self.rows[claim.ticket]
             return Job(key=claim.ticket, row=row, epochs_done=claim.epochs_done)
-        row, start = self.draw(history, claim.ticket)
+        row, origin = self.draw(history, claim.ticket)
         drawn = _drawn(self.table.params[row], self.study.space)
         trial_id, number = ledger.start(
             claim,
             TrialRow(
                 params=drawn.params, distributions=drawn.distributions,
-                user_attrs={} if start is None else {START: start}, system_attrs={},
+                user_attrs=origin, system_attrs={},
             ),
         )  # fmt: skip
         self._claims[claim.ticket] = replace(claim, trial_id=trial_id, number=number)
@@ -210,12 +211,14 @@ class FastSearch(_Snapping):
         if ticket > self.study.budget.trials:
             self._end_waiting()
             return None
-        row, start = self.draw(self.history, ticket)
+        row, origin = self.draw(self.history, ticket)
         drawn = _drawn(self.table.params[row], self.study.space)
         self.history.trials.append(_running(ticket, drawn))
         self.trials[ticket] = Standing(ticket, row)
-        if start is not None and ticket <= TICKETS_COMPARED:
-            self.history.drawn[ticket] = Start(by_prior=start != RANDOM, scores={})
+        if ticket <= TICKETS_COMPARED:
+            for attribute, drawn_by in origin.items():
+                by_prior = drawn_by not in (RANDOM, False)
+                self.history.drawn[attribute, ticket] = Start(by_prior=by_prior, scores={})
         return Job(key=ticket, row=row)
 
     def report(self, worker: int, job: Job, epoch: int, value: float) -> Answer:
@@ -368,13 +371,16 @@ class MemoryHistory(TrialHistory):
         self.trials: list[FrozenTrial] = []
         self.directions = (StudyDirection.MAXIMIZE,)
         self.study_id = 1
-        #: Ticket -> the start that its point comes from.
-        self.drawn: dict[int, Start] = {}
+        #: (``START`` or ``GUESSED``, ticket) -> the trial, and whether that prior chose it.
+        self.drawn: dict[tuple[str, int], Start] = {}
         #: Number -> epoch -> score.
         self.scores: dict[int, dict[int, float]] = {}
 
     def starts(self, *, maximize: bool) -> list[Start]:
-        return list(self.drawn.values())
+        return [each for (kind, _), each in self.drawn.items() if kind == START]
+
+    def guessed(self, *, maximize: bool) -> list[Start]:
+        return [each for (kind, _), each in self.drawn.items() if kind == GUESSED]
 
     @property
     def invalid(self) -> set[int]:
@@ -392,8 +398,9 @@ class MemoryHistory(TrialHistory):
     def note(self, ticket: int, epoch: int, score: float) -> None:
         """Add an epoch to a start's curve."""
         self.scores.setdefault(ticket - 1, {})[epoch] = score
-        if ticket in self.drawn:
-            self.drawn[ticket].scores[epoch] = score
+        for kind in (START, GUESSED):
+            if (kind, ticket) in self.drawn:
+                self.drawn[kind, ticket].scores[epoch] = score
 
     def refresh(self) -> list[FrozenTrial]:
         return list(self.trials)
@@ -408,8 +415,9 @@ class MemoryHistory(TrialHistory):
             trial.value = value
             trial.intermediate_values = {epoch: value}
         trial.state = state
-        if state == TrialState.FAIL and ticket in self.drawn:
-            self.drawn[ticket] = replace(self.drawn[ticket], failed=True)
+        for kind in (START, GUESSED):
+            if state == TrialState.FAIL and (kind, ticket) in self.drawn:
+                self.drawn[kind, ticket] = replace(self.drawn[kind, ticket], failed=True)
 
 
 class _Peers:

@@ -40,7 +40,7 @@ from hpsearch.search.history_rows import (
 from hpsearch.search.ledger.rungs import unfinished_values
 from hpsearch.search.ledger.validity import invalid_trials
 from hpsearch.search.prior_results import PriorResults
-from hpsearch.search.trust import Start, read_starts
+from hpsearch.search.trust import GUESSED, Start, read_starts
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.space import Choice, Parameter, Space
 
@@ -141,6 +141,14 @@ class TrialHistory:
         """Return the trials that were drawn before the sampler had results, as they are now."""
         return self.database.read(
             lambda connection: read_starts(connection, self.study_id, maximize=maximize)
+        )
+
+    def guessed(self, *, maximize: bool) -> list[Start]:
+        """Return the trials of a study whose parameters have priors; ``Start.by_prior`` if near."""
+        return self.database.read(
+            lambda connection: read_starts(
+                connection, self.study_id, maximize=maximize, drawn_by=GUESSED
+            )
         )
 
     def draft(

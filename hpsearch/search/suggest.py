@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.search.compact_trial import with_params
+from hpsearch.search.guesses import guessed_ticket
 from hpsearch.search.history import TrialHistory, distribution_of
 from hpsearch.search.samplers.enumerated import covers
 from hpsearch.search.samplers.sampler import Request, Sampler
@@ -42,6 +43,9 @@ class DrawnTrial:
     given: bool
     #: What chose a start in a study with a prior (``trust.START``); ``None`` for other draws.
     start: str | None = None
+    #: Whether it was drawn near the priors of its parameters (``trust.GUESSED``); ``None`` if none
+    #: has a prior, or if it was given.
+    guessed: bool | None = None
 
 
 def draw_trial(
@@ -90,9 +94,17 @@ def draw_trial(
     trials = history.refresh()
     past = [trial for trial in trials if trial.state != TrialState.FAIL]
     tries = MAX_REPEATS if chance is None else MAX_REPEATS + MAX_CHANCES
+    guesses = None
+    if not given:
+        guesses = guessed_ticket(
+            sampler, space, history, study_seed=study_seed, ticket=ticket, infeasible=infeasible,
+            given=len(try_first),
+        )  # fmt: skip
     repeat = 0
     while repeat < tries:
         asked = sampler if chance is None or repeat < MAX_REPEATS else chance
+        if guesses is not None:
+            fixed = guesses.draw(repeat) if asked is sampler else {}
         request = Request(
             space=space,
             history=history,
@@ -106,6 +118,8 @@ def draw_trial(
         if starts is not None and asked is sampler and not given:
             draw, start = starts.draw(sampler, request, ticket=ticket, infeasible=infeasible)
         draw = draw or asked.draw(request)
+        if guesses is not None and fixed:
+            start = None  # the study's prior didn't choose these values
         if draw is None:
             return None
         # No index: building the keys of ten thousand trials takes longer than comparing them once.
@@ -129,6 +143,7 @@ def draw_trial(
         config=draw.config,
         given=given,
         start=start,
+        guessed=None if guesses is None else bool(fixed),
     )
 
 

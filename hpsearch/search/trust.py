@@ -1,4 +1,4 @@
-"""Comparing a prior's starts with random ones."""
+"""Comparing the trials that a prior chose with others."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ TICKETS_COMPARED = 200
 START = "start"
 
 RANDOM = "random"
+
+#: The attribute of a trial's row that shows whether it was drawn near the priors of its parameters
+#: (``guesses``); absent in a study without such priors.
+GUESSED = "near_prior"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,19 +85,22 @@ def _wins(one: Start, other: Start) -> float:
     return 1.0 if mine > theirs else 0.5 if mine == theirs else 0.0
 
 
-def read_starts(connection: Connection, study_id: int, *, maximize: bool) -> list[Start]:
+def read_starts(
+    connection: Connection, study_id: int, *, maximize: bool, drawn_by: str = START
+) -> list[Start]:
     """Read the starts among the study's first tickets, without invalid trials.
 
     Args:
         connection: The transaction that reads.
         study_id: Optuna's id of the study.
         maximize: Whether more of the objective is better.
+        drawn_by: The attribute that shows how a trial was drawn: ``START`` or ``GUESSED``.
     """
     attrs = rows.TRIAL_USER_ATTRS
     query = (
         sa.select(tickets.c.ticket, tickets.c.state, attrs.c.value_json, epochs.c.epoch,
                   epochs.c.value)
-        .join(attrs, sa.and_(attrs.c.trial_id == tickets.c.trial_id, attrs.c.key == START))
+        .join(attrs, sa.and_(attrs.c.trial_id == tickets.c.trial_id, attrs.c.key == drawn_by))
         .outerjoin(
             epochs,
             sa.and_(
@@ -113,7 +120,7 @@ def read_starts(connection: Connection, study_id: int, *, maximize: bool) -> lis
         known = found.setdefault(
             ticket,
             Start(
-                by_prior=json.loads(drawn) != RANDOM,
+                by_prior=json.loads(drawn) not in (RANDOM, False),
                 scores={},
                 failed=state == TicketState.FAILED,
             ),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from hpsearch.study_file.space import join
+from hpsearch.study_file.space import is_searched, join
 
 #: Keys that don't change a trial's result (``pruner_audit`` only lets a few more trials run on).
 _NEVER_COUNTED = frozenset({"description", "question", "confirm", "pruner_audit", "trackers"})
@@ -89,7 +89,7 @@ def _is_map(value: Any) -> bool:
 
 def _searched(*values: Mapping[str, Any]) -> bool:
     """Whether one of them is a range or a list of values, which a message shows whole."""
-    return any({"min", "max"} <= set(value) or set(value) == {"values"} for value in values)
+    return any(is_searched(value) for value in values)
 
 
 def _flow(value: Any) -> str:

@@ -14,7 +14,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarStri
 from hpsearch.foreign_text import escape_yaml, is_clean
 from hpsearch.json_values import json_safe
 from hpsearch.study_file.portable import PathText
-from hpsearch.study_file.space import Scalar
+from hpsearch.study_file.space import Scalar, is_searched
 from hpsearch.study_file.study import StudyFile
 
 
@@ -82,7 +82,7 @@ def _laid_out(value: Any) -> Any:
     match value:
         case Mapping():
             laid_out = CommentedMap((_quoted(key), _laid_out(item)) for key, item in value.items())
-            if not value or {"min", "max"} <= set(value) or set(value) == {"values"}:
+            if not value or is_searched(value):
                 laid_out.fa.set_flow_style()
             return laid_out
         case list() | tuple():

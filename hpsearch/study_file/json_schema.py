@@ -20,6 +20,7 @@ from hpsearch.study_file.schema import (
     Value,
 )
 from hpsearch.study_file.sections import root_schema
+from hpsearch.study_file.values import CONFIDENCES
 from hpsearch.study_file.walk import FOUND
 
 
@@ -101,8 +102,13 @@ class _Writer:
             return {**fixed, **shown}
         values = {
             "type": "object",
-            "properties": {"values": {"type": "array", "items": fixed, "minItems": 1}},
+            "properties": {
+                "values": {"type": "array", "items": fixed, "minItems": 1},
+                "prior": fixed,
+                "confidence": {"enum": list(CONFIDENCES)},
+            },
             "required": ["values"],
+            "dependentRequired": {"confidence": ["prior"]},
             "additionalProperties": False,
         }
         forms = [fixed, values]
@@ -116,8 +122,11 @@ class _Writer:
                         "max": number,
                         "step": number,
                         "log": {"type": "boolean"},
+                        "prior": number,
+                        "confidence": {"enum": list(CONFIDENCES)},
                     },
                     "required": ["min", "max"],
+                    "dependentRequired": {"confidence": ["prior"]},
                     "additionalProperties": False,
                 }
             )

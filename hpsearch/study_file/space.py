@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 #: A value that Optuna stores as it is.
 Scalar: TypeAlias = bool | int | float | str | None
@@ -23,6 +23,21 @@ class Fixed:
     """A value that isn't searched (JSON-like: scalars, lists, mappings)."""
 
     value: Any
+
+
+#: How sure a person is of a prior.
+Confidence: TypeAlias = Literal["low", "medium", "high"]
+
+#: The keys of a range or a list of values that describe its prior.
+PRIOR_KEYS = ("prior", "confidence")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A person's guess of a parameter's best value: its prior."""
+
+    value: Any
+    confidence: Confidence = "medium"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +51,7 @@ class Range:
     #: Whether it is sampled on a logarithmic scale.
     log: bool = False
     integer: bool = False
+    guess: Guess | None = None
 
     def contains(self, value: Scalar) -> bool:
         """Whether ``value`` is one of the range's numbers."""
@@ -56,6 +72,7 @@ class Choice:
     """One of several values, in the file's order."""
 
     values: tuple[Any, ...]
+    guess: Guess | None = field(default=None, kw_only=True)
 
     @cached_property
     def labels(self) -> tuple[Scalar, ...]:
@@ -176,6 +193,15 @@ class Space:
         """
         return self.draw(lambda path, _: params[path])
 
+    @cached_property
+    def guesses(self) -> Mapping[str, tuple[Parameter, Guess]]:
+        """The parameters that have a prior, by their paths, and the priors."""
+        return {
+            path: (parameter, parameter.guess)
+            for path, parameter in self.parameters().items()
+            if parameter.guess is not None
+        }
+
     def parameters(self) -> dict[str, Parameter]:
         """Return every parameter of every branch by its path, in the file's order."""
         found: dict[str, Parameter] = {}
@@ -235,6 +261,12 @@ def _questions(node: Node, path: str) -> _Questions:
                 name: _questions(each, join(path, name)) for name, each in options.items()
             }
             return ((path, node.choice, asked),) if len(asked) > 1 else next(iter(asked.values()))
+
+
+def is_searched(value: Mapping[str, Any]) -> bool:
+    """Whether a mapping of a study's document is a range or a list of values."""
+    keys = set(value)
+    return {"min", "max"} <= keys or ("values" in keys and keys <= {"values", *PRIOR_KEYS})
 
 
 def join(path: str, key: str) -> str:

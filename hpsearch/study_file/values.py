@@ -6,10 +6,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -17,12 +18,24 @@ from hpsearch.errors import UserError
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
 from hpsearch.study_file.portable import PathText
 from hpsearch.study_file.schema import Value
-from hpsearch.study_file.space import Choice, Fixed, Range, join, label
+from hpsearch.study_file.space import (
+    PRIOR_KEYS,
+    Choice,
+    Confidence,
+    Fixed,
+    Guess,
+    Range,
+    join,
+    label,
+)
 from hpsearch.study_file.spelling import report_unknown
 from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, to_plain
 
 RANGE_KEYS = ("min", "max", "log", "step")
-SEARCH_KEYS = (*RANGE_KEYS, "values")
+#: Each shows that a mapping is a range or a list of values.
+_MARKS = frozenset({*RANGE_KEYS, "values"})
+SEARCH_KEYS = (*RANGE_KEYS, "values", *PRIOR_KEYS)
+CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
 
 
 class RuleBroken(Exception):
@@ -64,14 +77,21 @@ def parse_value(
         report_unknown(location, key, "key of a range", name, SEARCH_KEYS, diagnostics)
     if unknown:
         return None
-    if "values" in node.entries:
-        return _choice(value_schema, node, key, diagnostics)
-    return _range(value_schema, node, key, diagnostics)
+    searched = (
+        _choice(value_schema, node, key, diagnostics)
+        if "values" in node.entries
+        else _range(value_schema, node, key, diagnostics)
+    )
+    before = len(diagnostics)
+    guess = _guess(value_schema, searched, node, key, diagnostics)
+    if searched is None or len(diagnostics) > before:
+        return None
+    return replace(searched, guess=guess)
 
 
 def is_value(value_schema: Value, node: MapNode) -> bool:
     """Whether a mapping is a fixed value of the key, and not a range or a list of values."""
-    return value_schema.takes_mappings and not set(node.entries) & set(SEARCH_KEYS)
+    return value_schema.takes_mappings and not set(node.entries) & _MARKS
 
 
 def checked(value_schema: Value, node: YamlNode) -> Any:
@@ -204,11 +224,12 @@ def _end(
 def _choice(
     value_schema: Value, node: MapNode, key: str, diagnostics: Diagnostics
 ) -> Choice | None:
-    if len(node.entries) > 1:
+    if set(node.entries) & set(RANGE_KEYS):
         diagnostics.add(
             node.location,
             key,
-            f"values must be the only key, without a range, but got {_compact(node)}",
+            "values must be the only key, or beside prior and confidence, without a range, but got "
+            f"{_compact(node)}",
         )
         return None
     given = node.entries["values"]
@@ -235,6 +256,82 @@ def _choice(
             complete = False
         values.append(value)
     return Choice(tuple(values)) if complete else None
+
+
+def _guess(
+    value_schema: Value,
+    searched: Range | Choice | None,
+    node: MapNode,
+    key: str,
+    diagnostics: Diagnostics,
+) -> Guess | None:
+    """Return the prior of a range or a list of values; ``None`` without one, or if it is invalid.
+
+    Args:
+        value_schema: The schema of the key.
+        searched: The range or list of values; ``None`` if it is invalid, so that a prior isn't
+            compared with it.
+        node: What the file contains.
+        key: The dotted key.
+        diagnostics: Receives problems.
+    """
+    confidence = _confidence(node, key, diagnostics)
+    given = node.entries.get("prior")
+    if given is None:
+        if "confidence" in node.entries:
+            diagnostics.add(
+                node.entries["confidence"].location,
+                join(key, "confidence"),
+                "a confidence needs a prior, the value that you expect to be best, but there is "
+                "none; add prior: VALUE",
+            )
+        return None
+    here = join(key, "prior")
+    if searched is None:
+        return None
+    try:
+        value = checked(value_schema, given)
+    except RuleBroken as broken:
+        diagnostics.add(given.location, here, str(broken))
+        return None
+    if isinstance(searched, Range) and not searched.integer and isinstance(value, int):
+        value = value if isinstance(value, bool) else float(value)
+    if not searched.contains(label(value)):
+        diagnostics.add(given.location, here, f"{_wanted(searched)}, but got {shown(value)}")
+        return None
+    if isinstance(searched, Range) and searched.integer:
+        value = int(value)
+    return Guess(value, confidence)
+
+
+def _wanted(searched: Range | Choice) -> str:
+    """Return the rule for a prior."""
+    if isinstance(searched, Choice):
+        return f"a prior must be one of the values, {shown(list(searched.values))}"
+    span = f"from {shown(searched.low)} to {shown(searched.high)}"
+    if searched.step is None or searched.log or (searched.integer and searched.step == 1):
+        return f"a prior must be {'an integer' if searched.integer else 'a number'} {span}"
+    return (
+        f"a prior must be on the steps of its range, {shown(searched.low)} + n x "
+        f"{shown(searched.step)}, {span}"
+    )
+
+
+def _confidence(node: MapNode, key: str, diagnostics: Diagnostics) -> Confidence:
+    given = node.entries.get("confidence")
+    if given is None:
+        return "medium"
+    value = to_plain(given)
+    for known in CONFIDENCES:
+        if value == known:
+            return known
+    diagnostics.add(
+        given.location,
+        join(key, "confidence"),
+        f"a confidence must be {', '.join(CONFIDENCES[:-1])} or {CONFIDENCES[-1]}, "
+        f"but got {shown(value)}",
+    )
+    return "medium"
 
 
 def _compact(node: YamlNode) -> str:

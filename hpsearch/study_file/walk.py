@@ -59,7 +59,7 @@ def plain(node: Node) -> Any:
         case Range():
             return _plain_range(node)
         case Choice(values):
-            return {"values": list(values)}
+            return {"values": list(values), **_plain_prior(node)}
         case Group(children):
             return {key: plain(child) for key, child in children.items()}
         case Branch(options):
@@ -108,7 +108,12 @@ def _plain_range(node: Range) -> dict[str, Any]:
         written["log"] = True
     if node.step is not None and not (node.integer and node.step == 1):
         written["step"] = node.step
-    return written
+    return {**written, **_plain_prior(node)}
+
+
+def _plain_prior(node: Range | Choice) -> dict[str, Any]:
+    guess = node.guess
+    return {} if guess is None else {"prior": guess.value, "confidence": guess.confidence}
 
 
 def no_section(schema: Section, node: YamlNode) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import warnings
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -24,7 +25,9 @@ from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.samplers.model_based import _suggest
 from hpsearch.search.samplers.sampler import Request
 from hpsearch.search.suggest import draw_trial
-from hpsearch.study_file.space import Choice, Draw, Group, Range, Space
+from hpsearch.search.trust import trust_in
+from hpsearch.study_file.space import Choice, Draw, Group, Guess, Range, Space
+from hpsearch.workers.trial import trial_run
 
 #: Values that are awkward to store: every type, tiny and large floats, a list as a choice.
 AWKWARD = Space(
@@ -69,6 +72,32 @@ def populate(search: Search, space: Space, count: int, *, seed: int = 5) -> None
             for epoch in range(1, epochs + 1):
                 if hand.report(claim, epoch, rng.random()) != "continue":
                     break
+
+
+def test_the_ledger_knows_which_trials_were_drawn_near_the_priors(search):
+    space = Space(Group({"lr": Range(low=0.0, high=1.0, guess=Guess(0.25, "high"))}))
+    opened = search(trials=12, space=space)
+    hand, history = opened.hand(), TrialHistory(opened.database, 1, StudyDirection.MAXIMIZE)
+    assert history.study_id == opened.study_id
+    sampler, near = SAMPLERS["random"].build(), {}
+    given = ({"lr": 0.7},)
+    for _ in range(12):
+        claim = hand.claim()
+        drawn = draw_trial(
+            sampler, space, history, study_seed=7, ticket=claim.ticket, infeasible=0, point=None,
+            try_first=given,
+        )  # fmt: skip
+        if not drawn.given:
+            near[claim.ticket] = drawn.guessed
+        trial_id, number = hand.ledger.start(claim, trial_run._row(drawn, {}))
+        # The prior is wrong: lower values are worse
+        hand.finish(replace(claim, trial_id=trial_id, number=number), [drawn.params["lr"]] * 3)
+    assert drawn.start is None and near[2] is True and set(near.values()) == {True, False}
+    found = history.guessed(maximize=True)
+    assert [each.by_prior for each in found] == list(near.values())
+    # A study of others doesn't count, and neither do starts
+    assert history.starts(maximize=True) == []
+    assert trust_in(found).share < 0.5
 
 
 def described(trial: FrozenTrial) -> dict[str, object]:

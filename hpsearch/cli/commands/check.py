@@ -202,8 +202,11 @@ def _parameter_json(parameter: Parameter) -> dict[str, Any]:
     from hpsearch.study_file.space import Choice
 
     if isinstance(parameter, Choice):
-        return {"values": list(parameter.values)}
-    return vars(parameter)
+        told: dict[str, Any] = {"values": list(parameter.values)}
+    else:
+        told = {key: value for key, value in vars(parameter).items() if key != "guess"}
+    guess = parameter.guess
+    return told if guess is None else {**told, "prior": guess.value, "confidence": guess.confidence}
 
 
 def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
@@ -347,15 +350,18 @@ def _print_infeasible(report: SpaceReport) -> None:
 
 
 def _describe(parameter: Parameter) -> tuple[str, str]:
-    from hpsearch.study_file.space import Choice
+    from hpsearch.study_file.space import Choice, label
 
+    guess = parameter.guess
+    prior = [] if guess is None else [f"prior {show(label(guess.value))} ({guess.confidence})"]
     if isinstance(parameter, Choice):
-        return ", ".join(show(label) for label in parameter.labels), "choice"
+        values = ", ".join(show(each) for each in parameter.labels)
+        return values, ", ".join(["choice", *prior])
     kind = ["log" if parameter.log else "linear", "integer" if parameter.integer else "float"]
     step = parameter.step
     if step is not None and not (parameter.integer and step == 1):
         kind.append(f"step {show(step)}")
-    return f"{show(parameter.low)} .. {show(parameter.high)}", ", ".join(kind)
+    return f"{show(parameter.low)} .. {show(parameter.high)}", ", ".join([*kind, *prior])
 
 
 def _seen(fields: tuple[tuple[int, int], tuple[int, int]] | None) -> str:

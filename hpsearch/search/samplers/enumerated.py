@@ -54,11 +54,18 @@ class GridSampler:
     learns = False
 
     def check(self, space: Space) -> None:
-        """Refuse infinite or very large grids.
+        """Refuse infinite or very large grids, and priors, which a grid can't use.
 
         Raises:
-            UserError: A float range has no step, or there are more than ``MAX_GRID`` points.
+            UserError: A float range has no step, there are more than ``MAX_GRID`` points, or a
+                parameter has a prior.
         """
+        if space.guesses:
+            raise UserError(
+                "the grid sampler takes every combination once, so that a prior has no effect, but "
+                f"{', '.join(space.guesses)} has one; remove prior and confidence there, or choose "
+                "another sampler"
+            )
         endless = [
             path
             for path, parameter in space.parameters().items()
@@ -148,6 +155,18 @@ def at_unit(parameter: Parameter, unit: float) -> Scalar:
     if parameter.step is None:
         return min(low + unit * (high - low), high)
     return value_at(parameter, int(unit * value_count(parameter)))
+
+
+def unit_of(parameter: Range, value: float) -> float:
+    """Return the middle of the units in [0, 1) that ``at_unit`` maps onto ``value``."""
+    low, high = parameter.low, parameter.high
+    if parameter.log:
+        pad = 0.5 if parameter.integer else 0.0
+        bottom, top = math.log(low - pad), math.log(high + pad)
+        return (math.log(value) - bottom) / (top - bottom)
+    if parameter.step is None:
+        return (value - low) / (high - low)
+    return (round((value - low) / parameter.step) + 0.5) / value_count(parameter)
 
 
 def _draw_fixed(request: Request, otherwise: Callable[[str, Parameter], Scalar]) -> Draw:

@@ -24,7 +24,7 @@ from hpsearch.search.database.storage import GaveUpWaiting
 from hpsearch.search.ledger.types import Claim, TrialRow
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.search.suggest import DrawnTrial, draw_trial
-from hpsearch.search.trust import START
+from hpsearch.search.trust import GUESSED, START
 from hpsearch.study_file.goals import Goals
 from hpsearch.training.data.prepare import prepare
 from hpsearch.workers.devices import cores
@@ -282,6 +282,8 @@ def _row(
     origin: dict[str, Any] = {"try_first": True} if drawn.given else {}
     if drawn.start is not None:
         origin[START] = drawn.start
+    if drawn.guessed is not None:
+        origin[GUESSED] = drawn.guessed
     return TrialRow(
         params=drawn.params,
         distributions=drawn.distributions,

@@ -315,6 +315,7 @@ def test_a_proposal_becomes_the_nearest_unused_row_of_its_branch(name: str) -> N
         ("search.prior=rule", "sampler={tpe: {startup_trials: 14}}"),
         ("sampler=random", "search.prior=v1"),
         ("sampler=forest",),
+        ("sampler=forest", "optimizer.sgd.lr.prior=0.9", "optimizer.sgd.lr.confidence=high"),
         ("sampler={forest: {startup_trials: 4}}", "pruner={asha: {stop: true}}"),
     ],
 )

@@ -352,3 +352,23 @@ def test_an_input_size_that_is_a_typing_error_is_named_with_its_line(hpsearch, h
     assert ran.code == 2
     assert "own.yaml:3: data.input_size" in ran.err
     assert "must be at most 4096" in ran.err
+
+
+def test_check_shows_the_priors_of_parameters_and_refuses_them_in_a_grid(hpsearch, study):
+    lr = "optimizer.sgd.lr={min: 1e-4, max: 1, log: true, prior: 0.05, confidence: high}"
+    size = "batch_size={values: [16, 32], prior: 32}"
+    flags = ["--set", "sampler=random", "--set", lr, "--set", size]
+    told = hpsearch("check", study, *flags).out
+    assert re.search(
+        r"\noptimizer\.sgd\.lr +0\.0001 \.\. 1 +log, float, prior 0\.05 \(high\)\n", told
+    )
+    assert re.search(r"\nbatch_size +16, 32 +choice, prior 32 \(medium\)\n", told)
+    found = hpsearch("check", study, *flags, "--json").json["parameters"]
+    assert found["optimizer.sgd.lr"] == {
+        "low": 1e-4, "high": 1.0, "step": None, "log": True, "integer": False,
+        "prior": 0.05, "confidence": "high",
+    }  # fmt: skip
+    assert found["batch_size"] == {"values": [16, 32], "prior": 32, "confidence": "medium"}
+    refused = hpsearch("check", study, "--set", size)
+    assert refused.code == 2
+    assert "prior has no effect, but batch_size has one; remove prior and confidence" in refused.err

@@ -9,7 +9,7 @@ import pytest
 
 from hpsearch.errors import StudyFileError
 
-RANGE_KEYS = "Known: log, max, min, step, values."
+RANGE_KEYS = "Known: confidence, log, max, min, prior, step, values."
 
 
 def said(load, text: str, *overrides: str, name: str | None = None) -> list[str]:
@@ -146,9 +146,46 @@ APPENDED = [
     ),
     pytest.param(
         "batch_size: {values: [16, 32], min: 8}",
-        "x.yaml:6: batch_size: values must be the only key, without a range, but got "
-        "{values: [16, 32], min: 8}",
+        "x.yaml:6: batch_size: values must be the only key, or beside prior and confidence, "
+        "without a range, but got {values: [16, 32], min: 8}",
         id="values and a range",
+    ),
+    pytest.param(
+        "batch_size: {min: 8, max: 64, prior: 65}",
+        "x.yaml:6: batch_size.prior: a prior must be an integer from 8 to 64, but got 65",
+        id="a prior outside the range",
+    ),
+    pytest.param(
+        "batch_size: {min: 8, max: 64, step: 8, prior: 20}",
+        "x.yaml:6: batch_size.prior: a prior must be on the steps of its range, 8 + n x 8, from 8 "
+        "to 64, but got 20",
+        id="a prior between the steps",
+    ),
+    pytest.param(
+        "batch_size: {min: 8, max: 64, prior: 8.5}",
+        "x.yaml:6: batch_size.prior: must be an integer, but got 8.5",
+        id="a prior that breaks the key's rule",
+    ),
+    pytest.param(
+        "batch_size: {values: [16, 32], prior: 8}",
+        "x.yaml:6: batch_size.prior: a prior must be one of the values, [16, 32], but got 8",
+        id="a prior that isn't one of the values",
+    ),
+    pytest.param(
+        "batch_size: {min: 8, max: 64, prior: 16, confidence: sure}",
+        'x.yaml:6: batch_size.confidence: a confidence must be low, medium or high, but got "sure"',
+        id="an unknown confidence",
+    ),
+    pytest.param(
+        "batch_size: {min: 8, max: 64, confidence: high}",
+        "x.yaml:6: batch_size.confidence: a confidence needs a prior, the value that you expect to "
+        "be best, but there is none; add prior: VALUE",
+        id="a confidence without a prior",
+    ),
+    pytest.param(
+        "batch_size: {prior: 16}",
+        "x.yaml:6: batch_size: a range needs both min and max, but min and max is missing",
+        id="a prior without a range",
     ),
     pytest.param(
         "seed: {min: 1, max: 4}",

@@ -18,8 +18,8 @@ sampler: {tpe: {startup_trials: 5}}
 pruner: none
 data:
   source: {cifar10: {train_batches: [1, 2]}}
-  validation: {min: 0.1, max: 0.3}
-  input_size: {values: [8, null]}
+  validation: {min: 0.1, max: 0.3, prior: 0.2, confidence: low}
+  input_size: {values: [8, null], prior: null}
   augmentation: {random_crop: {values: [true, false]}, horizontal_flip: {probability: 0.3}}
 model:
   mlp: {hidden: {values: [[64], [128, 64]]}, activation: {relu: , leaky_relu: {slope: 1}}}
@@ -69,6 +69,9 @@ REFUSED = [
     pytest.param("lr: {min: 1e-5, max: 1, log: true}", "momentum: 0.9", id="the same, nested"),
     pytest.param("min: 1e-5, max: 1", "min: 1e-5", id="half a range"),
     pytest.param("[[64], [128, 64]]", "[]", id="no values"),
+    pytest.param("confidence: low", "confidence: sure", id="unknown confidence"),
+    pytest.param("prior: 0.2, ", "", id="a confidence without a prior"),
+    pytest.param("prior: 0.2", "prior: x", id="a prior that is no number"),
     pytest.param(
         "hidden: {values: [[64], [128, 64]]}", "hidden: {min: 1, max: 2}", id="range of lists"
     ),
