@@ -36,7 +36,7 @@ class _Form:
     values: int | None
     #: The number of epochs with a value.
     epochs: int
-    packing: Struct
+    layout: Struct
 
 
 class CompactTrial(FrozenTrial):
@@ -66,7 +66,7 @@ class CompactTrial(FrozenTrial):
 
     @property
     def _params(self) -> dict[str, Any]:  # type: ignore[override]
-        numbers = self._form.packing.unpack(self._packed)
+        numbers = self._form.layout.unpack(self._packed)
         return {
             name: kind(number) if isinstance(kind, type) else kind[int(number)]
             for (name, kind), number in zip(self._form.parameters, numbers, strict=False)
@@ -81,14 +81,14 @@ class CompactTrial(FrozenTrial):
         if self._form.values is None:
             return None
         first = len(self._form.parameters)
-        return list(self._form.packing.unpack(self._packed)[first : first + self._form.values])
+        return list(self._form.layout.unpack(self._packed)[first : first + self._form.values])
 
     @property
     def intermediate_values(self) -> dict[int, float]:  # type: ignore[override]
         """Epoch -> value, of the newest epoch only."""
         if not self._form.epochs:
             return {}
-        rest = self._form.packing.unpack(self._packed)[-2 * self._form.epochs :]
+        rest = self._form.layout.unpack(self._packed)[-2 * self._form.epochs :]
         return {int(epoch): value for epoch, value in zip(rest[::2], rest[1::2], strict=True)}
 
     @property
@@ -142,7 +142,7 @@ class Packer:
         for epoch in epochs.items():
             numbers += epoch
         # A damaged row may lack its value
-        packed = form.packing.pack(*(math.nan if each is None else each for each in numbers))
+        packed = form.layout.pack(*(math.nan if each is None else each for each in numbers))
         return CompactTrial(trial, form, packed)
 
 
@@ -178,7 +178,7 @@ def with_params(trials: Iterable[FrozenTrial], params: Mapping[str, Any]) -> lis
                     for place, (name, kind) in enumerate(form.parameters)
                     if isinstance(kind, type)
                 ]
-            numbers = form.packing.unpack(trial._packed)
+            numbers = form.layout.unpack(trial._packed)
             if any(numbers[place] != value for place, value in wanted[form]):
                 continue
         if trial.params == params:
@@ -202,7 +202,7 @@ def _form(trial: FrozenTrial) -> _Form:
         parameters=tuple(kinds.items()),
         values=values,
         epochs=epochs,
-        packing=Struct(f"<{len(kinds) + (values or 0) + 2 * epochs}d"),
+        layout=Struct(f"<{len(kinds) + (values or 0) + 2 * epochs}d"),
     )
 
 

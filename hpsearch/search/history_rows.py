@@ -22,10 +22,10 @@ from hpsearch.search.database.tables import TicketState, epochs, tickets
 EpochValues: TypeAlias = Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]
 
 
-def epoch_values(found: Iterable[tuple[int, int, float]]) -> EpochValues:
+def epoch_values(measured: Iterable[tuple[int, int, float]]) -> EpochValues:
     """Return number, epoch and value of each as arrays per epoch: objects need too much memory."""
     packed: dict[int, tuple[array[int], array[float]]] = {}
-    for number, epoch, value in found:
+    for number, epoch, value in measured:
         numbers, values = packed.get(epoch) or packed.setdefault(epoch, (array("q"), array("d")))
         numbers.append(number)
         values.append(value)
