@@ -171,9 +171,9 @@ def label_errors(content: StudyContent) -> Section:
                 text=f"Of {count_noun(found.judged, 'validation image')} that at least "
                 f"{LEAST_TRAININGS} trainings of the confirmation predicted, {many:,} "
                 f"{'is' if many == 1 else 'are'} called the same other class by all of them, with "
-                f"a probability of the label of at most {format_percent(LARGEST_PROBABILITY)}. No model was "
-                "trained on the pictures that it predicted. Look at each: the label may be wrong, "
-                "or the picture very unusual. label_errors.csv lists all.",
+                f"a probability of the label of at most {format_percent(LARGEST_PROBABILITY)}. "
+                "No model was trained on the pictures that it predicted. Look at each: the label "
+                "may be wrong, or the picture very unusual. label_errors.csv lists all.",
                 style="note",
             )
         )
