@@ -168,6 +168,14 @@ def test_a_copy_that_loses_a_value_is_refused(trained, target, monkeypatch):
     assert stored_studies.find_or_none(target, "line") is None
 
 
+def test_a_row_of_no_trial_is_refused(trained, target):
+    lost = sa.update(tickets).where(tickets.c.ticket == 1).values(trial_id=987_654)
+    trained.database.write(lambda connection: connection.execute(lost))
+    with pytest.raises(StorageError, match=r"hpsearch_tickets has the trial_id 987654.*doctor"):
+        copy_study(trained.database, target, "line")
+    assert stored_studies.find_or_none(target, "line") is None
+
+
 def test_more_rows_than_a_batch(trained, target, monkeypatch):
     monkeypatch.setattr(study_copy, "BATCH", 2)
     copy_study(trained.database, target, "line")

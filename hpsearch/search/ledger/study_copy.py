@@ -78,7 +78,8 @@ def copy_study(source: Database, target: Database, name: str) -> StudyCopy:
 
     Raises:
         UserError: The target has another study of this name, or other rows of this one.
-        StorageError: The copy has other rows than the source; then nothing was written.
+        StorageError: A row belongs to no trial, or the copy has other rows than the source; then
+            nothing was written.
     """
 
     def from_source(view: Database) -> StudyCopy:
@@ -190,8 +191,14 @@ def _insert(reading: Connection, writing: Connection, ids: _Ids) -> None:
             for row in batch:
                 if "study_id" in table.c:
                     row["study_id"] = study_id
-                if row.get("trial_id") is not None:
-                    row["trial_id"] = new_ids[row["trial_id"]]
+                if (trial_id := row.get("trial_id")) is not None:
+                    if trial_id not in new_ids:
+                        raise StorageError(
+                            f"a row of a study must belong to one of its trials, but a row of "
+                            f"{table.name} has the trial_id {trial_id}, which no trial has; "
+                            "nothing was copied. `hpsearch doctor` shows all such rows"
+                        )
+                    row["trial_id"] = new_ids[trial_id]
             writing.execute(sa.insert(table), batch)
 
 
