@@ -24,6 +24,7 @@ from hpsearch.cli.commands import (
     evaluate,
     export,
     fleets,
+    init,
     invalidate,
     launch,
     learn,
@@ -73,7 +74,12 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "worker": launch.worker,
         "learn": learn.learn,
     },
-    "Study files": {"studies": studies.studies, "check": check.check, "schema": check.schema},
+    "Study files": {
+        "init": init.init,
+        "studies": studies.studies,
+        "check": check.check,
+        "schema": check.schema,
+    },
     "Results": {
         "confirm": confirm.confirm,
         "status": status.status,

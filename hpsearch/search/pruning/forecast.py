@@ -30,13 +30,28 @@ def expected_complete(pruner: Pruner, trials: int, epochs: int) -> int:
         A number from 0 to ``trials``, without the trials of the pruning audit.
     """
     if isinstance(pruner, Promotion):
-        count = trials
-        for _ in pruner.rungs(epochs):
-            count //= pruner.reduction_factor
-        return max(count, min(trials, LEAST_COMPLETE))
+        return expected_at_rungs(pruner, trials, epochs)[-1][1]
     simulated = min(trials, _SIMULATED)
     complete = sum(_simulate(pruner, simulated, epochs, order) for order in range(_ORDERS))
     return round(complete / _ORDERS * trials / simulated)
+
+
+def expected_at_rungs(pruner: Promotion, trials: int, epochs: int) -> list[tuple[int, int]]:
+    """Estimate how many trials reach each rung, and the last epoch.
+
+    Args:
+        pruner: The rule of promotion.
+        trials: The trials of the budget.
+        epochs: Epochs of a whole trial.
+
+    Returns:
+        Epochs, ascending, with the number of trials that finish them.
+    """
+    count, reached = trials, []
+    for epoch in (*pruner.rungs(epochs), epochs):
+        reached.append((epoch, max(count, min(trials, LEAST_COMPLETE))))
+        count //= pruner.reduction_factor
+    return reached
 
 
 def completion(expected: int, trials: int) -> str:

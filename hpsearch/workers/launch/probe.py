@@ -52,15 +52,30 @@ def time_of(
     if trainings < 1:
         return None
     abreast = min(workers, trainings)
-    timed = stream_isolated_processes(
+    timed = timings_of(probe, workers=abreast, on_cpu=on_cpu)
+    return range_of(timed, trainings=trainings, epochs=epochs, workers=abreast, pieces=pieces)
+
+
+def timings_of(probe: Probe, *, workers: int, on_cpu: bool) -> list[list[Timing | None]]:
+    """Train the probe's configurations for a moment, each in every process.
+
+    Args:
+        probe: The configurations.
+        workers: How many workers train side by side.
+        on_cpu: Whether they share this machine's cores; on a GPU one process is timed.
+
+    Returns:
+        For each process the timings, in the order of the configurations; ``None``: one couldn't be
+        trained. A process that died or ran out of time has fewer.
+    """
+    return stream_isolated_processes(
         _train_for_a_moment,
-        min(abreast, MOST_PROCESSES) if on_cpu else 1,
+        min(workers, MOST_PROCESSES) if on_cpu else 1,
         TIMING_SECONDS,
         probe.build_plans,
         probe.plugins,
         probe.data,
     )
-    return range_of(timed, trainings=trainings, epochs=epochs, workers=abreast, pieces=pieces)
 
 
 def _train_for_a_moment(

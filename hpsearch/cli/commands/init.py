@@ -1,0 +1,185 @@
+"""init: a study file for somebody's own pictures."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.options import JsonOption, at_least_one, duration, seconds
+from hpsearch.cli.terminal.output import print_json, say
+from hpsearch.errors import UserError
+from hpsearch.formatting import count_noun, format_seconds
+from hpsearch.study_file.sections import STUDY_NAME
+
+if TYPE_CHECKING:
+    from hpsearch.starter.drafting import Drafted
+
+_DEFAULT_TIME = "30m"
+
+
+def init(
+    path: Annotated[
+        Path | None,
+        typer.Argument(metavar="PATH", help="A folder with one folder of pictures per class."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="NAME",
+            help="Instead of PATH: a data set that hpsearch knows, such as fashion_mnist "
+            "(`hpsearch data list`).",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The file to write.  [dim]default: NAME.yaml[/]"
+        ),
+    ] = None,
+    time: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="TIME",
+            callback=duration,
+            help="How long search and confirmation may take on this machine: 10m, 2h.",
+        ),
+    ] = _DEFAULT_TIME,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="STUDY", help="The study's name; by default the folder's."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-w",
+            metavar="N",
+            callback=at_least_one,
+            help="Workers of the launch.  [dim]default: as `hpsearch launch` chooses them[/]",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at your pictures, and write a study file for them that you can launch and edit.
+
+    It finds classes, parts, groups, sizes and colours, and times a few batches of training on this
+    machine, so that the search and the confirmation of its winner fit the time.
+
+    \b
+    hpsearch init photos/ && hpsearch launch --study photos.yaml --confirm
+    hpsearch init photos/ --for 2h --out big.yaml
+    hpsearch init --data fashion_mnist
+    """
+    from hpsearch.durable_files import write_file
+    from hpsearch.starter import drafting
+    from hpsearch.starter.writing import summary
+    from hpsearch.workers.launch.fork_server import start_fork_server
+
+    if (path is None) == (source is None):
+        raise UserError(
+            "hpsearch init needs either a folder of pictures or --data NAME, but got "
+            f"{'neither' if path is None else 'both'}; for example: hpsearch init photos/"
+        )
+    if name is not None and not re.fullmatch(STUDY_NAME, name):
+        raise UserError(
+            f"--name must be 1 to 64 letters, digits, _ and -, but got {name!r}; use another name"
+        )
+    study = name or (str(source) if path is None else drafting.name_for(path))
+    file = output or Path(f"{study}.yaml")
+    if file.exists() and not force:
+        raise UserError(
+            f"hpsearch init replaces no file, but {file} exists; give another one with --out, or "
+            "--force to replace it"
+        )
+    if not file.absolute().parent.is_dir():
+        raise UserError(
+            f"the folder of the study file must exist, but {file.absolute().parent} doesn't; "
+            "create it"
+        )
+    if path is not None:
+        drafting.require_outside(path)
+    start_fork_server()
+    given = shlex.quote(str(path)) if path is not None else f"--data {source}"
+    if not as_json:
+        say(f"{given}: looking at the pictures", stderr=True)
+    drafted = drafting.draft(
+        drafting.Target(
+            path=path,
+            source=source,
+            output=file,
+            name=study,
+            command=f"hpsearch init {given}",
+            seconds=seconds(time),
+            workers=workers,
+        ),
+        lambda findings: None if as_json else say("\n".join(summary(findings))),
+    )
+    try:
+        write_file(file, drafted.text)
+    except OSError as error:
+        raise UserError(f"{file} can't be written ({error.strerror}); give --out") from error
+    launch = f"hpsearch launch --study {shlex.quote(str(file))} --confirm"
+    if workers is not None:
+        launch += f" --workers {workers}"
+    if as_json:
+        print_json(_as_json(drafted, file, study))
+        return
+    _print(drafted, file, seconds(time))
+    say(f"Next: {launch}", style="bold")
+
+
+def _print(drafted: Drafted, file: Path, asked: float) -> None:
+    fit = drafted.fit
+    sizes = [f"{size}" for size in fit.sizes if size is not None]
+    of_sizes = f" at {' or '.join(sizes)} pixels" if sizes else ""
+    folds = "" if drafted.recipe.folds is None else f", each in {drafted.recipe.folds} folds"
+    say(
+        f"{file}: {fit.trials} trials of up to {fit.epochs} epochs of {', '.join(fit.models)}"
+        f"{of_sizes}{folds}; ranked by {drafted.recipe.objective}"
+    )
+    say(
+        f"with {count_noun(drafted.workers, 'worker')} about "
+        f"{format_seconds(fit.search_seconds)} to search and at most "
+        f"{format_seconds(fit.confirm_seconds)} to confirm (measured here)"
+    )
+    if not fit.fits:
+        say(
+            f"warning: {format_seconds(asked)} isn't enough for these pictures on this machine; a "
+            f"smaller search would show nothing, so this one takes {format_seconds(fit.seconds)}",
+            style="yellow",
+        )
+    for warning in drafted.warnings:
+        say(f"warning: {warning}", style="yellow")
+
+
+def _as_json(drafted: Drafted, file: Path, study: str) -> dict[str, Any]:
+    findings, fit = drafted.findings, drafted.fit
+    return {
+        "file": str(file),
+        "study": study,
+        "source": {findings.found.source: dict(findings.found.settings)},
+        "images_per_class": dict(zip(findings.class_names, findings.per_class, strict=True)),
+        "val_images": findings.val_images,
+        "edges": list(findings.edges),
+        "channels": findings.channels,
+        "groups": None if findings.groups is None else vars(findings.groups),
+        "notes": list(findings.found.notes),
+        "objective": drafted.recipe.objective,
+        "folds": drafted.recipe.folds,
+        "models": list(fit.models),
+        "input_sizes": list(fit.sizes),
+        "trials": fit.trials,
+        "epochs_per_trial": fit.epochs,
+        "workers": drafted.workers,
+        "search_seconds": fit.search_seconds,
+        "confirm_seconds": fit.confirm_seconds,
+        "fits": fit.fits,
+        "warnings": list(drafted.warnings),
+    }

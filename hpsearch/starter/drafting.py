@@ -1,0 +1,191 @@
+"""From a path or a name to the text of a study file that ``hpsearch check`` accepts.
+
+Whatever needs torch, or decodes pictures, runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch.errors import DataError, UserError
+from hpsearch.starter.finding import Found, find
+from hpsearch.starter.fitting import Cost, Fit, Task, fit
+from hpsearch.starter.inspection import Findings, inspect
+from hpsearch.starter.measuring import measure
+from hpsearch.starter.recipe import Recipe, recipe_for
+from hpsearch.starter.writing import Draft, study_text
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation
+from hpsearch.study_file.loading import StudyDict
+from hpsearch.study_file.syntax import read_yaml, to_plain
+from hpsearch.workers.launch.isolation import run_isolated
+
+#: More pictures than these aren't decoded to measure: an epoch's time follows from their number.
+_MEASURED_IMAGES = 2000
+#: The share of the training images that no fold and no split leaves out.
+_TRAINED_SHARE = 0.8
+#: A study's name: letters, digits, ``_`` and ``-``, at most 64.
+_NAME, _LONGEST_NAME = re.compile(r"[^A-Za-z0-9_-]+"), 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What the user asked for."""
+
+    #: A folder or file of pictures; ``None``: ``source`` is a name.
+    path: Path | None
+    #: A source that needs no keys, such as ``fashion_mnist``.
+    source: str | None
+    #: The file to write.
+    output: Path
+    #: The study's name.
+    name: str
+    #: The command, for the first line of the file.
+    command: str
+    #: Seconds of the search and its confirmation.
+    seconds: float
+    #: Workers of the launch; ``None``: as a launch chooses them.
+    workers: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drafted:
+    """A study file that was checked."""
+
+    text: str
+    findings: Findings
+    recipe: Recipe
+    fit: Fit
+    workers: int
+    #: What ``hpsearch check`` warns of.
+    warnings: tuple[str, ...]
+
+
+def draft(target: Target, tell: Callable[[Findings], None] = lambda findings: None) -> Drafted:
+    """Look at the data, measure, and return a checked study file.
+
+    Args:
+        target: What the user asked for.
+        tell: Called with what was found, before anything slow begins.
+
+    Raises:
+        UserError: There is nothing that a search could train on; the message says what to do.
+    """
+    found = Found(source=str(target.source)) if target.path is None else find(target.path)
+    findings = run_isolated(inspect, found)
+    tell(findings)
+    recipe = recipe_for(findings)
+    plan = Draft(
+        name=target.name,
+        command=target.command,
+        path=target.output,
+        findings=findings,
+        recipe=recipe,
+    )
+    fitted, task = _fitted(plan, target)
+    text = study_text(plan, fitted, task)
+    warnings = run_isolated(checked, _parsed(text, target.output), str(target.output))
+    return Drafted(
+        text=text,
+        findings=findings,
+        recipe=recipe,
+        fit=fitted,
+        workers=task.workers,
+        warnings=warnings,
+    )
+
+
+def _fitted(plan: Draft, target: Target) -> tuple[Fit, Task]:
+    """Measure from the smallest size on, as long as larger pictures may fit the time."""
+    findings, sizes = plan.findings, plan.recipe.sizes
+    study = _parsed(study_text(plan), plan.path)
+    images = findings.images
+    limit = max(_MEASURED_IMAGES, 2 * len(findings.class_names))
+    costs: dict[tuple[int | None, str], Cost] = {}
+    best: tuple[Fit, Task] | None = None
+    for size in sizes:
+        measured = measure(
+            study,
+            [size],
+            images=images,
+            limit=limit if images > limit else None,
+            workers=target.workers,
+        )
+        costs |= measured.costs
+        if not costs:
+            continue
+        task = Task(
+            seconds=target.seconds,
+            workers=measured.workers,
+            images=round(images * (1 if findings.val_images is not None else _TRAINED_SHARE)),
+            classes=len(findings.class_names),
+        )
+        best = fit(costs, task), task
+        if best[0].sizes[-1] != size:  # it costs too much, and a larger one costs more
+            break
+    if best is None:
+        raise UserError(
+            f"at least one network must fit the pictures, but none does with an edge of "
+            f"{findings.edges[1]} pixels; use larger pictures"
+        )
+    return best
+
+
+def _parsed(text: str, path: Path) -> StudyDict:
+    node = read_yaml(text, SourceLocation(str(path)), Diagnostics())
+    content = None if node is None else to_plain(node)
+    if not isinstance(content, dict):  # a fault of this package
+        raise TypeError(f"not a mapping: {text}")
+    folder = Path(os.path.abspath(path)).parent  # noqa: PTH100 - keeps links
+    return StudyDict(content=content, folder=folder)
+
+
+def checked(study: StudyDict, where: str) -> tuple[str, ...]:
+    """Check a study as ``hpsearch check`` does; call it through ``run_isolated``.
+
+    Args:
+        study: The study.
+        where: Its file, for errors.
+
+    Returns:
+        The warnings.
+
+    Raises:
+        UserError: Data or models can't be used.
+    """
+    from hpsearch.component_registries import registries
+    from hpsearch.results.space_report import inspect_space, require_feasible
+    from hpsearch.study_file.loading import load_study_dict
+
+    loaded = load_study_dict(study, registries)
+    report = inspect_space(loaded)
+    require_feasible(loaded, report)
+    return report.warnings
+
+
+def name_for(path: Path) -> str:
+    """Return a study's name for a folder or file: ``My photos/`` is ``my_photos``."""
+    own = Path(os.path.abspath(path)).name  # noqa: PTH100 - keeps links
+    stem = own.split(".")[0] if path.is_file() else own
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    name = _NAME.sub("_", plain).strip("_-")[:_LONGEST_NAME].strip("_-")
+    return name or "pictures"
+
+
+def require_outside(path: Path) -> None:
+    """Require that the current folder isn't the pictures' own: a launch writes its runs there.
+
+    Raises:
+        DataError: It is.
+    """
+    here, root = Path.cwd(), path.resolve()
+    if root.is_dir() and here.is_relative_to(root):
+        raise DataError(
+            f"a search writes its database and the folder runs into the current folder, but that "
+            f"is the pictures' ({root}), and runs would become a class; change to another folder, "
+            f"such as {root.parent}, and run it there"
+        )

@@ -1,0 +1,193 @@
+"""Which data source reads a path, and with which keys. Nothing is decoded."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import DataError
+from hpsearch.formatting import count_noun, first_few
+from hpsearch.training.data.picture_files import is_picture
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+_PICKLES = (".pkl", ".pickle")
+_IDX = ("train-images-idx3-ubyte", "train-images-idx3-ubyte.gz")
+
+#: A folder's name is a part of the data: ``train``, ``Testing``, ``seg_train``, ``valid_images``.
+_PART = re.compile(
+    r"(?:.*[-_ ])?(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id(?:ation)?)?|dev)"
+    r"|(?P<test>test(?:ing)?|eval(?:uation)?))(?:[-_ ].*|[0-9]*)",
+    re.IGNORECASE,
+)
+
+_ONE_FOLDER_EACH = "hpsearch init needs a folder for each class (cat/1.png, dog/2.png)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A data source and its keys."""
+
+    #: A name under ``data.source``.
+    source: str
+    #: Its keys; paths are absolute.
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    #: What was decided on the way, each a sentence without a full stop.
+    notes: tuple[str, ...] = ()
+
+
+def find(path: Path) -> Found:
+    """Return the source that reads a folder or file.
+
+    Args:
+        path: What the user named.
+
+    Raises:
+        DataError: Nothing there can be searched with; the message says what to do.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - keeps links, whose names people know
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"the path of the pictures must be UTF-8 text, since a study file is, but {path!a} "
+            "isn't; rename it"
+        ) from None
+    if not path.exists():
+        raise DataError(f"the folder or file of the pictures must exist, but {path} doesn't")
+    return _in_folder(path) if path.is_dir() else _in_file(path)
+
+
+def _in_file(path: Path) -> Found:
+    name = path.name.lower()
+    if name.endswith(_ARCHIVES):
+        raise DataError(
+            f"pictures in an archive must be unpacked first, but {path} is one; unpack it into a "
+            "folder, and give that folder"
+        )
+    if name.endswith(_PICKLES):
+        return Found(source="pickled_dict", settings={"path": str(path)})
+    if is_picture(name):
+        raise DataError(f"{_ONE_FOLDER_EACH}, but {path} is one picture; give the folder above")
+    raise DataError(
+        f"hpsearch init reads a folder of pictures or a pickled dictionary "
+        f"({', '.join(_PICKLES)}), but {path} is neither"
+    )
+
+
+def _in_folder(path: Path) -> Found:
+    if any((path / name).is_file() for name in _IDX):
+        return Found(source="idx", settings={"path": str(path)})
+    root = _without_wrapping(path)
+    names = subfolders(root)
+    if not names:
+        raise _no_classes(root)
+    parts = _parts(root, names)
+    if "train" in parts:
+        return _of_parts(root, names, parts)
+    if len(names) == 1:
+        raise DataError(
+            f"a model needs at least two classes to distinguish, but {root} contains only the "
+            f"folder {names[0]!a}; add a folder for each other class, or give the folder above "
+            "the classes"
+        )
+    if not any(_has_pictures(root / name) for name in names):
+        deeper = next((f"{root / name}" for name in names if subfolders(root / name)), None)
+        hint = "" if deeper is None else f"; if {deeper} contains the classes, give that folder"
+        raise DataError(
+            f"{_ONE_FOLDER_EACH}, but none of the {count_noun(len(names), 'folder')} in {root} "
+            f"({first_few(names, 5)}) contains a picture{hint}"
+        )
+    return Found(source="image_folder", settings={"path": str(root)}, notes=_moved(path, root))
+
+
+def _of_parts(root: Path, names: Sequence[str], parts: Mapping[str, str]) -> Found:
+    """Return a folder whose subfolders are parts: ``train``, ``val``, ``test``."""
+    folders = {part: _without_wrapping(root / name) for part, name in parts.items()}
+    empty = [f"{folder}" for folder in folders.values() if not subfolders(folder)]
+    train = folders["train"]
+    if not subfolders(train):
+        raise _no_classes(train)
+    unlabelled = [part for part in folders if f"{folders[part]}" in empty]
+    notes = [
+        f"{folders[part]} is left out: its pictures aren't in folders of their classes"
+        for part in unlabelled
+    ]
+    keys = {"train": "path", "val": "val_path", "test": "test_path"}
+    settings = {
+        keys[part]: str(folder) for part, folder in folders.items() if part not in unlabelled
+    }
+    others = [name for name in names if name not in parts.values()]
+    if others:
+        notes.append(f"{first_few(others, 5)} in {root} {'is' if len(others) == 1 else 'are'} "
+                     "left out: not a part of the data by name")  # fmt: skip
+    return Found(source="image_folder", settings=settings, notes=tuple(notes))
+
+
+def _parts(root: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return part -> its folder, if the subfolders of ``root`` are parts and not classes."""
+    found: dict[str, str] = {}
+    for name in names:
+        match = _PART.fullmatch(name)
+        if match is None or match.lastgroup is None:
+            continue
+        if not (subfolders(root / name) or _has_pictures(root / name)):
+            continue
+        if match.lastgroup in found:  # ``test1`` and ``test2`` may as well be classes
+            return {}
+        found[match.lastgroup] = name
+    train = found.get("train")
+    return found if train is not None and subfolders(root / train) else {}
+
+
+def _no_classes(root: Path) -> DataError:
+    entries = _entries(root)
+    pictures = sum(is_picture(entry.name) for entry in entries)
+    archives = sorted(e.name for e in entries if e.name.lower().endswith(_ARCHIVES))
+    if pictures:
+        return DataError(
+            f"{_ONE_FOLDER_EACH}, but {count_noun(pictures, 'picture')} of {root} "
+            f"{'is' if pictures == 1 else 'are'} directly in it, so their classes aren't known; "
+            "move them into a folder for each class"
+        )
+    if archives:
+        return DataError(
+            f"pictures in an archive must be unpacked first, but {root} contains only "
+            f"{first_few(archives, 5)}; unpack it, and give the folder with the classes"
+        )
+    return DataError(f"{_ONE_FOLDER_EACH}, but {root} contains no folder and no picture")
+
+
+def _without_wrapping(path: Path) -> Path:
+    """Return the first folder that isn't only the wrapping of another one, as archives make it."""
+    while True:
+        names = subfolders(path)
+        if len(names) != 1 or _has_pictures(path) or not subfolders(path / names[0]):
+            return path
+        path = path / names[0]
+
+
+def _moved(given: Path, root: Path) -> tuple[str, ...]:
+    return () if given == root else (f"the classes are in {root}",)
+
+
+def subfolders(path: Path) -> list[str]:
+    """Return the names of a folder's subfolders, without hidden ones, sorted."""
+    return sorted(entry.name for entry in _entries(path) if entry.is_dir())
+
+
+def _has_pictures(path: Path) -> bool:
+    return any(is_picture(entry.name) for entry in _entries(path) if not entry.is_dir())
+
+
+def _entries(path: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(
+            f"every folder of pictures must be readable, but {path} isn't ({error.strerror})"
+        ) from error

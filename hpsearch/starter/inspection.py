@@ -1,0 +1,190 @@
+"""What is in a source: classes, numbers, sizes and colours of its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import DataError
+from hpsearch.formatting import count_noun
+from hpsearch.registry import Component
+from hpsearch.starter.finding import Found
+from hpsearch.starter.groups import Groups, find_groups
+from hpsearch.study_file.trial_config import DataConfig
+from hpsearch.training.data.group_split import hold_out
+from hpsearch.training.data.images import SOURCES, DamagedPicture, Images, Part, Source
+from hpsearch.training.data.place import data_root
+from hpsearch.training.data.prepare import build_source
+
+#: Pictures that are decoded to see their sizes and colours.
+_SAMPLED = 24
+#: With fewer pictures there is nothing to divide into training and validation images.
+_FEWEST = 10
+
+#: The share of a source without test images that is held out for them, and the fewest images (of
+#: all, of each class) from which that leaves enough.
+TEST_FRACTION = 0.15
+_FEWEST_TO_TEST, _FEWEST_OF_CLASS = 40, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What is in a source."""
+
+    #: The source and its keys, with those that follow from the pictures.
+    found: Found
+    class_names: tuple[str, ...]
+    #: Training images of each class, without test images.
+    per_class: tuple[int, ...]
+    #: Images of the source's own validation part; ``None`` if it has none.
+    val_images: int | None
+    #: Whether test images are held out or the source has some.
+    has_test: bool
+    #: Whether the source can hold some out, with ``test_fraction``.
+    can_hold_out: bool
+    #: The smallest, the median and the largest shorter side of the sampled pictures, in pixels.
+    edges: tuple[int, int, int]
+    #: Whether all pictures are in one array, so they have the same size.
+    one_size: bool
+    #: Whether they are squares.
+    square: bool
+    channels: int
+    #: A pattern of groups in the names of the files; ``None`` if there is none.
+    groups: Groups | None = None
+    #: The fewest groups of a class (or images, without groups).
+    fewest_groups: int
+
+    @property
+    def images(self) -> int:
+        """The number of training images, before validation images are split off."""
+        return sum(self.per_class)
+
+
+def inspect(found: Found, data: Path | None = None) -> Findings:
+    """Open a source and count.
+
+    Args:
+        found: The source and its keys.
+        data: The data root; ``None``: the default one.
+
+    Raises:
+        DataError: Something is missing, or there is too little to train on.
+    """
+    missing = [
+        key
+        for key, each in SOURCES[found.source].keys.items()
+        if each.required and key not in found.settings
+    ]
+    if missing:
+        raise DataError(
+            f"--data takes a data set that needs no further keys, but {found.source} needs "
+            f"{', '.join(missing)}; give the path of the data: hpsearch init PATH"
+        )
+    found, groups = _with_groups(found, data)
+    found, source, images = _opened(found, data)
+    shapes, gray = _sample(images)
+    if gray and shapes[0][2] == 3 and "colour" in SOURCES[found.source].keys:
+        found = replace(found, settings={**found.settings, "colour": "gray"})
+        shapes = [(*shape[:2], 1) for shape in shapes]
+    rows = np.arange(len(images.labels))
+    can_hold_out = "test_fraction" in SOURCES[found.source].keys and source.test is None
+    if can_hold_out and _worth_testing(images.labels, len(source.class_names)):
+        found = replace(found, settings={**found.settings, "test_fraction": TEST_FRACTION})
+        rows = hold_out(images.labels, images.groups, TEST_FRACTION).train
+    labels = images.labels[rows]
+    kept = None if images.groups is None else images.groups[rows]
+    counts = np.bincount(labels, minlength=len(source.class_names))
+    shorter = sorted(min(shape[:2]) for shape in shapes)
+    return Findings(
+        found=found,
+        class_names=source.class_names,
+        per_class=tuple(counts.tolist()),
+        val_images=_size_of(source.validation),
+        has_test=source.test is not None or "test_fraction" in found.settings,
+        can_hold_out=can_hold_out,
+        edges=(shorter[0], round(median(shorter)), shorter[-1]),
+        one_size=isinstance(images.images, np.ndarray),
+        square=all(shape[0] == shape[1] for shape in shapes),
+        channels=shapes[0][2],
+        groups=groups,
+        fewest_groups=_fewest_groups(labels, kept),
+    )
+
+
+def _opened(found: Found, data: Path | None) -> tuple[Found, Source, Images]:
+    config = DataConfig(source=Component(found.source, found.settings))
+    source = build_source(config, data_root(data))
+    images = source.train.read()
+    if len(images.labels) < _FEWEST:
+        raise DataError(
+            f"a search needs at least {_FEWEST} pictures to train on and to compare with, and "
+            f"better hundreds, but {source.origin} has {len(images.labels)}; add pictures"
+        )
+    if len(source.class_names) < 2:
+        raise DataError(
+            f"a model needs at least two classes to distinguish, but {source.origin} has "
+            f"{count_noun(len(source.class_names), 'class', 'classes')}"
+        )
+    return replace(found, notes=(*found.notes, *source.notes)), source, images
+
+
+def _with_groups(found: Found, data: Path | None) -> tuple[Found, Groups | None]:
+    """Add the key ``group`` if names of files show certain groups; and return what they show."""
+    if "group" not in SOURCES[found.source].keys:
+        return found, None
+    _, source, images = _opened(found, data)
+    names = [path.name for path in source.train.files]
+    groups = find_groups(names, images.labels.tolist())
+    if groups is None or not groups.certain:
+        return found, groups
+    grouped = replace(found, settings={**found.settings, "group": groups.pattern})
+    try:  # the pattern must match in the other parts, too, and no group may be in two of them
+        build_source(DataConfig(source=Component(found.source, grouped.settings)), data_root(data))
+    except DataError:
+        return found, replace(groups, certain=False)
+    return grouped, groups
+
+
+def _worth_testing(labels: NDArray[np.int64], classes: int) -> bool:
+    counts = np.bincount(labels, minlength=classes)
+    return len(labels) >= _FEWEST_TO_TEST and int(counts.min()) >= _FEWEST_OF_CLASS
+
+
+def _fewest_groups(labels: NDArray[np.int64], groups: NDArray[np.int64] | None) -> int:
+    numbers = np.arange(len(labels)) if groups is None else groups
+    return min(len(np.unique(numbers[labels == label])) for label in np.unique(labels))
+
+
+def _size_of(part: Part | None) -> int | None:
+    return None if part is None else len(part.read().labels)
+
+
+def _sample(images: Images) -> tuple[list[tuple[int, int, int]], bool]:
+    """Return the shapes of some pictures, and whether none of them has a colour.
+
+    Damaged ones are left out here: when all are prepared, an error lists them.
+    """
+    rows = np.linspace(0, len(images.labels) - 1, _SAMPLED).astype(np.int64)
+    shapes, gray = [], True
+    damaged: Sequence[Any] = []
+    for row in dict.fromkeys(rows.tolist()):
+        try:
+            picture = images.images[row]
+        except DamagedPicture as error:
+            damaged = [*damaged, error]
+            continue
+        height, width, channels = picture.shape
+        shapes.append((height, width, channels))
+        gray &= bool((picture == picture[:, :, :1]).all())
+    if not shapes:
+        raise DataError(
+            f"pictures must be readable, but none of {len(damaged)} that were tried is: "
+            f"{damaged[0]}"
+        )
+    return shapes, gray

@@ -1,0 +1,110 @@
+"""`hpsearch init`: the file that it writes is accepted, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.photo_folders import photos
+from support.processes import _without_main_module
+
+
+@pytest.fixture(autouse=True)
+def _processes() -> Iterator[None]:
+    with _without_main_module():
+        yield
+
+
+@pytest.fixture
+def checked(hpsearch):
+    def check(*arguments):
+        ran = hpsearch("init", *arguments, "--for", "30s", "--workers", "1")
+        assert ran.code == 0, ran.all
+        file = next(word for word in ran.out.split() if word.endswith(".yaml:")).rstrip(":")
+        accepted = hpsearch("check", file)
+        assert accepted.code == 0, accepted.all
+        assert "warning" not in accepted.all + ran.all
+        return ran, file
+
+    return check
+
+
+def test_a_folder(checked, here):
+    photos(here / "My pictures äß", {"Käse & Brot": 25, "яблоко": 60}, size=(20, 30))
+    ran, file = checked("My pictures äß")
+    assert file == "My_pictures_a.yaml"
+    text = (here / file).read_text(encoding="utf-8")
+    assert 'path: "My pictures äß"' in text
+    assert "objective: val_balanced_accuracy" in text
+    assert "class_weights: balanced" in text
+    assert "folds: 5" in text
+    assert "test_fraction: 0.15" in text
+    assert "input_size: 20" in text
+    assert "2 classes (21 to 51 each)" in ran.out
+    assert f"hpsearch launch --study {file} --confirm --workers 1" in ran.out
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_a_built_in_set(checked, here):
+    _, file = checked("--data", "digits")
+    assert file == "digits.yaml"
+    text = (here / file).read_text()
+    assert "  source: digits\n" in text
+    assert "# horizontal_flip" in text
+
+
+def test_uncertain_groups_are_a_comment(checked, here):
+    photos(here / "p", {"cat": 30, "dog": 30}, name=lambda n: f"p_{n // 3}_{n}.png")
+    _, file = checked("p", "--name", "mine", "--out", "other.yaml")
+    assert file == "other.yaml"
+    text = (here / file).read_text()
+    assert "study: mine" in text
+    assert '      # group: "^([^_]+_[^_]+)_"\n' in text
+
+
+def test_a_file_is_never_replaced(hpsearch, here):
+    photos(here / "photos", {"cat": 8, "dog": 8})
+    (here / "photos.yaml").write_text("mine")
+    ran = hpsearch("init", "photos")
+    assert ran.code == 2
+    assert "--force" in ran.err
+    assert (here / "photos.yaml").read_text() == "mine"
+    assert hpsearch("init", "photos", "--force", "--for", "10s", "--workers", "1").code == 0
+    assert (here / "photos.yaml").read_text() != "mine"
+
+
+def test_damaged_pictures_are_named_and_nothing_is_written(hpsearch, here):
+    photos(here / "photos", {"cat": 40, "dog": 40})
+    (here / "photos" / "cat" / "7.png").write_bytes(b"no picture")
+    ran = hpsearch("init", "photos", "--workers", "1")
+    assert ran.code == 2
+    assert "7.png" in ran.err
+    assert not (here / "photos.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "but got neither"),
+        (("photos", "--data", "digits"), "but got both"),
+        (("nothing",), "doesn't"),
+        (("photos", "--for", "soon"), "a duration with its unit"),
+        (("photos", "--out", "none/x.yaml"), "create it"),
+        (("--data", "fashion_mnits"), "Did you mean 'fashion_mnist'?"),
+        (("--data", "image_folder"), "hpsearch init PATH"),
+        (("photos", "--name", "no name"), "--name"),
+    ],
+)
+def test_what_is_refused(hpsearch, here, arguments, told):
+    photos(here / "photos", {"cat": 8, "dog": 8})
+    ran = hpsearch("init", *arguments)
+    assert ran.code == 2
+    assert told in ran.err
+
+
+def test_the_pictures_own_folder_is_no_place_for_a_search(hpsearch, here, monkeypatch):
+    photos(here / "photos", {"cat": 8, "dog": 8})
+    monkeypatch.chdir(here / "photos")
+    ran = hpsearch("init", ".")
+    assert ran.code == 2
+    assert f"such as {here}" in ran.err

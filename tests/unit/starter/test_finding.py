@@ -1,0 +1,116 @@
+"""Which source reads a path, and what is said of paths that none reads."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from support.photo_folders import photos
+
+from hpsearch.errors import DataError
+from hpsearch.starter.finding import find
+
+BOTH = {"cat": 1, "dog": 1}
+
+
+def settings(path):
+    found = find(path)
+    assert found.source == "image_folder"
+    return {key: os.path.relpath(value, path) for key, value in found.settings.items()}
+
+
+def test_a_folder_of_class_folders(tmp_path):
+    assert settings(photos(tmp_path, BOTH)) == {"path": "."}
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [("train", "val", "test"), ("Training", "valid", "Testing"), ("seg_train", "seg_dev", "test1")],
+)
+def test_parts_are_found_by_their_names(tmp_path, train, val, test):
+    for part in (train, val, test):
+        photos(tmp_path / part, BOTH)
+    (tmp_path / "documents").mkdir()
+    assert settings(tmp_path) == {"path": train, "val_path": val, "test_path": test}
+    assert "documents" in find(tmp_path).notes[-1]
+
+
+def test_a_part_inside_a_folder_of_the_same_name(tmp_path):
+    photos(tmp_path / "train" / "train", BOTH)
+    photos(tmp_path / "test" / "test", BOTH)
+    assert settings(tmp_path) == {"path": "train/train", "test_path": "test/test"}
+
+
+def test_a_test_part_without_classes_is_left_out(tmp_path):
+    photos(tmp_path / "train", BOTH)
+    photos(tmp_path, {"test": 3})
+    assert settings(tmp_path) == {"path": "train"}
+    assert "test is left out" in find(tmp_path).notes[0]
+
+
+def test_two_test_folders_are_classes(tmp_path):
+    photos(tmp_path, {"train": 1, "test1": 1, "test2": 1})
+    assert settings(tmp_path) == {"path": "."}
+
+
+def test_the_folder_that_an_archive_adds_is_skipped(tmp_path):
+    photos(tmp_path / "photos-main" / "photos", BOTH)
+    assert settings(tmp_path) == {"path": "photos-main/photos"}
+    assert "photos-main" in find(tmp_path).notes[0]
+
+
+def test_mnist_and_pickles(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte.gz").touch()
+    assert find(tmp_path).source == "idx"
+    (tmp_path / "images.pkl").touch()
+    assert find(tmp_path / "images.pkl").source == "pickled_dict"
+
+
+def message(path):
+    with pytest.raises(DataError) as error:
+        find(path)
+    return str(error.value)
+
+
+def test_pictures_without_classes(tmp_path):
+    photos(tmp_path, {"flat": 3})
+    told = message(tmp_path / "flat")
+    assert "3 pictures" in told
+    assert "move them into a folder for each class" in told
+
+
+def test_one_class(tmp_path):
+    told = message(photos(tmp_path, {"cat": 3}))
+    assert "at least two classes" in told
+    assert "'cat'" in told
+
+
+def test_an_empty_folder(tmp_path):
+    assert "contains no folder and no picture" in message(tmp_path)
+
+
+def test_folders_without_pictures_name_the_one_with_classes(tmp_path):
+    (tmp_path / "a").mkdir()
+    photos(tmp_path / "b", BOTH)
+    assert f"if {tmp_path / 'b'} contains the classes, give that folder" in message(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["photos.zip", "photos.tar.gz", "PHOTOS.7Z"])
+def test_an_archive_is_to_be_unpacked(tmp_path, name):
+    (tmp_path / name).touch()
+    assert "must be unpacked first" in message(tmp_path / name)
+    assert name in message(tmp_path)
+
+
+def test_other_files(tmp_path):
+    (tmp_path / "1.png").touch()
+    (tmp_path / "a.doc").touch()
+    assert "is one picture" in message(tmp_path / "1.png")
+    assert "a.doc" in message(tmp_path / "a.doc")
+    assert "doesn't" in message(tmp_path / "nothing")
+
+
+def test_a_path_that_no_study_file_can_contain(tmp_path):
+    bad = tmp_path / os.fsdecode(b"\xff")
+    bad.mkdir()
+    assert "UTF-8" in message(bad)
