@@ -6,6 +6,7 @@ The floors, top to bottom (imports point down only; docs/architecture.md shows h
 - ``dashboard``   optuna-dashboard with access control
 - ``notebook``    studies in Python: ``hpsearch.open_study``
 - ``engines``     what keeps a launch's workers alive: this machine, Slurm, Kubernetes, Ray
+- ``starter``     the first study file of somebody's own pictures
 - ``reporting``   what a person reads about a study: analysis, report, status
 - ``workers``     processes that claim trials and train them
 - ``results``     records, ranking, confirmation, exports

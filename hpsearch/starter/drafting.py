@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.errors import DataError, UserError
-from hpsearch.starter.finding import Found, find
+from hpsearch.starter.finding import SourceChoice
 from hpsearch.starter.fitting import Cost, Fit, Task, fit
-from hpsearch.starter.inspection import Findings, inspect
+from hpsearch.starter.inspection import Findings, inspect, inspect_path
 from hpsearch.starter.measuring import measure
 from hpsearch.starter.recipe import Recipe, recipe_for
 from hpsearch.starter.writing import Draft, study_text
@@ -75,8 +75,10 @@ def draft(target: Target, tell: Callable[[Findings], None] = lambda findings: No
     Raises:
         UserError: There is nothing that a search could train on; the message says what to do.
     """
-    found = Found(source=str(target.source)) if target.path is None else find(target.path)
-    findings = run_isolated(inspect, found)
+    if target.path is None:
+        findings = run_isolated(inspect, SourceChoice(source=str(target.source)))
+    else:
+        findings = run_isolated(inspect_path, target.path)
     tell(findings)
     recipe = recipe_for(findings)
     plan = Draft(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import DataError
 from hpsearch.formatting import count_noun, first_few
 from hpsearch.training.data.picture_files import is_picture
+from hpsearch.training.data.sources.table_columns import Columns, find_columns
+from hpsearch.training.data.sources.table_rows import is_table, read_table
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _PICKLES = (".pkl", ".pickle")
@@ -28,7 +30,7 @@ _ONE_FOLDER_EACH = "hpsearch init needs a folder for each class (cat/1.png, dog/
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SourceChoice:
     """A data source and its keys."""
 
     #: A name under ``data.source``.
@@ -39,7 +41,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def find(path: Path) -> Found:
+def find(path: Path) -> SourceChoice:
     """Return the source that reads a folder or file.
 
     Args:
@@ -61,7 +63,7 @@ def find(path: Path) -> Found:
     return _in_folder(path) if path.is_dir() else _in_file(path)
 
 
-def _in_file(path: Path) -> Found:
+def _in_file(path: Path) -> SourceChoice:
     name = path.name.lower()
     if name.endswith(_ARCHIVES):
         raise DataError(
@@ -69,25 +71,29 @@ def _in_file(path: Path) -> Found:
             "folder, and give that folder"
         )
     if name.endswith(_PICKLES):
-        return Found(source="pickled_dict", settings={"path": str(path)})
+        return SourceChoice(source="pickled_dict", settings={"path": str(path)})
+    if is_table(name):
+        return _in_table(path)
     if is_picture(name):
         raise DataError(f"{_ONE_FOLDER_EACH}, but {path} is one picture; give the folder above")
     raise DataError(
-        f"hpsearch init reads a folder of pictures or a pickled dictionary "
-        f"({', '.join(_PICKLES)}), but {path} is neither"
+        "hpsearch init reads a folder of pictures, a table of file names and classes (.csv, .tsv, "
+        f".parquet), or a pickled dictionary ({', '.join(_PICKLES)}), but {path} is none of them"
     )
 
 
-def _in_folder(path: Path) -> Found:
+def _in_folder(path: Path) -> SourceChoice:
     if any((path / name).is_file() for name in _IDX):
-        return Found(source="idx", settings={"path": str(path)})
+        return SourceChoice(source="idx", settings={"path": str(path)})
     root = _without_wrapping(path)
     names = subfolders(root)
-    if not names:
-        raise _no_classes(root)
     parts = _parts(root, names)
     if "train" in parts:
         return _of_parts(root, names, parts)
+    if sum(_has_pictures(root / name) for name in names) < 2 and (table := _table_in(root)):
+        return table
+    if not names:
+        raise _no_classes(root)
     if len(names) == 1:
         raise DataError(
             f"a model needs at least two classes to distinguish, but {root} contains only the "
@@ -101,10 +107,85 @@ def _in_folder(path: Path) -> Found:
             f"{_ONE_FOLDER_EACH}, but none of the {count_noun(len(names), 'folder')} in {root} "
             f"({first_few(names, 5)}) contains a picture{hint}"
         )
-    return Found(source="image_folder", settings={"path": str(root)}, notes=_moved(path, root))
+    return SourceChoice(
+        source="image_folder", settings={"path": str(root)}, notes=_moved(path, root)
+    )
 
 
-def _of_parts(root: Path, names: Sequence[str], parts: Mapping[str, str]) -> Found:
+def _folder(settings: Mapping[str, Any], notes: Sequence[str]) -> SourceChoice:
+    return SourceChoice(source="image_folder", settings=settings, notes=tuple(notes))
+
+
+def _table_in(root: Path) -> SourceChoice | None:
+    """Return the one table of a folder that names pictures and their classes, if there is one.
+
+    Competitions come with several: those without classes, and samples of a submission, are left
+    out, and of the others the one for training is taken.
+    """
+    tables = sorted(e.name for e in _entries(root) if e.is_file() and is_table(e.name))
+    found = {}
+    for name in tables:
+        if "submission" in name.lower():
+            continue
+        try:
+            columns = _columns(root / name)
+        except DataError:  # not a table of pictures
+            continue
+        if columns.file is not None and (columns.label is not None or columns.one_hot):
+            found[name] = root / name
+    training = {name: path for name, path in found.items() if "train" in name.lower()}
+    chosen = training if len(found) > 1 else found
+    if len(chosen) == 1:
+        ((name, path),) = chosen.items()
+        table = _in_table(path)
+        return replace(table, notes=(f"the classes are in {name}", *table.notes))
+    if found:
+        raise DataError(
+            f"one table must give the classes, but {root} has {first_few(list(found), 5)}; give "
+            f"the path of the table, such as {next(iter(found.values()))}"
+        )
+    return None
+
+
+def _in_table(path: Path) -> SourceChoice:
+    """Return a table of file names and classes; pictures are beside it or in the one archive."""
+    columns = _columns(path)
+    if columns.file is None or (columns.label is None and not columns.one_hot):
+        header = read_table(path).header
+        raise DataError(
+            f"a table of pictures needs a column of file names and one of classes, but of the "
+            f"columns of {path} ({first_few(header)}) none is clearly "
+            f"{'the first' if columns.file is None else 'the second'}; rename them to image and "
+            "label"
+        )
+    settings: dict[str, Any] = {"path": str(path)}
+    archives = sorted(e.name for e in _entries(path.parent) if e.name.lower().endswith(".zip"))
+    if len(archives) == 1 and not _pictures_below(path.parent):
+        settings["images_path"] = str(path.parent / archives[0])
+    settings["file"] = columns.file
+    if columns.label is not None:
+        settings["label"] = columns.label
+    else:
+        settings["one_hot"] = list(columns.one_hot)
+    if columns.split is not None:
+        settings["split"] = columns.split
+    if columns.group is not None:
+        values = read_table(path).column(columns.group)
+        if all(values) and 1 < len(set(values)) < len(values):
+            settings["group"] = columns.group
+    return SourceChoice(source="table", settings=settings)
+
+
+def _columns(path: Path) -> Columns:
+    table = read_table(path)
+    return find_columns(table.header, table.rows)
+
+
+def _pictures_below(path: Path) -> bool:
+    return any(is_picture(name) for _, _, names in os.walk(path) for name in names)
+
+
+def _of_parts(root: Path, names: Sequence[str], parts: Mapping[str, str]) -> SourceChoice:
     """Return a folder whose subfolders are parts: ``train``, ``val``, ``test``."""
     folders = {part: _without_wrapping(root / name) for part, name in parts.items()}
     empty = [f"{folder}" for folder in folders.values() if not subfolders(folder)]
@@ -124,7 +205,7 @@ def _of_parts(root: Path, names: Sequence[str], parts: Mapping[str, str]) -> Fou
     if others:
         notes.append(f"{first_few(others, 5)} in {root} {'is' if len(others) == 1 else 'are'} "
                      "left out: not a part of the data by name")  # fmt: skip
-    return Found(source="image_folder", settings=settings, notes=tuple(notes))
+    return _folder(settings, notes)
 
 
 def _parts(root: Path, names: Sequence[str]) -> dict[str, str]:

@@ -20,7 +20,8 @@ _LARGEST_SHARE = 0.25
 
 #: The share of the pictures that aren't alone in their group, from which groups are certain, and
 #: from which they are worth a remark; and the share in groups of one class, likewise. Numbers that
-#: count the pictures of each class from 1 (``cat_7``, ``dog_7``) are in several classes.
+#: count the pictures of each class from 1 (``cat_7``, ``dog_7``) are in several classes, and so may
+#: be a patient, whose name is at the beginning.
 _CERTAIN_REPEATS, _POSSIBLE_REPEATS = 0.8, 0.3
 _CERTAIN_PURE, _POSSIBLE_PURE = 0.9, 0.5
 
@@ -90,7 +91,8 @@ def _judge(pattern: str, names: Sequence[str], labels: Sequence[int]) -> Groups 
         return None
     repeats = sum(size for size in sizes.values() if size > 1) / total
     pure = sum(size for key, size in sizes.items() if len(classes[key]) == 1) / total
-    if repeats < _POSSIBLE_REPEATS or pure < _POSSIBLE_PURE:
+    at_the_end = not pattern.startswith("^")
+    if repeats < _POSSIBLE_REPEATS or (at_the_end and pure < _POSSIBLE_PURE):
         return None
     dates = sum(_DATE.search(key) is not None for key in sizes) > len(sizes) / 2
     shared = next(place for place, key in enumerate(keys) if sizes[key] > 1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hpsearch.errors import DataError
 from hpsearch.formatting import count_noun
 from hpsearch.registry import Component
-from hpsearch.starter.finding import Found
+from hpsearch.starter.finding import SourceChoice, find
 from hpsearch.starter.groups import Groups, find_groups
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data.group_split import hold_out
@@ -38,7 +38,7 @@ class Findings:
     """What is in a source."""
 
     #: The source and its keys, with those that follow from the pictures.
-    found: Found
+    choice: SourceChoice
     class_names: tuple[str, ...]
     #: Training images of each class, without test images.
     per_class: tuple[int, ...]
@@ -66,11 +66,20 @@ class Findings:
         return sum(self.per_class)
 
 
-def inspect(found: Found, data: Path | None = None) -> Findings:
+def inspect_path(path: Path) -> Findings:
+    """Find the source of a path and open it.
+
+    Raises:
+        DataError: As ``find`` and ``inspect``.
+    """
+    return inspect(find(path))
+
+
+def inspect(choice: SourceChoice, data: Path | None = None) -> Findings:
     """Open a source and count.
 
     Args:
-        found: The source and its keys.
+        choice: The source and its keys.
         data: The data root; ``None``: the default one.
 
     Raises:
@@ -78,35 +87,35 @@ def inspect(found: Found, data: Path | None = None) -> Findings:
     """
     missing = [
         key
-        for key, each in SOURCES[found.source].keys.items()
-        if each.required and key not in found.settings
+        for key, each in SOURCES[choice.source].keys.items()
+        if each.required and key not in choice.settings
     ]
     if missing:
         raise DataError(
-            f"--data takes a data set that needs no further keys, but {found.source} needs "
+            f"--data takes a data set that needs no further keys, but {choice.source} needs "
             f"{', '.join(missing)}; give the path of the data: hpsearch init PATH"
         )
-    found, groups = _with_groups(found, data)
-    found, source, images = _opened(found, data)
+    choice, groups = _with_groups(choice, data)
+    choice, source, images = _opened(choice, data)
     shapes, gray = _sample(images)
-    if gray and shapes[0][2] == 3 and "colour" in SOURCES[found.source].keys:
-        found = replace(found, settings={**found.settings, "colour": "gray"})
+    if gray and shapes[0][2] == 3 and "colour" in SOURCES[choice.source].keys:
+        choice = replace(choice, settings={**choice.settings, "colour": "gray"})
         shapes = [(*shape[:2], 1) for shape in shapes]
     rows = np.arange(len(images.labels))
-    can_hold_out = "test_fraction" in SOURCES[found.source].keys and source.test is None
+    can_hold_out = "test_fraction" in SOURCES[choice.source].keys and source.test is None
     if can_hold_out and _worth_testing(images.labels, len(source.class_names)):
-        found = replace(found, settings={**found.settings, "test_fraction": TEST_FRACTION})
+        choice = replace(choice, settings={**choice.settings, "test_fraction": TEST_FRACTION})
         rows = hold_out(images.labels, images.groups, TEST_FRACTION).train
     labels = images.labels[rows]
     kept = None if images.groups is None else images.groups[rows]
     counts = np.bincount(labels, minlength=len(source.class_names))
     shorter = sorted(min(shape[:2]) for shape in shapes)
     return Findings(
-        found=found,
+        choice=choice,
         class_names=source.class_names,
         per_class=tuple(counts.tolist()),
         val_images=_size_of(source.validation),
-        has_test=source.test is not None or "test_fraction" in found.settings,
+        has_test=source.test is not None or "test_fraction" in choice.settings,
         can_hold_out=can_hold_out,
         edges=(shorter[0], round(median(shorter)), shorter[-1]),
         one_size=isinstance(images.images, np.ndarray),
@@ -117,8 +126,8 @@ def inspect(found: Found, data: Path | None = None) -> Findings:
     )
 
 
-def _opened(found: Found, data: Path | None) -> tuple[Found, Source, Images]:
-    config = DataConfig(source=Component(found.source, found.settings))
+def _opened(choice: SourceChoice, data: Path | None) -> tuple[SourceChoice, Source, Images]:
+    config = DataConfig(source=Component(choice.source, choice.settings))
     source = build_source(config, data_root(data))
     images = source.train.read()
     if len(images.labels) < _FEWEST:
@@ -131,23 +140,23 @@ def _opened(found: Found, data: Path | None) -> tuple[Found, Source, Images]:
             f"a model needs at least two classes to distinguish, but {source.origin} has "
             f"{count_noun(len(source.class_names), 'class', 'classes')}"
         )
-    return replace(found, notes=(*found.notes, *source.notes)), source, images
+    return replace(choice, notes=(*choice.notes, *source.notes)), source, images
 
 
-def _with_groups(found: Found, data: Path | None) -> tuple[Found, Groups | None]:
+def _with_groups(choice: SourceChoice, data: Path | None) -> tuple[SourceChoice, Groups | None]:
     """Add the key ``group`` if names of files show certain groups; and return what they show."""
-    if "group" not in SOURCES[found.source].keys:
-        return found, None
-    _, source, images = _opened(found, data)
+    if choice.source != "image_folder":
+        return choice, None
+    _, source, images = _opened(choice, data)
     names = [path.name for path in source.train.files]
     groups = find_groups(names, images.labels.tolist())
     if groups is None or not groups.certain:
-        return found, groups
-    grouped = replace(found, settings={**found.settings, "group": groups.pattern})
+        return choice, groups
+    grouped = replace(choice, settings={**choice.settings, "group": groups.pattern})
     try:  # the pattern must match in the other parts, too, and no group may be in two of them
-        build_source(DataConfig(source=Component(found.source, grouped.settings)), data_root(data))
+        build_source(DataConfig(source=Component(choice.source, grouped.settings)), data_root(data))
     except DataError:
-        return found, replace(groups, certain=False)
+        return choice, replace(groups, certain=False)
     return grouped, groups
 
 

@@ -83,7 +83,7 @@ def summary(findings: Findings) -> list[str]:
             f"pictures {verb} by their names: {groups.groups:,} groups of up to {groups.largest}, "
             f"such as {group} of {name}"
         )
-    return [*lines, *findings.found.notes]
+    return [*lines, *findings.choice.notes]
 
 
 def _head(draft: Draft) -> Iterator[str]:
@@ -173,11 +173,11 @@ def _data(draft: Draft, sizes: Sequence[int | None], fit: Fit | None) -> Iterato
 
 
 def _source(draft: Draft) -> Iterator[str]:
-    found, findings = draft.findings.found, draft.findings
-    yield "  source:" if found.settings else f"  source: {found.source}"
-    if found.settings:
-        yield f"    {found.source}:"
-    for key, value in found.settings.items():
+    choice, findings = draft.findings.choice, draft.findings
+    yield "  source:" if choice.settings else f"  source: {choice.source}"
+    if choice.settings:
+        yield f"    {choice.source}:"
+    for key, value in choice.settings.items():
         if key == "group":
             yield from _comment(
                 "Pictures with the same match stay on one side of every split, so that no model is "
@@ -192,14 +192,14 @@ def _source(draft: Draft) -> Iterator[str]:
             )
         yield f"      {key}: {_value(_relative(value, draft.path))}"
     groups = findings.groups
-    if groups is not None and "group" not in found.settings:
+    if groups is not None and "group" not in choice.settings:
         yield from _comment(
             "If these names mean pictures of the same thing, remove the # of this line: then they "
             "stay on one side of every split",
             "      ",
         )
         yield f"      # group: {_value(groups.pattern)}"
-    if findings.can_hold_out and "test_fraction" not in found.settings:
+    if findings.can_hold_out and "test_fraction" not in choice.settings:
         yield from _comment("Too few pictures to hold some out for a final test", "      ")
         yield f"      # test_fraction: {TEST_FRACTION}"
 

@@ -6,56 +6,56 @@ import pytest
 from support.photo_folders import photos
 
 from hpsearch.errors import DataError
-from hpsearch.starter.finding import Found, find
+from hpsearch.starter.finding import SourceChoice, find
 from hpsearch.starter.inspection import inspect
 from hpsearch.starter.recipe import recipe_for
 
 
-def look_at(path, data=None):
+def inspect_path(path, data=None):
     return inspect(find(path), data)
 
 
 def test_numbers_sizes_and_colours(tmp_path):
     photos(tmp_path, {"cat": 20, "dog": 30}, size=(40, 60))
-    found = look_at(tmp_path)
+    found = inspect_path(tmp_path)
     assert found.class_names == ("cat", "dog")
-    assert found.per_class == (17, 26)  # without the test images
-    assert found.found.settings["test_fraction"] == 0.15
+    assert found.per_class == (17, 25)  # without the test images
+    assert found.choice.settings["test_fraction"] == 0.15
     assert found.edges == (40, 40, 40)
     assert not found.square
     assert found.channels == 3
 
 
 def test_gray_pictures_have_one_channel(tmp_path):
-    found = look_at(photos(tmp_path, {"cat": 6, "dog": 6}, gray=True))
-    assert found.found.settings["colour"] == "gray"
+    found = inspect_path(photos(tmp_path, {"cat": 6, "dog": 6}, gray=True))
+    assert found.choice.settings["colour"] == "gray"
     assert found.channels == 1
 
 
 def test_few_pictures_are_all_trained_on(tmp_path):
-    found = look_at(photos(tmp_path, {"cat": 6, "dog": 6}))
-    assert "test_fraction" not in found.found.settings
+    found = inspect_path(photos(tmp_path, {"cat": 6, "dog": 6}))
+    assert "test_fraction" not in found.choice.settings
     assert not found.has_test
 
 
 def test_parts_of_the_folder_are_kept(tmp_path):
     for part, count in {"train": 20, "val": 5, "test": 5}.items():
         photos(tmp_path / part, {"cat": count, "dog": count})
-    found = look_at(tmp_path)
+    found = inspect_path(tmp_path)
     assert (found.images, found.val_images, found.has_test) == (40, 10, True)
-    assert "test_fraction" not in found.found.settings
+    assert "test_fraction" not in found.choice.settings
 
 
 def test_certain_groups_become_a_key(tmp_path):
     photos(tmp_path, {"cat": 30, "dog": 30}, name=lambda n: f"p_{n // 3}_{n}.png")
-    found = look_at(tmp_path)
+    found = inspect_path(tmp_path)
     assert found.groups is not None
     assert not found.groups.certain  # p_0 is in both classes
-    assert "group" not in found.found.settings
+    assert "group" not in found.choice.settings
     photos(tmp_path / "b", {"cat": 30}, name=lambda n: f"c_{n // 3}_{n}.png")
     photos(tmp_path / "b", {"dog": 30}, name=lambda n: f"d_{n // 3}_{n}.png")
-    certain = look_at(tmp_path / "b")
-    assert certain.found.settings["group"] == "^([^_]+_[^_]+)_"
+    certain = inspect_path(tmp_path / "b")
+    assert certain.choice.settings["group"] == "^([^_]+_[^_]+)_"
     assert certain.fewest_groups < 30
 
 
@@ -63,16 +63,16 @@ def test_groups_that_two_parts_share_are_left_to_a_person(tmp_path):
     for part in ("train", "val"):
         photos(tmp_path / part, {"cat": 30}, name=lambda n: f"c_{n // 3}_{n}.png")
         photos(tmp_path / part, {"dog": 30}, name=lambda n: f"d_{n // 3}_{n}.png")
-    found = look_at(tmp_path)
+    found = inspect_path(tmp_path)
     assert found.groups is not None
     assert not found.groups.certain
-    assert "group" not in found.found.settings
+    assert "group" not in found.choice.settings
 
 
 def test_too_few_pictures(tmp_path):
     photos(tmp_path, {"cat": 2, "dog": 1})
     with pytest.raises(DataError, match=r"at least 10 pictures .* has 3; add pictures"):
-        look_at(tmp_path)
+        inspect_path(tmp_path)
 
 
 def test_damaged_pictures(tmp_path):
@@ -80,11 +80,11 @@ def test_damaged_pictures(tmp_path):
     for each in tmp_path.glob("*/*.png"):
         each.write_bytes(b"no picture")
     with pytest.raises(DataError, match="none of 12 that were tried is"):
-        look_at(tmp_path)
+        inspect_path(tmp_path)
 
 
 def test_a_built_in_source(tmp_path):
-    found = inspect(Found(source="digits"), tmp_path)
+    found = inspect(SourceChoice(source="digits"), tmp_path)
     assert (found.images, found.val_images, found.has_test) == (1442, None, True)
     recipe = recipe_for(found)
     assert recipe.sizes == (None,)
@@ -98,6 +98,6 @@ def test_ten_thousand_classes(tmp_path):
         (tmp_path / f"c{number}").mkdir()
         (tmp_path / f"c{number}" / "1.png").touch()
     photos(tmp_path, {"c0": 1})
-    found = look_at(tmp_path)
+    found = inspect_path(tmp_path)
     assert len(found.class_names) == 10_000
     assert recipe_for(found).folds is None

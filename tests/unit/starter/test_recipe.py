@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.starter.finding import Found
+from hpsearch.starter.finding import SourceChoice
 from hpsearch.starter.inspection import Findings
 from hpsearch.starter.recipe import recipe_for
 
@@ -12,7 +12,7 @@ from hpsearch.starter.recipe import recipe_for
 def findings(**changes):
     return Findings(
         **{
-            "found": Found(source="image_folder"),
+            "choice": SourceChoice(source="image_folder"),
             "class_names": ("cat", "dog"),
             "per_class": (500, 600),
             "val_images": None,
