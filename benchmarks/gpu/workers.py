@@ -96,7 +96,7 @@ def measure(settings: Settings) -> Finding:
     rows, rates = [], {}
     for workers in settings.of((1, 2, 4, 8), (1, 2)):
         with stored(STUDY.format(data=source(settings))) as launched:
-            rate = Rate(launched, workers, seconds=settings.of(8.0, 2.0))
+            rate = Rate(launched, workers, seconds=settings.of(8.0, 0.5))
             launched.run(settings.device, workers, rate.look, seconds=LONGEST)
             found = rate.epochs_per_second()
             if found is not None:
@@ -127,7 +127,7 @@ def _chosen_by_the_rule(
     packing_rule.LOOK_SECONDS = 0.4
     try:
         with stored(STUDY.format(data=source(settings))) as launched:
-            course = Course(seconds=settings.of(55.0, 8.0))
+            course = Course(seconds=settings.of(55.0, 2.0))
             rule = Autoscaler(most=settings.of(MOST_ON_ONE_GPU, 2))
             launched.run(settings.device, 1, course.look, seconds=settings.of(60, 8), packing=rule)
     finally:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from support import ray_cluster as ray_clusters
 from support import slurm as slurm_clusters
+from support.browser import chromium
 from support.commands import Ran
 from support.processes import _without_main_module
 from support.ray_cluster import RayCluster
@@ -115,6 +116,13 @@ def searched(
             return hpsearch(*arguments)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A Chromium; each test opens pages of its own, or shares those of its module."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

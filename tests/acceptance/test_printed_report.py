@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browser import DESKTOP, PHONE, chromium, page_of
+from support.browser import DESKTOP, PHONE, page_of
 from support.paper import SIZES, faults, outside, print_alone, read_pdf, to_paper
 from support.reporting import write_study
 
@@ -76,28 +75,21 @@ def address(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         database.close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_nothing_is_cut_broken_or_tiny_on_paper(browser: Any, address: str, size: str) -> None:
+def test_nothing_is_cut_broken_or_tiny_on_paper(browser: Any, address: str) -> None:
     with page_of(browser, DESKTOP, color_scheme="dark") as (page, complaints):
         page.goto(address)
-        assert faults(page, size) == []
-        # One column
-        lefts = page.eval_on_selector_all(
-            ".chart", "all => all.map(each => Math.round(each.getBoundingClientRect().left))"
-        )
-        assert len(lefts) > 10
-        assert set(lefts) == {0}
+        for size in SIZES:
+            assert faults(page, size) == [], size
+            # One column
+            lefts = page.eval_on_selector_all(
+                ".chart", "all => all.map(each => Math.round(each.getBoundingClientRect().left))"
+            )
+            assert len(lefts) > 10
+            assert set(lefts) == {0}
         assert complaints == []
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_a_printed_leaderboard_has_six_columns(browser: Any, address: str, size: str) -> None:
+def test_a_printed_leaderboard_has_six_columns(browser: Any, address: str) -> None:
     visible = "all => all.filter(each => each.checkVisibility()).map(each => each.innerText)"
     with page_of(browser, DESKTOP) as (page, _):
         page.goto(address)
@@ -113,20 +105,18 @@ def test_a_printed_leaderboard_has_six_columns(browser: Any, address: str, size:
         )
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_a_pdf_made_without_a_user_is_whole(
-    browser: Any, address: str, size: str, tmp_path: Path
-) -> None:
+def test_a_pdf_made_without_a_user_is_whole(browser: Any, address: str, tmp_path: Path) -> None:
     """Chromium prints when the page has loaded: no chart has been in sight, and none was drawn."""
     with page_of(browser, DESKTOP) as (page, _):
         page.goto(address)
         drawn = page.eval_on_selector_all(".plot", "all => all.length")
-        page.pdf(format=size, path=str(tmp_path / "asked.pdf"))
-        # What printing changed is changed back
-        page.wait_for_function("document.documentElement.dataset.drawn === 'all'")
-        assert page.evaluate("document.documentElement.dataset.theme") is None
-        assert page.locator(".plot > .plot-container").count() == drawn
-        assert page.locator(".svg-container[style*=aspect]").count() == 0
+        for size in SIZES:
+            page.pdf(format=size, path=str(tmp_path / f"{size}.pdf"))
+            # What printing changed is changed back
+            page.wait_for_function("document.documentElement.dataset.drawn === 'all'")
+            assert page.evaluate("document.documentElement.dataset.theme") is None
+            assert page.locator(".plot > .plot-container").count() == drawn
+            assert page.locator(".svg-container[style*=aspect]").count() == 0
         to_paper(page)
         # Text that stands upright: a title beside an axis comes out of a PDF letter by letter
         visible = page.evaluate(
@@ -139,8 +129,8 @@ def test_a_pdf_made_without_a_user_is_whole(
     # Letters that stand alone in their lines aren't a word
     expected = {word for text in visible for word in re.findall(r"\b[A-Za-z]{4,24}\b", text)}
     assert {"caterpillar", "Predicted", "epochs", "Leaderboard"} <= expected
-    for name, paper in (("asked.pdf", size), ("alone.pdf", "Letter")):
-        pages = read_pdf(tmp_path / name)
+    for name, paper in (*((size, size) for size in SIZES), ("alone", "Letter")):
+        pages = read_pdf(tmp_path / f"{name}.pdf")
         assert outside(pages, paper) == []
         assert expected - set(re.findall(r"[A-Za-z]+", " ".join(each.text for each in pages))) == (
             set()

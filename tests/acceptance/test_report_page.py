@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
-from support.browser import DESKTOP, PHONE, chromium, page_of
+from support.browser import DESKTOP, PHONE, page_of
 from support.confirming import confirming
 from support.paper import SIZES, faults
 from support.reporting import write_study
@@ -56,12 +56,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         database.close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
 @contextmanager
 def opened(
     browser: Any, written: Written, size: Mapping[str, int] = DESKTOP, **options: Any
@@ -75,80 +69,104 @@ def opened(
         yield page, complaints
 
 
+@pytest.fixture(scope="module")
+def desktop(browser: Any, written: Written) -> Iterator[tuple[Any, list[str]]]:
+    """The page on a desktop, for tests that leave it as it was: to draw it takes seconds."""
+    with opened(browser, written) as shown:
+        yield shown
+
+
+@pytest.fixture(scope="module")
+def phone(browser: Any, written: Written) -> Iterator[tuple[Any, list[str]]]:
+    """The page on a phone, for tests that leave it as it was."""
+    with opened(browser, written, PHONE) as shown:
+        yield shown
+
+
+@pytest.fixture(params=["desktop", "phone"])
+def shown(request: pytest.FixtureRequest) -> tuple[Any, list[str]]:
+    """The page on either in turn."""
+    found: tuple[Any, list[str]] = request.getfixturevalue(request.param)
+    return found
+
+
 def _elsewhere(url: str, written: Written) -> list[str]:
     own = url == written.page.as_uri() or url.startswith(("data:", "blob:"))
     return [] if own else [f"asked for {url}"]
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_whole_quiet_and_accessible(
-    browser: Any, written: Written, size: Mapping[str, int], scheme: str
-) -> None:
+def test_the_page_is_whole_quiet_and_accessible(shown: tuple[Any, list[str]]) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    with opened(browser, written, size, color_scheme=scheme) as (page, complaints):
-        sections = page.locator("main section")
-        assert sections.count() == len(PARTS)
-        for place in range(sections.count()):
-            assert sections.nth(place).bounding_box()["height"] > 40
-        places = page.locator(".plot").count()
-        assert places >= 8
-        assert page.locator(".plot > .plot-container").count() == places
-        # Tables scroll within themselves, the page doesn't
-        assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+    page, complaints = shown
+    sections = page.locator("main section")
+    assert sections.count() == len(PARTS)
+    for place in range(sections.count()):
+        assert sections.nth(place).bounding_box()["height"] > 40
+    places = page.locator(".plot").count()
+    assert places >= 8
+    assert page.locator(".plot > .plot-container").count() == places
+    # Tables scroll within themselves, the page doesn't
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
 
-        page.evaluate("document.querySelectorAll('main details').forEach(e => { e.open = true; })")
+    folded = "main details:not([open])"
+    closed = page.evaluate_handle(f"[...document.querySelectorAll('{folded}')]")
+    grounds = set()
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        closed.evaluate("all => all.forEach(each => { each.open = true; })")
+        grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         seen = Axe().run(page)
         told = [
             (each["id"], [node["html"] for node in each["nodes"]])
             for each in seen.response["violations"]
         ]
-        assert told == []
-        assert complaints == []
+        assert told == [], scheme
+        closed.evaluate("all => all.forEach(each => { each.open = false; })")
+    assert len(grounds) == 2
+    assert complaints == []
 
 
-def test_the_theme_can_be_changed_by_keyboard(browser: Any, written: Written) -> None:
-    with opened(browser, written) as (page, _):
-        ground = "getComputedStyle(document.body).backgroundColor"
-        ink = "getComputedStyle(document.querySelector('.plot text')).fill"
-        light = page.evaluate(ground), page.evaluate(ink)
-        page.locator("#theme").focus()
-        page.keyboard.press("Enter")
-        assert (page.evaluate(ground), page.evaluate(ink)) == light
-        page.keyboard.press("Enter")
-        dark = page.evaluate(ground), page.evaluate(ink)
-        assert dark[0] != light[0] and dark[1] != light[1]
+def test_the_theme_can_be_changed_by_keyboard(desktop: tuple[Any, list[str]]) -> None:
+    page, _ = desktop
+    ground = "getComputedStyle(document.body).backgroundColor"
+    ink = "getComputedStyle(document.querySelector('.plot text')).fill"
+    light = page.evaluate(ground), page.evaluate(ink)
+    page.locator("#theme").focus()
+    page.keyboard.press("Enter")
+    assert (page.evaluate(ground), page.evaluate(ink)) == light
+    page.keyboard.press("Enter")
+    dark = page.evaluate(ground), page.evaluate(ink)
+    assert dark[0] != light[0] and dark[1] != light[1]
+    page.keyboard.press("Enter")  # as the system again
+    assert (page.evaluate(ground), page.evaluate(ink)) == light
 
 
-def test_the_leaderboard_can_be_sorted(browser: Any, written: Written) -> None:
-    with opened(browser, written) as (page, _):
-        table = page.locator("#study-small-leaderboard table")
-        values = (
-            "table => [...table.tBodies[0].rows].map(row => parseFloat(row.cells[3].textContent))"
-        )
-        ranked = table.evaluate(values)
-        table.get_by_role("button", name="validation accuracy").click()
-        assert table.evaluate(values) == sorted(ranked)
-        table.get_by_role("button", name="validation accuracy").press("Enter")
-        assert table.evaluate(values) == sorted(ranked, reverse=True)
+def test_the_leaderboard_can_be_sorted(desktop: tuple[Any, list[str]]) -> None:
+    page, _ = desktop
+    table = page.locator("#study-small-leaderboard table")
+    values = "table => [...table.tBodies[0].rows].map(row => parseFloat(row.cells[3].textContent))"
+    ranked = table.evaluate(values)
+    table.get_by_role("button", name="validation accuracy").click()
+    assert table.evaluate(values) == sorted(ranked)
+    table.get_by_role("button", name="validation accuracy").press("Enter")
+    assert table.evaluate(values) == sorted(ranked, reverse=True)
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_winner_can_be_copied(browser: Any, written: Written, size: dict[str, int]) -> None:
-    with opened(browser, written, size) as (page, complaints):
-        page.evaluate(
-            "document.addEventListener('copy', () => { window.copied = String(getSelection()); });"
-            "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
-        )
-        code = page.locator("#study-small-answer .code").last
-        code.get_by_role("button", name="Copy").click()
-        page.wait_for_function("window.copied")
-        settings = YAML(typ="safe").load(page.evaluate("window.copied"))
-        assert set(settings) >= {"model", "optimizer", "batch_size"}
-        assert list(settings["model"]) == ["mlp"]
-        assert code.get_by_role("button").inner_text() == "Copied"
-        assert complaints == []
+def test_the_winner_can_be_copied(shown: tuple[Any, list[str]]) -> None:
+    page, complaints = shown
+    page.evaluate(
+        "document.addEventListener('copy', () => { window.copied = String(getSelection()); });"
+        "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
+    )
+    code = page.locator("#study-small-answer .code").last
+    code.get_by_role("button", name="Copy").click()
+    page.wait_for_function("window.copied")
+    settings = YAML(typ="safe").load(page.evaluate("window.copied"))
+    assert set(settings) >= {"model", "optimizer", "batch_size"}
+    assert list(settings["model"]) == ["mlp"]
+    assert code.get_by_role("button").inner_text() == "Copied"
+    assert complaints == []
 
 
 def test_what_is_folded_is_drawn_once_it_is_opened(browser: Any, tmp_path: Path) -> None:
@@ -183,23 +201,23 @@ def test_text_and_tables_need_no_script(browser: Any, written: Written) -> None:
         assert "needs JavaScript" in described.inner_text()
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_a_confirmed_study_can_be_printed(browser: Any, written: Written, size: str) -> None:
+def test_a_confirmed_study_can_be_printed(browser: Any, written: Written) -> None:
     with opened(browser, written, color_scheme="dark") as (page, complaints):
-        assert faults(page, size) == []
+        for size in SIZES:
+            assert faults(page, size) == [], size
         ground = "getComputedStyle(document.body).backgroundColor"
         assert page.evaluate(ground) == "rgb(255, 255, 255)"
         assert complaints == []
 
 
-def test_the_hardest_pictures_are_pictures(browser: Any, written: Written) -> None:
-    with opened(browser, written) as (page, _):
-        pictures = page.locator("#study-small-hardest img")
-        assert pictures.count() > 0
-        assert page.evaluate(
-            "[...document.querySelectorAll('#study-small-hardest img')]"
-            ".every(each => each.complete && each.naturalWidth === 8)"
-        )
+def test_the_hardest_pictures_are_pictures(desktop: tuple[Any, list[str]]) -> None:
+    page, _ = desktop
+    pictures = page.locator("#study-small-hardest img")
+    assert pictures.count() > 0
+    assert page.evaluate(
+        "[...document.querySelectorAll('#study-small-hardest img')]"
+        ".every(each => each.complete && each.naturalWidth === 8)"
+    )
 
 
 def test_figures_are_pictures_too(written: Written) -> None:
@@ -223,51 +241,50 @@ def test_the_study_that_it_shows_is_the_one_that_was_launched(
     assert load_study(shown, component_registries.registries).fingerprint == told["fingerprint"]
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_labels_at_the_ends_of_curves_are_whole_and_dont_overlap(
-    browser: Any, written: Written, size: Mapping[str, int]
+    shown: tuple[Any, list[str]],
 ) -> None:
-    with opened(browser, written, size) as (page, _):
-        for chart in ("learning-curves", "winner-accuracy", "winner-loss", "winner-times"):
-            plot = page.locator(f"#study-small-chart-{chart}")
-            frame = plot.bounding_box()
-            labels = plot.locator(".annotation-text-g text")
-            boxes = [labels.nth(at).bounding_box() for at in range(labels.count())]
-            assert len(boxes) >= 2, chart
-            for box in boxes:
-                assert frame["x"] <= box["x"], chart
-                assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1, chart
-            tops = sorted((box["y"], box["y"] + box["height"]) for box in boxes)
-            for (_, end), (begin, _) in pairwise(tops):
-                assert end <= begin + 1.5, (chart, tops)
+    page, _ = shown
+    for chart in ("learning-curves", "winner-accuracy", "winner-loss", "winner-times"):
+        plot = page.locator(f"#study-small-chart-{chart}")
+        frame = plot.bounding_box()
+        labels = plot.locator(".annotation-text-g text")
+        boxes = [labels.nth(at).bounding_box() for at in range(labels.count())]
+        assert len(boxes) >= 2, chart
+        for box in boxes:
+            assert frame["x"] <= box["x"], chart
+            assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1, chart
+        tops = sorted((box["y"], box["y"] + box["height"]) for box in boxes)
+        for (_, end), (begin, _) in pairwise(tops):
+            assert end <= begin + 1.5, (chart, tops)
 
 
-def test_the_legend_of_the_settings_is_complete_on_a_phone(browser: Any, written: Written) -> None:
-    with opened(browser, written, PHONE) as (page, _):
-        plot = page.locator("#study-small-chart-parallel")
-        entries = plot.locator(".legendtext")
-        assert entries.count() == page.evaluate(
-            "document.getElementById('study-small-chart-parallel').data.length"
-        )
-        for at in range(entries.count()):
-            box = entries.nth(at).bounding_box()
-            assert box["x"] >= 0
-            assert box["x"] + box["width"] <= PHONE["width"]
+def test_the_legend_of_the_settings_is_complete_on_a_phone(phone: tuple[Any, list[str]]) -> None:
+    page, _ = phone
+    plot = page.locator("#study-small-chart-parallel")
+    entries = plot.locator(".legendtext")
+    assert entries.count() == page.evaluate(
+        "document.getElementById('study-small-chart-parallel').data.length"
+    )
+    for at in range(entries.count()):
+        box = entries.nth(at).bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
 
 
 def test_the_model_of_the_winner_has_its_size_accuracy_and_layers(
-    browser: Any, written: Written
+    desktop: tuple[Any, list[str]],
 ) -> None:
-    with opened(browser, written) as (page, _):
-        rows = page.locator("#study-small-architectures > .scroll tbody tr")
-        cells = rows.nth(0).locator("td").all_inner_texts()
-        heads = page.locator("#study-small-architectures > .scroll thead th").all_inner_texts()
-        shown = dict(zip([head.split("\n")[0].strip() for head in heads], cells, strict=True))
-        assert shown["confirmed"].endswith("%")
-        assert float(shown["parameters"].replace(",", "")) > 500
-        layers = page.locator("#study-small-training tbody").nth(1)
-        assert "Linear" in layers.inner_text()
-        counted = layers.evaluate(
-            "body => [...body.rows].map(row => Number(row.cells[3].textContent.replace(',', '')))"
-        )
-        assert sum(counted) == float(shown["parameters"].replace(",", ""))
+    page, _ = desktop
+    rows = page.locator("#study-small-architectures > .scroll tbody tr")
+    cells = rows.nth(0).locator("td").all_inner_texts()
+    heads = page.locator("#study-small-architectures > .scroll thead th").all_inner_texts()
+    texts = dict(zip([head.split("\n")[0].strip() for head in heads], cells, strict=True))
+    assert texts["confirmed"].endswith("%")
+    assert float(texts["parameters"].replace(",", "")) > 500
+    layers = page.locator("#study-small-training tbody").nth(1)
+    assert "Linear" in layers.inner_text()
+    counted = layers.evaluate(
+        "body => [...body.rows].map(row => Number(row.cells[3].textContent.replace(',', '')))"
+    )
+    assert sum(counted) == float(texts["parameters"].replace(",", ""))

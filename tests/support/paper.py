@@ -100,6 +100,7 @@ def to_paper(page: Any) -> None:
 
 def faults(page: Any, size: str) -> list[str]:
     """Return what is cut, broken or unreadable if the page is printed; the page stays in print."""
+    page.emulate_media(media="screen")
     page.set_viewport_size({"width": column(size), "height": 1200})
     to_paper(page)
     found: list[str] = page.evaluate(_FAULTS, [column(size), READABLE, _PIXELS])

@@ -216,7 +216,8 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < until, f"no {what} within {PATIENCE:g} s"
-        time.sleep(0.2)
+        # A look may start a process of the cluster's, and connects to the database
+        time.sleep(0.5)
 
 
 def _workers() -> dict[int, dict[str, str]]:
