@@ -1,6 +1,7 @@
 """Benchmarks: ``make bench``, or one of them: ``python -m benchmarks.epoch_speed``.
 
 - ``epoch_speed``     an epoch of the reports' networks, against their loop and against bare steps
+- ``recipes``         what each training trick adds, in equal epochs and in equal CPU seconds
 - ``average_cost``    the cost of the moving average of ``evaluate: ema`` per epoch
 - ``parity``          whether the fast loop is as accurate as the plain one
 - ``precision_rule``  when bf16 is faster on a CPU, and what the rule chooses

@@ -23,7 +23,7 @@
 - ``malloc``: memory that the process keeps from one training step to the next
 - ``models``: networks by name
 - ``optimizer_step``: one step of an optimizer, without repeated look-ups
-- ``optimizers``: optimizers by name
+- ``optimizers``, ``muon``: optimizers by name
 - ``threads``: the number of threads of a training, by a fixed rule
 - ``torch_file``: reads files of ``torch.save`` without running code from them
 """

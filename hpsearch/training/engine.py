@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted, UserError
 from hpsearch.metrics import CONFUSION_CLASSES, EpochEnd, EpochMetrics, ValPredictions
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.augmentation.chain import Chain, build, dominant
+from hpsearch.training.augmentation.kinds import BatchPosition
 from hpsearch.training.batches import ImageStore
 from hpsearch.training.cross_validation import train_folds
 from hpsearch.training.data.prepare import PreparedData, prepare
@@ -35,12 +36,13 @@ from hpsearch.training.evaluate import (
 from hpsearch.training.losses import TrainingLoss, balanced_weights
 from hpsearch.training.lr_schedules import finish_epoch, follows_validation, moves_within_epoch
 from hpsearch.training.malloc import keep_freed_pages
+from hpsearch.training.models.whitening import SAMPLE, measured_layers
 from hpsearch.training.optimizer_step import OptimizerStep
 from hpsearch.training.plan import plan_on
 from hpsearch.training.precision import Chosen
 from hpsearch.training.randomness import derived_seed, shuffled
 from hpsearch.training.registries import REGULARIZERS
-from hpsearch.training.regularizers import add_gradients, weights_in
+from hpsearch.training.regularizers import GradientChanges
 from hpsearch.training.state import TrainingState
 
 
@@ -116,6 +118,8 @@ def _epochs(
     training = TrainingState(config, plan, where)
     if resume_from is not None:
         training.restore(resume_from)
+    else:
+        _measure_layers(training.model, data)
 
     model, schedule, update = training.model, training.schedule, OptimizerStep(training.optimizer)
     classes = len(data.class_names)
@@ -127,8 +131,7 @@ def _epochs(
         device=where,
     )
     regularizers = [REGULARIZERS.build(component) for component in config.regularization]
-    penalties = [each for each in regularizers if each.gradients is not None]
-    weights = weights_in(model.parameters())
+    change_gradients = GradientChanges(regularizers, model.parameters())
     balanced = balanced_weights(data.class_counts) if config.class_weights == "balanced" else None
     loss_of = TrainingLoss(regularizers, None if balanced is None else balanced.to(where))
     pixels = ImageStore(
@@ -138,6 +141,7 @@ def _epochs(
     val_batch = evaluation_batch(plan.model.largest_output, where)
     cast = autocast(where, plan.precision)
     every_batch = moves_within_epoch(schedule)
+    turns = derived_seed(config.seed, "turns") % 2**32
     if not len(val_rows) and follows_validation(schedule):
         raise UserError(
             f"lr_schedule {config.lr_schedule.name} uses the validation loss, but there is none if "
@@ -163,14 +167,16 @@ def _epochs(
                 if should_stop():
                     raise _interrupted(training, time.perf_counter() - began, steps)
                 images = pixels.batch(row_batches[batch])  # float32 (n, channels, height, width)
-                images, targets = augment(images, label_batches[batch], training.augmentation)
+                position = BatchPosition(row_batches[batch], training.epoch, turns)
+                images, targets = augment(
+                    images, label_batches[batch], training.augmentation, position
+                )
                 with cast:
                     logits = model(images)  # (n, classes)
                 loss, plain_loss = loss_of(logits.float(), targets)
                 update.clear()
                 loss.backward()  # type: ignore[no-untyped-call]
-                if penalties:
-                    add_gradients(penalties, weights)
+                change_gradients()
                 update()
                 if average is not None:
                     average.follow((training.epoch - 1) * steps + batch + 1)
@@ -229,6 +235,18 @@ def _epochs(
             ),
             val_predictions=_predictions(data, val) if keep_predictions else None,
         )
+
+
+def _measure_layers(model: nn.Module, data: PreparedData) -> None:
+    """Set the weights that are measured on the training images, if the model has such layers."""
+    layers = measured_layers(model)
+    if layers:
+        store = ImageStore(
+            data.images, data.mean, data.std, torch.device("cpu"), channels_last=False
+        )
+        images = store.batch(data.train_indices[:SAMPLE])
+        for layer in layers:
+            layer.measure(images)
 
 
 def _predictions(data: PreparedData, val: Evaluation) -> ValPredictions:

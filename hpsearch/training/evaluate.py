@@ -69,6 +69,7 @@ def evaluate(
     *,
     batch_size: int,
     precision: Chosen,
+    mirrored: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
     """Evaluate ``model`` on the images at ``rows``: evaluation mode, no gradients, no augmentation.
@@ -82,6 +83,7 @@ def evaluate(
         rows: Rows of the images to evaluate, int64 (n,); may be empty.
         batch_size: Images per batch.
         precision: The precision to compute in.
+        mirrored: Whether logits are means of those of an image and of its mirror image.
         should_stop: Called before every batch; true stops the evaluation.
 
     Raises:
@@ -90,7 +92,13 @@ def evaluate(
     if not len(rows):  # not every model accepts an empty batch
         return _nothing()
     every = logits_of(
-        model, pixels, rows, batch_size=batch_size, precision=precision, should_stop=should_stop
+        model,
+        pixels,
+        rows,
+        batch_size=batch_size,
+        precision=precision,
+        mirrored=mirrored,
+        should_stop=should_stop,
     )
     with torch.inference_mode():
         truth = labels.index_select(0, rows)
@@ -125,6 +133,7 @@ def logits_of(
     *,
     batch_size: int,
     precision: Chosen,
+    mirrored: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Tensor:
     """Return the logits of the images at ``rows``, float32 (n, classes).
@@ -137,6 +146,7 @@ def logits_of(
         rows: Rows of the images, int64 (n,), at least one.
         batch_size: Images per batch.
         precision: The precision to compute in.
+        mirrored: Whether logits are means of those of an image and of its mirror image.
         should_stop: Called before every batch; true stops the evaluation.
 
     Raises:
@@ -149,7 +159,11 @@ def logits_of(
             for part in torch.split(rows, batch_size):
                 if should_stop():
                     raise Stopped
-                logits.append(model(pixels.batch(part)).float())
+                images = pixels.batch(part)
+                found = model(images).float()
+                if mirrored:
+                    found = (found + model(images.flip(3)).float()) / 2
+                logits.append(found)
     finally:
         model.train(mode)
     with torch.inference_mode():

@@ -125,6 +125,8 @@ def cosine(
         steps_per_epoch: Number of batches per epoch; unused.
         final_fraction: Learning rate at the end of the last epoch, as a share of lr.
     """
+    if len(optimizer.param_groups) > 1:  # each group ends at a share of its own rate
+        return LambdaLR(optimizer, lambda epoch: _half_cosine(1.0, final_fraction, epoch / epochs))
     lr = optimizer.param_groups[0]["lr"]
     return CosineAnnealingLR(optimizer, T_max=epochs, eta_min=final_fraction * lr)
 

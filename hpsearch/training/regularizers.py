@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from hpsearch.registry import Registry
@@ -30,6 +30,8 @@ class Regularizer:
     targets: Callable[[Tensor], Tensor] | None = None
     #: Adds to the gradients (``.grad``, never ``None``) of the given weights.
     gradients: Callable[[Sequence[nn.Parameter]], None] | None = None
+    #: Changes the gradients of all trained parameters (``.grad``, never ``None``), after those.
+    limit: Callable[[Sequence[nn.Parameter]], None] | None = None
 
 
 REGULARIZERS: Registry[Regularizer] = Registry("regularizer")
@@ -69,21 +71,52 @@ def label_smoothing(*, amount: Annotated[float, Field(ge=0, lt=1)] = 0.1) -> Reg
     return Regularizer(targets=lambda targets: torch.lerp(targets, _even(targets), amount))
 
 
+@REGULARIZERS.register("clip_grad_norm")
+def clip_grad_norm(*, norm: PositiveFloat = 1.0) -> Regularizer:
+    """Shrinks the gradient of all parameters to length ``norm`` if it is longer, before each step.
+
+    Source: Pascanu et al. 2013, "On the difficulty of training recurrent neural networks".
+    """
+
+    def clip(parameters: Sequence[nn.Parameter]) -> None:
+        nn.utils.clip_grad_norm_(parameters, norm)
+
+    return Regularizer(limit=clip)
+
+
 def weights_in(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     """Return the trained weights among a model's parameters: no biases, no batch norm."""
     return [each for each in parameters if each.requires_grad and each.dim() >= 2]
 
 
-@torch.no_grad()
-def add_gradients(regularizers: Iterable[Regularizer], weights: Iterable[nn.Parameter]) -> None:
-    """Add the regularizers' gradients to those of the weights, after ``backward``.
+class GradientChanges:
+    """Changes gradients between ``backward`` and the step, as the regularizers of a study say.
 
-    A weight without a gradient, which the loss doesn't use, is skipped.
+    Args:
+        regularizers: Those without an effect on gradients are ignored.
+        parameters: The model's.
     """
-    reached = [weight for weight in weights if weight.grad is not None]
-    for regularizer in regularizers:
-        if regularizer.gradients is not None:
-            regularizer.gradients(reached)
+
+    def __init__(
+        self, regularizers: Iterable[Regularizer], parameters: Iterable[nn.Parameter]
+    ) -> None:
+        effects = list(regularizers)
+        self._trained = [each for each in parameters if each.requires_grad]
+        self._weights = weights_in(self._trained)
+        self._penalties = [each.gradients for each in effects if each.gradients is not None]
+        self._limits = [each.limit for each in effects if each.limit is not None]
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        """Change the gradients. A parameter that the loss doesn't use has none and is skipped."""
+        for add in self._penalties:
+            add(_reached(self._weights))
+        for limit in self._limits:
+            limit(_reached(self._trained))
+
+
+def _reached(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    return [each for each in parameters if each.grad is not None]
 
 
 def _gradient(weight: nn.Parameter) -> Tensor:

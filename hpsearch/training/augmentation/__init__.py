@@ -1,10 +1,11 @@
 """Random changes of training batches, as tensor operations on the batch's device.
 
-- ``kinds``      the three protocols of an augmentation, and the registry
+- ``kinds``      the four protocols of an augmentation, and the registry
 - ``chain``      applies all augmentations of a study file in their order
-- ``geometric``  horizontal_flip, random_crop
+- ``geometric``  horizontal_flip, alternating_flip, random_crop
 - ``erasing``    random_erasing, cutout
 - ``colour``     colour_jitter
+- ``policies``   trivial_augment, rand_augment
 - ``mixing``     mixup, cutmix: they change the labels too
 - ``boxes``      rectangles inside images, as masks
 - ``memory``     batches in their memory order

@@ -14,7 +14,9 @@ from hpsearch.registry import Component
 from hpsearch.training.augmentation.kinds import (
     AUGMENTATIONS,
     Augmentation,
+    BatchPosition,
     ColourChange,
+    EpochChange,
     ImageChange,
     Mixing,
 )
@@ -32,8 +34,8 @@ def build(components: Sequence[Component]) -> list[Augmentation]:
         if _kind(made) is None:
             raise UserError(
                 "an augmentation must be callable with (images, generator), or have a method "
-                f"`recolour` or `mix`, but {component.name!r} returned {type(made).__name__}; see "
-                "hpsearch.training.augmentation.kinds"
+                f"`recolour`, `mix` or `in_epoch`, but {component.name!r} returned "
+                f"{type(made).__name__}; see hpsearch.training.augmentation.kinds"
             )
     return built
 
@@ -67,7 +69,7 @@ class Chain:
         self._classes = classes
 
     def __call__(
-        self, images: Tensor, labels: Tensor, generator: torch.Generator
+        self, images: Tensor, labels: Tensor, generator: torch.Generator, position: BatchPosition
     ) -> tuple[Tensor, Tensor]:
         """Return changed images and their targets.
 
@@ -75,6 +77,7 @@ class Chain:
             images: Normalised images, float (n, channels, height, width).
             labels: Class of each image, int64 (n,).
             generator: Source of all randomness.
+            position: Which images these are, and when.
 
         Returns:
             The images, and the targets: the labels themselves, or each class's share as float
@@ -90,13 +93,15 @@ class Chain:
                 pixels = (images * self._std).add_(self._mean)
                 changed = augmentation.recolour(pixels, generator)
                 images = (changed - self._mean).div_(self._std)
+            elif kind is EpochChange:
+                images = augmentation.in_epoch(images, position)
             else:
                 images = augmentation(images, generator)
         return images, targets
 
 
 def _kind(augmentation: Any) -> type | None:
-    kinds = (Mixing, ColourChange, ImageChange)
+    kinds = (Mixing, ColourChange, EpochChange, ImageChange)
     return next((kind for kind in kinds if isinstance(augmentation, kind)), None)
 
 

@@ -38,10 +38,10 @@ class ColourJitter:
         if self.brightness:
             changed.mul_(1 + self.brightness * draws[0]).clamp_(0, 1)
         if self.contrast:
-            mean = _gray(changed).flatten(1).mean(1).view(-1, 1, 1, 1)
+            mean = gray(changed).flatten(1).mean(1).view(-1, 1, 1, 1)
             _move_away(changed, mean, 1 + self.contrast * draws[1])
         if self.saturation and coloured:
-            _move_away(changed, _gray(changed), 1 + self.saturation * draws[2])
+            _move_away(changed, gray(changed), 1 + self.saturation * draws[2])
         if self.hue and coloured:
             _turn(changed, self.hue * draws[3, :, 0])
         return match_memory_format(images, changed)
@@ -69,7 +69,7 @@ def colour_jitter(
     return ColourJitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
 
 
-def _gray(images: Tensor) -> Tensor:
+def gray(images: Tensor) -> Tensor:
     """Return the brightness of each pixel, ``(n, 1, height, width)``."""
     if images.shape[1] != 3:
         return torch.stack(images.unbind(1)).mean(0).unsqueeze(1)

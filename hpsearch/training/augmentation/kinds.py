@@ -1,4 +1,4 @@
-"""The three protocols of an augmentation, which differ in their method.
+"""The four protocols of an augmentation, which differ in their method.
 
 Each takes float batches (n, channels, height, width) and returns changed copies of the same shape,
 dtype, device and memory format. All randomness comes from ``generator``, which may be on the CPU
@@ -7,6 +7,7 @@ while the batch is on a GPU. The count of numbers drawn depends on the batch's s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -50,6 +51,26 @@ class Mixing(Protocol):
         """
 
 
-Augmentation: TypeAlias = ImageChange | ColourChange | Mixing
+@dataclass(frozen=True)
+class BatchPosition:
+    """Which images a batch contains, and when."""
+
+    #: Each image's row among all images of the data, int64 (n,), on the batch's device.
+    rows: Tensor
+    #: From 1.
+    epoch: int
+    #: The same for the whole training, and another one for another training.
+    seed: int
+
+
+@runtime_checkable
+class EpochChange(Protocol):
+    """Changes normalised images by the epoch, without random numbers, and keeps their labels."""
+
+    def in_epoch(self, images: Tensor, position: BatchPosition) -> Tensor:
+        """Return a changed copy of the normalised ``images``."""
+
+
+Augmentation: TypeAlias = ImageChange | ColourChange | Mixing | EpochChange
 
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")

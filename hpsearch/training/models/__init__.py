@@ -4,6 +4,8 @@
 - ``widths``: dense widths by a rule, or by a report's name
 - ``small_cnns``: simple_cnn, default_conv, cnn_lessvalues, dilated_cnn
 - ``report_cnns``: cnn_big, cnn_small, emoji_net, emoji_net_initial
+- ``airbench``: airbench, a small net that trains fast
+- ``whitening``: a first convolution measured on the training images (of airbench)
 - ``classic_cnns``: lenet5, vgg16
 - ``resnets``: resnet18, resnet50
 - ``torchvision_models``: torchvision, any of its classifiers

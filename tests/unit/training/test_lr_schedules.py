@@ -60,6 +60,28 @@ def test_closed_forms(schedule: Component, formula: Any) -> None:
     assert rates == pytest.approx([formula(epoch) for epoch in range(EPOCHS)], rel=1e-9)
 
 
+@pytest.mark.parametrize("name", LR_SCHEDULES.names())
+def test_the_rates_of_all_groups_move_alike(name: str) -> None:
+    """``muon`` has a group for matrices and one for the rest, each with a rate of its own."""
+    required = {
+        "exponential": {"gamma": 0.7},
+        "step": {"step_size": 2},
+        "multistep": {"milestones": [2]},
+        "plateau": {"patience": 2},
+        "cosine": {"final_fraction": 0.1},
+    }
+    weights = [nn.Parameter(torch.zeros(2, 2)) for _ in range(3)]
+    optimizer = OPTIMIZERS.build(Component("muon", {"lr": LR, "rest_lr": LR / 8}), weights)
+    made = LR_SCHEDULES.build(Component(name, required.get(name, {})), optimizer, 4, 1)
+    for _ in range(4):
+        first, other = (group["lr"] for group in optimizer.param_groups)
+        assert other == pytest.approx(first / 8)
+        optimizer.step()
+        if moves_within_epoch(made):
+            made.step()
+        finish_epoch(made, val_loss=1.0)
+
+
 def one_cycle_rate(position: float, warmup: float, start: float, final: float) -> float:
     """Return the rate when ``position`` (0..1) of all batches are done, as a share of the peak."""
     if position < warmup:

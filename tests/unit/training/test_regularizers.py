@@ -17,7 +17,7 @@ from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.engine import train
 from hpsearch.training.randomness import derived_seed, shuffled
 from hpsearch.training.registries import MODELS, REGULARIZERS
-from hpsearch.training.regularizers import add_gradients, weights_in
+from hpsearch.training.regularizers import GradientChanges, weights_in
 
 
 def penalized_loop(
@@ -125,10 +125,37 @@ def test_weights_are_kernels_and_matrices_that_are_trained() -> None:
     assert [names[id(each)] for each in weights_in(model.parameters())] == ["out.weight"]
 
 
+def changes(name: str, settings: dict[str, Any], parameters: list[nn.Parameter]) -> GradientChanges:
+    return GradientChanges([REGULARIZERS.build(Component(name, settings))], parameters)
+
+
+@pytest.mark.parametrize(("norm", "expected"), [(26.0, [3.0, 4.0, 12.0]), (6.5, [1.5, 2.0, 6.0])])
+def test_clipping_shrinks_the_gradient_of_all_parameters_together(
+    norm: float, expected: list[float]
+) -> None:
+    weight, bias = nn.Parameter(torch.zeros(1, 2)), nn.Parameter(torch.zeros(1))
+    unused, frozen = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1), requires_grad=False)
+    weight.grad, bias.grad = torch.tensor([[3.0, 4.0]]), torch.tensor([12.0])
+    changes("clip_grad_norm", {"norm": norm}, [weight, bias, unused, frozen])()
+    got = [*weight.grad.flatten().tolist(), *bias.grad.tolist()]
+    assert got == pytest.approx(expected)
+
+
+def test_clipping_comes_after_the_penalties() -> None:
+    weight = nn.Parameter(torch.tensor([[3.0, 4.0]]))
+    weight.grad = torch.zeros(1, 2)
+    both = [
+        REGULARIZERS.build(Component("clip_grad_norm", {"norm": 1.0})),
+        REGULARIZERS.build(Component("l2", {"strength": 5.0})),
+    ]
+    GradientChanges(both, [weight])()
+    assert weight.grad.tolist() == [pytest.approx([0.6, 0.8])]
+
+
 def test_a_weight_that_the_loss_doesnt_reach_is_left_alone() -> None:
     reached, unused = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 2))
     (3 * reached).sum().backward()
-    add_gradients([REGULARIZERS.build(Component("l2", {"strength": 0.5}))], [reached, unused])
+    changes("l2", {"strength": 0.5}, [reached, unused])()
     assert reached.grad is not None
     assert reached.grad.tolist() == [[4.0, 4.0], [4.0, 4.0]]
     assert unused.grad is None
@@ -137,7 +164,7 @@ def test_a_weight_that_the_loss_doesnt_reach_is_left_alone() -> None:
 def test_lasso_doesnt_pull_at_zero() -> None:
     weight = nn.Parameter(torch.tensor([[-2.0, 0.0, 3.0]]))
     weight.grad = torch.zeros(1, 3)
-    add_gradients([REGULARIZERS.build(Component("l1", {"strength": 0.5}))], [weight])
+    changes("l1", {"strength": 0.5}, [weight])()
     assert weight.grad.tolist() == [[-0.5, 0.0, 0.5]]
 
 

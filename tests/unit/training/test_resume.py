@@ -95,6 +95,27 @@ VARIANTS = [
         },
         id="average, bf16, channels last, a rate that moves by loss",
     ),
+    pytest.param(
+        {
+            "model": Component("airbench", {"width": 4, "dropout": 0.2}),
+            "optimizer": Component("muon"),
+            "lr_schedule": Component("one_cycle"),
+            "data": augmented("alternating_flip", "trivial_augment"),
+            "regularization": (Component("clip_grad_norm", {"norm": 0.5}),),
+            "evaluate": "ema",
+        },
+        id="muon and adamw, clipping, whitening, alternating flip, trivial_augment, average",
+    ),
+    pytest.param(
+        {
+            "model": Component("airbench", {"width": 4}),
+            "optimizer": Component("muon", {"rest": "sgd", "weight_decay": 0.01}),
+            "data": augmented("rand_augment"),
+            "regularization": (Component("label_smoothing"),),
+            "precision": "bf16",
+        },
+        id="muon and sgd, whitening, bf16, rand_augment, smoothed labels",
+    ),
 ]
 
 

@@ -9,9 +9,14 @@ from torch.nn.functional import pad
 from hpsearch.registry import Component
 from hpsearch.training.augmentation.colour import colour_jitter
 from hpsearch.training.augmentation.erasing import cutout, random_erasing
-from hpsearch.training.augmentation.geometric import horizontal_flip, random_crop
-from hpsearch.training.augmentation.kinds import Augmentation, ColourChange, Mixing
+from hpsearch.training.augmentation.geometric import (
+    alternating_flip,
+    horizontal_flip,
+    random_crop,
+)
+from hpsearch.training.augmentation.kinds import Augmentation, BatchPosition, ColourChange, Mixing
 from hpsearch.training.augmentation.mixing import cutmix, mixup
+from hpsearch.training.augmentation.policies import rand_augment, trivial_augment
 from hpsearch.training.registries import AUGMENTATIONS
 
 EVERY = [
@@ -23,6 +28,8 @@ EVERY = [
     pytest.param(colour_jitter(hue=0.3), id="colour_jitter"),
     pytest.param(mixup(alpha=1.0, probability=0.8), id="mixup"),
     pytest.param(cutmix(probability=0.9), id="cutmix"),
+    pytest.param(trivial_augment(), id="trivial_augment"),
+    pytest.param(rand_augment(), id="rand_augment"),
 ]
 SHAPES = [(64, 3, 12, 10), (64, 1, 12, 10), (1, 3, 5, 5), (64, 4, 7, 1)]
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -49,7 +56,7 @@ def changed(
 
 
 class TestEveryAugmentation:
-    """The contract of the three protocols in ``augmentation.kinds``."""
+    """The contract of the protocols in ``augmentation.kinds``."""
 
     @pytest.mark.parametrize("augmentation", EVERY)
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -110,6 +117,43 @@ def test_an_image_is_mirrored_or_left_alone(memory_format):
     assert mirrored.float().mean().item() == pytest.approx(0.3, abs=0.04)  # 4 deviations
 
 
+class TestAlternatingFlip:
+    @pytest.mark.parametrize("memory_format", FORMATS)
+    def test_every_image_is_mirrored_in_every_other_epoch(self, memory_format):
+        images, rows = batch(500, 3, 4, 6).to(memory_format=memory_format), torch.arange(500)
+        flip = alternating_flip()
+        mirrored = []
+        for epoch in (1, 2, 3, 4):
+            result = flip.in_epoch(images, BatchPosition(rows, epoch, seed=8))
+            assert result.stride() == images.stride()
+            mirrored.append((result == images.flip(3)).flatten(1).all(dim=1))
+            assert (mirrored[-1] ^ (result == images).flatten(1).all(dim=1)).all()
+        assert torch.equal(mirrored[1], ~mirrored[0])
+        assert torch.equal(mirrored[2], mirrored[0])
+        assert torch.equal(mirrored[3], mirrored[1])
+
+    def test_the_first_half_is_a_random_one_of_the_seed(self):
+        rows = torch.arange(20_000)
+        images = torch.tensor([1.0, 2.0]).view(1, 1, 1, 2).expand(len(rows), 1, 1, 2)
+
+        def first(seed):
+            return (
+                alternating_flip().in_epoch(images, BatchPosition(rows, 1, seed))[:, 0, 0, 0] == 2
+            )
+
+        one, other = first(0), first(1)
+        for chosen in (one, one[::2], one[:2000], one ^ other, one[1:] ^ one[:-1]):
+            assert chosen.float().mean().item() == pytest.approx(0.5, abs=0.05)  # over 4 deviations
+        assert torch.equal(first(0), one)
+
+    def test_an_images_turn_does_not_depend_on_its_batch(self):
+        images, rows, flip = batch(50, 3, 4, 6), torch.arange(50), alternating_flip()
+        whole = flip.in_epoch(images, BatchPosition(rows, 1, 3))
+        order = torch.randperm(50, generator=seeded(1))
+        parts = [flip.in_epoch(images[part], BatchPosition(part, 1, 3)) for part in order.split(7)]
+        assert torch.equal(torch.cat(parts), whole[order])
+
+
 @pytest.mark.parametrize("probability", [0.0, 1.0])
 def test_certain_flips(probability):
     images = batch(50, 3, 4, 6)
@@ -166,4 +210,7 @@ def test_the_registered_ones_are_these():
         "colour_jitter",
         "mixup",
         "cutmix",
+        "alternating_flip",
+        "trivial_augment",
+        "rand_augment",
     }
