@@ -6,6 +6,7 @@
 - ``table``, ``table_rows``, ``table_columns``  file names and classes in a CSV or Parquet file
 - ``image_folder``  a folder of pictures for each class
 - ``arrays``, ``array_files``  NumPy's ``.npz`` and ``.npy``, without pickle
+- ``parquet``        pictures inside of Parquet files, as Hugging Face's
 - ``pickled_dict``, ``pickled_entries``  arrays in a pickle
 - ``held_out``       test images that are held out of images in one file
 """
@@ -18,8 +19,9 @@ from hpsearch.training.data.sources import (
     digits,
     idx,
     image_folder,
+    parquet,
     pickled_dict,
     table,
 )
 
-__all__ = ["arrays", "cifar", "digits", "idx", "image_folder", "pickled_dict", "table"]
+__all__ = ["arrays", "cifar", "digits", "idx", "image_folder", "parquet", "pickled_dict", "table"]
