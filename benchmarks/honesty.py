@@ -296,6 +296,7 @@ def _spec(world: World, chosen: Finalists) -> ConfirmationSpec:
         study=world.name,
         fingerprint="",
         metric=world.metric,
+        maximize=OBJECTIVES[world.metric] == "maximize",
         seeds=world.seeds,
         seeds_before=0,
         requested=RequestedSettings(top=world.top, seeds=world.seeds, share=None, given=None),

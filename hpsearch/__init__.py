@@ -19,6 +19,7 @@ The floors, top to bottom (imports point down only; docs/architecture.md shows h
 
 What all floors use:
 
+- ``metric_registry``  metrics that are computed from predictions, a plug-in's among them
 - ``metrics``     the metrics of an epoch and of a model, and how they are printed
 - ``registry``    registries of components, whose keyword arguments are keys of the study file
 - ``errors``      the errors that a user sees

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from hpsearch.formatting import format_seconds
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Metrics that a study may optimize, and the direction that is better.
-OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
+Direction: TypeAlias = Literal["maximize", "minimize"]
+
+#: Objectives that every training measures. Others are in ``metric_registry.METRICS``, and are
+#: measured if the study uses them.
+OBJECTIVES: dict[str, Direction] = {
     "val_accuracy": "maximize",
     "val_loss": "minimize",
     # For classes of different sizes: every class counts the same
@@ -23,7 +26,7 @@ OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
 }
 
 #: Costs of a model, which may be further objectives or have bounds.
-COSTS: dict[str, Literal["maximize", "minimize"]] = {
+COSTS: dict[str, Direction] = {
     # Known once a configuration is drawn: learned numbers, and multiply-adds per image
     "parameters": "minimize",
     "multiply_adds": "minimize",
@@ -41,9 +44,6 @@ MEASURED_COSTS = tuple(name for name in COSTS if name not in STATIC_COSTS)
 #: The one of them that is measured once, at a trial's end.
 LATENCY = "latency"
 
-#: Every metric that may be an objective or have a bound, and the direction that is better.
-GOAL_METRICS = {**OBJECTIVES, **COSTS}
-
 #: With more classes than this, no confusion matrix is recorded: it would be too large to read.
 CONFUSION_CLASSES = 100
 
@@ -53,12 +53,17 @@ _TIMES = ("epoch_seconds", "compute_seconds")
 _UNITS = {"latency": "ms", "receptive_field": "pixels"}
 
 
+#: A metric whose name ends so is a share. The rule is by name, so that every command prints a
+#: plug-in's metric in the same way, even if the plug-in isn't loaded.
+SHARE_ENDINGS = ("accuracy", "f1", "auroc", "recall", "precision", "sensitivity", "specificity")
+
+
 def is_share(metric: str) -> bool:
-    """Whether a metric's values are in 0..1, and written in percent: accuracies and mean F1.
+    """Whether a metric's values are in 0..1, and written in percent (``SHARE_ENDINGS``).
 
     Losses, counts, times and so on are not.
     """
-    return metric.endswith(("accuracy", "f1"))
+    return metric.partition("(")[0].endswith(SHARE_ENDINGS)  # `val_recall(CLASS)`, too
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,8 @@ class ValPredictions:
     truth: NDArray[np.int64]
     #: The cross-entropy of each image, at its true class; (n,) float32.
     losses: NDArray[np.float32]
+    #: Softmax of the model's outputs, (n, classes) float64; ``None`` if no metric needs it.
+    probabilities: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,15 +185,29 @@ class EpochMetrics:
     seconds: float
     #: Wall time of the validation.
     val_seconds: float
+    #: Further metrics that the study uses, by name.
+    others: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def train_seconds(self) -> float:
         """Wall time of the training steps."""
         return self.seconds - self.val_seconds
 
+    def value(self, metric: str) -> float:
+        """Return the value of a metric, one of the fields or of ``others``."""
+        found = self.others.get(metric)
+        return float(getattr(self, metric)) if found is None else found
 
-#: The columns of a curve.
-METRIC_COLUMNS = tuple(each.name for each in fields(EpochMetrics))
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name, as ``EpochMetrics(**fields)`` takes them."""
+        found = asdict(self)
+        if not self.others:
+            del found["others"]  # equals what earlier versions stored
+        return found
+
+
+#: The columns that every curve has.
+METRIC_COLUMNS = tuple(each.name for each in fields(EpochMetrics) if each.name != "others")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -174,7 +174,7 @@ class Home:
         curves = queries.curves(self._database, record.study.study_id, tickets)
         metric = record.objective.metric
         values = [
-            [(epoch.epoch, float(getattr(epoch, metric))) for epoch in curves.get(ticket, [])]
+            [(epoch.epoch, epoch.value(metric)) for epoch in curves.get(ticket, [])]
             for ticket in tickets
         ]
         return thumbnail(values, trials[-1], metric)

@@ -169,8 +169,7 @@ class StudyContent:
 
     def objective_of(self, epoch: EpochMetrics) -> float:
         """Return the objective's value of one epoch."""
-        value: float = getattr(epoch, self.metric)
-        return value
+        return epoch.value(self.metric)
 
     def scaled(self, epoch: EpochMetrics) -> float | None:
         """Return the objective of one epoch for charts."""

@@ -109,13 +109,23 @@ def trials_csv(studies: Sequence[StudyContent]) -> str:
 
 def curves_csv(studies: Sequence[StudyContent]) -> str:
     """Return one row per epoch of each trial, with all its metrics."""
-    rows = (
-        [study.name, number, *(getattr(epoch, name) for name in METRIC_COLUMNS)]
+    epochs = [
+        (study.name, number, epoch)
         for study in studies
         for number, curve in sorted(study.curves.items())
         for epoch in curve
+    ]
+    others = list(dict.fromkeys(name for *_, epoch in epochs for name in epoch.others))
+    rows = (
+        [
+            study,
+            number,
+            *(getattr(epoch, name) for name in METRIC_COLUMNS),
+            *(epoch.others.get(name) for name in others),
+        ]
+        for study, number, epoch in epochs
     )
-    return _csv(["study", "trial", *METRIC_COLUMNS], rows)
+    return _csv(["study", "trial", *METRIC_COLUMNS, *others], rows)
 
 
 def label_errors_csv(studies: Sequence[StudyContent]) -> str:

@@ -118,7 +118,7 @@ def find_test_gap(
     if not verdict.finished or verdict.winner != evaluation.trial or confirmed is None:
         return None
     test = evaluation.value_of(verdict.metric)
-    if not confirmed.excludes(test):
+    if test is None or not confirmed.excludes(test):
         return None
     own = evaluation.interval_of(verdict.metric)
     difference = None if own is None else _difference(test, own, confirmed)

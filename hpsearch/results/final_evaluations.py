@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hpsearch.formatting import count_noun
+from hpsearch.metrics import OBJECTIVES
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.events import Event, EventKind, event_log
@@ -46,6 +47,8 @@ class FinalEvaluation:
     groups: int | None = None
     #: Objective -> 95 % interval of its value, as ``interval``; empty in earlier versions.
     intervals: dict[str, list[float]] = field(default_factory=dict)
+    #: The values of the metrics that only this study measures.
+    others: dict[str, float] = field(default_factory=dict)
 
     @property
     def sample(self) -> str:
@@ -59,10 +62,12 @@ class FinalEvaluation:
         images = "images" if self.groups is None else "groups of images"
         return f"seeds and {images}" if self.seeds else images
 
-    def value_of(self, metric: str) -> float:
-        """Return the value of an objective (``metrics.OBJECTIVES``) on the test images."""
-        value: float = getattr(self, metric.removeprefix("val_"))
-        return value
+    def value_of(self, metric: str) -> float | None:
+        """Return an objective's value on the test images; ``None`` if they lack its class."""
+        if metric in OBJECTIVES:
+            value: float = getattr(self, metric.removeprefix("val_"))
+            return value
+        return self.others.get(metric)
 
     def interval_of(self, metric: str) -> tuple[float, float] | None:
         """Return the 95 % interval of ``value_of(metric)``; ``None`` if it isn't known."""
@@ -96,7 +101,17 @@ class FinalEvaluation:
         names = ("trial", "epoch", "images", "loss", "accuracy", "macro_f1", "balanced_accuracy")
         metrics = {name: getattr(self, name) for name in names}
         groups = {} if self.groups is None else {"groups": self.groups}
-        return {**metrics, **groups, **seeds, "interval": [low, high]}
+        others = {
+            name: {"value": value, "interval": self.intervals.get(name)}
+            for name, value in self.others.items()
+        }
+        return {
+            **metrics,
+            **({"others": others} if others else {}),
+            **groups,
+            **seeds,
+            "interval": [low, high],
+        }
 
 
 def record_evaluation(database: Database, study_id: int, evaluation: FinalEvaluation) -> None:

@@ -42,7 +42,7 @@ def epoch_metrics(curve: Sequence[EpochMetrics], *, best_epoch: int) -> dict[str
 
 def _metrics(result: EpochMetrics) -> dict[str, Any]:
     names = ("epoch", *OBJECTIVES, "train_accuracy", "train_loss")
-    return {name: getattr(result, name) for name in names}
+    return {name: getattr(result, name) for name in names} | dict(result.others)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

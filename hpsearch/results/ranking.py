@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from hpsearch.errors import UserError
-from hpsearch.metrics import GOAL_METRICS
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState
@@ -264,6 +263,6 @@ def objective_costs(
 ) -> np.ndarray[tuple[int, int]]:
     """Return float64 (trials, objectives) in which less is better."""
     names = record.goals.objectives
-    signs = [-1.0 if GOAL_METRICS[name] == "maximize" else 1.0 for name in names]
+    signs = [-1.0 if each == "maximize" else 1.0 for each in record.goals.directions.values()]
     rows = [[trial.metrics[name] for name in names] for trial in trials]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names)) * signs

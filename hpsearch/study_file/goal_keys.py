@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.metrics import OBJECTIVES
+from hpsearch.metric_registry import BUILT_IN, METRICS, direction_of, spelled, split
+from hpsearch.metrics import COSTS
 from hpsearch.study_file.diagnostics import Diagnostics
-from hpsearch.study_file.goals import read_constraint, unsatisfiable
+from hpsearch.study_file.goals import Goals, read_constraint, unsatisfiable
 from hpsearch.study_file.space import Node
 from hpsearch.study_file.syntax import MapNode, ScalarNode
 from hpsearch.study_file.walk import plain
-
-_MEASURED = ", ".join(OBJECTIVES)
 
 
 def check_goals(children: Mapping[str, Node], node: MapNode, diagnostics: Diagnostics) -> None:
@@ -33,13 +32,14 @@ def check_goals(children: Mapping[str, Node], node: MapNode, diagnostics: Diagno
             "a study has either `objective` or `objectives`, but both are given; remove one "
             "(`objective: X` is the form for one, `objectives: [X, Y]` for several)",
         )
-    elif metrics and not set(metrics) & set(OBJECTIVES):
+    elif metrics and not set(metrics) - COSTS.keys():
         diagnostics.add(
             node.entries["objectives"].location,
             "objectives",
-            f"at least one objective must be measured after every epoch ({_MEASURED}), but got "
-            f"{', '.join(metrics)}",
+            "at least one objective must be measured after every epoch "
+            f"({', '.join(spelled())}), but got {', '.join(metrics)}",
         )
+    _check_directions(children, node, diagnostics)
     _check_prune_on(children, metrics, node, diagnostics)
     _check_constraints(children, node, diagnostics)
 
@@ -56,6 +56,26 @@ def normal_form(document: dict[str, Any]) -> None:
         del document["objective"]
     if not document["constraints"]:
         del document["constraints"]
+    document.pop("metrics", None)
+    names = map(split, Goals.of(document).others)
+    stored = {name: direction_of(name) for name, _ in names if name not in BUILT_IN}
+    if stored:
+        document["metrics"] = stored
+
+
+def _check_directions(
+    children: Mapping[str, Node], node: MapNode, diagnostics: Diagnostics
+) -> None:
+    """Report directions that aren't those with which the metrics are registered."""
+    given = plain(children["metrics"]) if "metrics" in children else None
+    for name, direction in (given or {}).items():
+        if name not in METRICS or METRICS.directions[name] != direction:
+            diagnostics.add(
+                node.entries["metrics"].location,
+                "metrics",
+                f"{name}: {direction} must be the metric of a plug-in, with the direction of its "
+                "registration; remove this key, which only hpsearch writes",
+            )
 
 
 def _check_prune_on(
@@ -73,7 +93,7 @@ def _check_prune_on(
             "anyway; remove it",
         )
     elif metrics and named not in metrics:
-        listed = ", ".join(name for name in metrics if name in OBJECTIVES)
+        listed = ", ".join(name for name in metrics if name not in COSTS)
         diagnostics.add(
             location,
             "prune_on",

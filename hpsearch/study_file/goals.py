@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hpsearch.metrics import GOAL_METRICS, OBJECTIVES
+from hpsearch.metric_registry import direction_of, is_spelled, spelled, split
+from hpsearch.metrics import COSTS, OBJECTIVES, Direction
 
 #: With more, nearly every trial is on the front, and samplers are slow.
 MOST_OBJECTIVES = 4
@@ -15,7 +16,7 @@ MOST_OBJECTIVES = 4
 CONSTRAINT_RULE = "NAME <= NUMBER or NAME >= NUMBER"
 
 _CONSTRAINT = re.compile(
-    r"\s*(?P<name>[A-Za-z_]\w*)\s*(?P<sign><=|>=)\s*"
+    r"\s*(?P<name>[A-Za-z_]\w*(\(.+\))?)\s*(?P<sign><=|>=)\s*"
     r"(?P<bound>[-+]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?)\s*"
 )
 
@@ -27,11 +28,13 @@ class Objective:
     metric: str
     #: Whether a trial's value is that of its last or of its best epoch.
     at: Literal["last", "best"] = "last"
+    #: The direction that the study stores, of a metric that isn't built in.
+    stored_direction: Direction | None = None
 
     @property
-    def direction(self) -> Literal["maximize", "minimize"]:
+    def direction(self) -> Direction:
         """Which direction is better."""
-        return OBJECTIVES[self.metric]
+        return self.stored_direction or direction_of(self.metric)
 
     def is_better(self, value: float, than: float) -> bool:
         """Whether ``value`` is strictly better than ``than``."""
@@ -82,29 +85,33 @@ class Goals:
 
     #: Measured after every epoch; pruners decide by it, and it determines the best epoch.
     objective: Objective
-    #: Names in ``GOAL_METRICS``; with a single objective, only that of ``objective``.
+    #: Metrics; with a single objective, only that of ``objective``.
     objectives: tuple[str, ...]
     constraints: tuple[Constraint, ...] = ()
     #: Whether trials are promoted by the fronts of all objectives instead of by ``objective``.
     by_fronts: bool = False
+    #: The directions that the study stores, of metrics that aren't built in.
+    stored_directions: Mapping[str, Direction] = field(default_factory=dict)
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Goals:
         """Return the goals of a study's document (its normal form)."""
-        constraints = tuple(map(read_constraint, document.get("constraints", ())))
+        stored: Mapping[str, Direction] = document.get("metrics") or {}
+        constraints = tuple(parse_constraint(each) for each in document.get("constraints", ()))
         several = document.get("objectives")
         if several is None:
-            objective = Objective(**document["objective"])
-            names: tuple[str, ...] = (objective.metric,)
+            metric, at = document["objective"]["metric"], document["objective"]["at"]
+            names: tuple[str, ...] = (metric,)
         else:
-            names = tuple(several["metrics"])
-            metric = document["prune_on"] or next(name for name in names if name in OBJECTIVES)
-            objective = Objective(metric=metric, at=several["at"])
+            names, at = tuple(several["metrics"]), several["at"]
+            metric = document["prune_on"] or next(name for name in names if name not in COSTS)
+        direction = stored.get(split(metric)[0])
         return cls(
-            objective=objective,
+            objective=Objective(metric=metric, at=at, stored_direction=direction),
             objectives=names,
             constraints=constraints,
             by_fronts=several is not None and document["prune_on"] is None,
+            stored_directions=stored,
         )
 
     @property
@@ -118,15 +125,21 @@ class Goals:
         return not self.is_multi_objective and not self.constraints
 
     @property
-    def directions(self) -> dict[str, Literal["maximize", "minimize"]]:
+    def directions(self) -> dict[str, Direction]:
         """Objective -> which direction is better, in the file's order."""
-        return {name: GOAL_METRICS[name] for name in self.objectives}
+        stored = self.stored_directions
+        return {name: stored.get(split(name)[0]) or direction_of(name) for name in self.objectives}
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of every objective and every metric with a bound, each once."""
         bounded = (each.name for each in self.constraints)
         return tuple(dict.fromkeys([*self.objectives, *bounded]))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Those of ``metrics`` that only some studies measure."""
+        return tuple(name for name in self.metrics if name not in OBJECTIVES and name not in COSTS)
 
     def violations(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Return constraint -> violation, for those whose metric is in ``metrics``."""
@@ -152,16 +165,26 @@ def read_constraint(text: str) -> Constraint:
         ValueError: ``text`` isn't a constraint, the metric is unknown, or the bound isn't finite;
             the message is the rule.
     """
+    found = parse_constraint(text)
+    if not is_spelled(found.name, costs=True):
+        listed = ", ".join(spelled(costs=True))
+        raise ValueError(f"a constraint names one of {listed}, not {found.name}")
+    return found
+
+
+def parse_constraint(text: str) -> Constraint:
+    """Return the constraint that ``text`` means, on any metric.
+
+    Raises:
+        ValueError: ``text`` isn't a constraint, or the bound isn't finite; the message is the rule.
+    """
     found = _CONSTRAINT.fullmatch(text)
     if found is None:
         raise ValueError(f"a constraint is {CONSTRAINT_RULE}, e.g. parameters <= 1e6")
-    name = found["name"]
-    if name not in GOAL_METRICS:
-        raise ValueError(f"a constraint names one of {', '.join(GOAL_METRICS)}, not {name}")
     bound = float(found["bound"])
     if bound in (float("inf"), float("-inf")):
         raise ValueError("a constraint's number must be finite")
-    return Constraint(name=name, sign="<=" if found["sign"] == "<=" else ">=", bound=bound)
+    return Constraint(name=found["name"], sign="<=" if found["sign"] == "<=" else ">=", bound=bound)
 
 
 def unsatisfiable(constraints: Sequence[Constraint]) -> tuple[Constraint, Constraint] | None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from hpsearch.metrics import GOAL_METRICS, OBJECTIVES
+from hpsearch.metric_registry import METRICS, spelled
+from hpsearch.metrics import COSTS, OBJECTIVES, Direction
 from hpsearch.registry import Component
 from hpsearch.study_file import durations
 from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
@@ -16,6 +17,7 @@ from hpsearch.study_file.schema import (
     AUTO,
     ComponentChoice,
     EitherOr,
+    Matching,
     Raw,
     Registries,
     Section,
@@ -164,7 +166,9 @@ def root_schema(registries: Registries) -> Section:
     objective = Section(
         shorthand="metric",
         keys={
-            "metric": Value(type=_one_of(OBJECTIVES), default="val_accuracy"),
+            "metric": Value(
+                type=_metric(), default="val_accuracy", rule=f"one of {', '.join(spelled())}"
+            ),
             "at": Value(type=Literal["last", "best"], default="last"),
         },
     )
@@ -174,9 +178,9 @@ def root_schema(registries: Registries) -> Section:
         default=None,
         keys={
             "metrics": Value(
-                type=_several_of(GOAL_METRICS),
+                type=_several_of(_metric(costs=True)),
                 rule=f"a list of 2 to {MOST_OBJECTIVES} different names of "
-                f"{', '.join(GOAL_METRICS)} (for one, write `objective`)",
+                f"{', '.join(spelled(costs=True))} (for one, write `objective`)",
             ),
             "at": Value(type=Literal["last", "best"], default="last"),
         },
@@ -234,7 +238,17 @@ def root_schema(registries: Registries) -> Section:
             "seed": Value(type=Annotated[int, Field(ge=0, lt=2**32)], default=0),
             "objective": objective,
             "objectives": objectives,
-            "prune_on": Value(type=_one_of(OBJECTIVES) | None, default=None),
+            "prune_on": Value(
+                type=_metric() | None, default=None, rule=f"one of {', '.join(spelled())}, or null"
+            ),
+            # Stored with the directions of a plug-in's metrics, so that the study is read without
+            # the plug-in
+            "metrics": Value(
+                type=dict[str, Direction] | None,
+                default=None,
+                silent=True,
+                rule="a mapping of names to maximize or minimize",
+            ),
             "constraints": Value(type=list[_Constraint], default=[]),
             "budget": budget,
             "confirm": CONFIRM,
@@ -306,7 +320,16 @@ def _rounds(what: str) -> Value:
     )
 
 
-def _several_of(names: Any) -> Any:
-    each: Any = _one_of(names)
+def _metric(*, costs: bool = False) -> Any:
+    """Return the type of a metric's name, a plug-in's included."""
+    names = [name for name in METRICS.names() if not METRICS.is_of_class(name)]
+    of_class = "|".join(name for name in METRICS.names() if METRICS.is_of_class(name))
+    return (
+        _one_of((*OBJECTIVES, *names, *(COSTS if costs else ())))
+        | Annotated[str, Matching(rf"^({of_class})\(.+\)$", "a metric of one class: name(CLASS)")]
+    )
+
+
+def _several_of(each: Any) -> Any:
     size = Field(min_length=2, max_length=MOST_OBJECTIVES)
     return Annotated[list[each], size, AfterValidator(_each_once)]

@@ -127,6 +127,7 @@ class StudyFile:
                 seed=confirming_seed(self.seed, int(fresh), "training"),
                 # The images are those of the search; only their split is new
                 limit_seed=self.seed,
+                metrics=self.goals.others,
             )
         recorded = self.provenance or {}
         seed, split_seed = recorded.get("trial_seed"), recorded.get("split_seed")
@@ -137,4 +138,5 @@ class StudyFile:
             split_seed=self.seed if split_seed is None else split_seed,
             seed=trial_seed(self.seed, ticket) if seed is None else seed,
             limit_seed=self.seed if own_split else None,
+            metrics=self.goals.others,
         )

@@ -93,6 +93,8 @@ class TrialConfig:
     early_stopping: EarlyStopping | None = None
     precision: Precision = "auto"
     evaluate: Evaluate = "weights"
+    #: Metrics of ``metric_registry.METRICS`` that are measured after every epoch.
+    metrics: tuple[str, ...] = ()
     #: Seeds ``limit`` and the train/validation split; the same for every trial of a search.
     split_seed: int
     #: Seeds weights, data order, augmentation and dropout; differs from trial to trial.
@@ -106,6 +108,7 @@ def trial_config(
     split_seed: int,
     seed: int,
     limit_seed: int | None = None,
+    metrics: tuple[str, ...] = (),
 ) -> TrialConfig:
     """Build a ``TrialConfig`` from a point of a study's space.
 
@@ -115,6 +118,7 @@ def trial_config(
         split_seed: Seeds the train/validation split.
         seed: Seeds weights, data order, augmentation and dropout.
         limit_seed: Seeds ``limit`` and ``per_class``; with ``None`` the split's seed does.
+        metrics: Metrics of ``METRICS`` that are measured after every epoch.
     """
     data, stopping = config["data"], config["early_stopping"]
     return TrialConfig(
@@ -140,6 +144,7 @@ def trial_config(
         early_stopping=None if stopping is None else EarlyStopping(**stopping),
         precision=config["precision"],
         evaluate=config["evaluate"],
+        metrics=metrics,
         split_seed=split_seed,
         seed=seed,
     )

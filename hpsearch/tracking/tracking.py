@@ -5,12 +5,12 @@ Only ``close`` waits for a tracker, and it has a limit.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property, partial
 
-from hpsearch.metrics import EpochMetrics
+from hpsearch.metrics import METRIC_COLUMNS, EpochMetrics
 from hpsearch.registry import Component
 from hpsearch.tracking.channel import Channel, Point
 from hpsearch.tracking.tracker import TRACKERS, RunState, TrackedTrial
@@ -100,5 +100,10 @@ class Tracking:
 
 def _point(metrics: EpochMetrics) -> Point:
     """Return what is tracked of an epoch: its number and every metric."""
-    values = {name: float(value) for name, value in asdict(metrics).items() if name != "epoch"}
-    return metrics.epoch, values
+    values = {name: float(getattr(metrics, name)) for name in METRIC_COLUMNS if name != "epoch"}
+    # `val_recall(CLASS)` as `val_recall/CLASS`: trackers refuse brackets
+    others = {
+        re.sub(r"[^\w ./-]", "_", name.rstrip(")").replace("(", "/")): value
+        for name, value in metrics.others.items()
+    }
+    return metrics.epoch, values | others

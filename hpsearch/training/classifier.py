@@ -221,7 +221,10 @@ class Classifier:
         return self.logits(images).softmax(1).cpu()
 
     def evaluate(self, images: Tensor, labels: Tensor) -> Evaluation:
-        """Evaluate the model on ``images`` (uint8) with the classes ``labels`` (int64 (n,))."""
+        """Evaluate the model on ``images`` (uint8) with the classes ``labels`` (int64 (n,)).
+
+        The result has probabilities if the configuration's metrics need them.
+        """
         return evaluate(
             self.model,
             self._pixels(images),
@@ -229,6 +232,7 @@ class Classifier:
             torch.arange(len(images), device=self.device),
             batch_size=self._batch,
             precision=self.signature.precision,
+            probabilities=bool(self.config.metrics),
         )
 
     def _pixels(self, images: Tensor) -> ImageStore:

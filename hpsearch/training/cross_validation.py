@@ -12,13 +12,14 @@ In addition to the state of one training (see ``training.state``), a state conta
     history    the metrics of the trial
     rounds     the state of each training; None before it begins
     waiting    the results of the trainings that have finished the epoch in progress:
-               metrics, and rows, predicted, truth, losses of the validation images; else None
+               metrics, and rows, predicted, truth, losses (and probabilities, if a metric needs
+               them) of the validation images; else None
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import mean
 from typing import Any, TypeAlias
@@ -27,6 +28,7 @@ import numpy as np
 import torch
 
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted
+from hpsearch.metric_registry import compute, require_finite
 from hpsearch.metrics import (
     CONFUSION_CLASSES,
     METRIC_COLUMNS,
@@ -131,7 +133,7 @@ class _Trial:
     def __init__(self, config: TrialConfig, data: PreparedData) -> None:
         self.config, self.data = config, data
         self.rounds = [_FoldTraining() for _ in data.rounds]
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, Any]] = []
         self._precision: Chosen | None = None
         self._identity = identity(config, data.data_hash, data.split_hash)
 
@@ -190,8 +192,8 @@ class _Trial:
         """Return the epoch's metrics, add them to the history, and begin the next epoch."""
         parts = [each.ended for each in self.rounds if each.ended is not None]
         every_image_once = self.config.data.folds is not None
-        joined = _join(parts, len(self.data.class_names), together=every_image_once)
-        self.history.append(asdict(joined.metrics))
+        joined = _join(parts, self.data.class_names, together=every_image_once)
+        self.history.append(joined.metrics.to_dict())
         for each in self.rounds:
             each.ended = None
         return joined
@@ -225,20 +227,28 @@ class _Trial:
         }
 
 
-def _join(parts: Sequence[_FoldEpoch], classes: int, *, together: bool) -> _JoinedEpoch:
+def _join(
+    parts: Sequence[_FoldEpoch], class_names: Sequence[str], *, together: bool
+) -> _JoinedEpoch:
     """Return one epoch of all trainings.
 
     If every image validates in exactly one training (``together``), the validation metrics are over
     all images.
     """
+    classes = len(class_names)
     metrics: dict[str, Any] = {
         name: float(mean(getattr(each.metrics, name) for each in parts)) for name in METRIC_COLUMNS
     }
     metrics["epoch"] = parts[0].metrics.epoch
     metrics |= {name: sum(getattr(each.metrics, name) for each in parts) for name in _SUMS}
+    others = list(parts[0].metrics.others)
+    metrics["others"] = {name: mean(each.metrics.others[name] for each in parts) for name in others}
     rows, predicted, truth, losses = (
         np.concatenate([getattr(each.predictions, name) for each in parts]) for name in _ARRAYS
     )
+    said = [each.predictions.probabilities for each in parts]
+    known = [each for each in said if each is not None]
+    probabilities = np.concatenate(known) if len(known) == len(parts) else None
     matrix = confusion(torch.from_numpy(truth), torch.from_numpy(predicted), classes)
     if together:
         metrics |= {
@@ -247,9 +257,17 @@ def _join(parts: Sequence[_FoldEpoch], classes: int, *, together: bool) -> _Join
             "val_macro_f1": macro_f1(matrix),
             "val_balanced_accuracy": balanced_accuracy(matrix),
         }
+        if probabilities is not None:
+            found = {name: compute(name, probabilities, truth, class_names) for name in others}
+            require_finite(found, len(rows))
+            metrics["others"] = found
     order = np.argsort(rows)
     kept = ValPredictions(
-        rows=rows[order], predicted=predicted[order], truth=truth[order], losses=losses[order]
+        rows=rows[order],
+        predicted=predicted[order],
+        truth=truth[order],
+        losses=losses[order],
+        probabilities=None if probabilities is None else probabilities[order],
     )
     return _JoinedEpoch(
         metrics=EpochMetrics(**metrics),
@@ -260,11 +278,19 @@ def _join(parts: Sequence[_FoldEpoch], classes: int, *, together: bool) -> _Join
 
 def _packed(epoch: _FoldEpoch) -> dict[str, Any]:
     arrays = {name: torch.from_numpy(getattr(epoch.predictions, name)) for name in _ARRAYS}
-    return {**asdict(epoch.metrics), **arrays}
+    if epoch.predictions.probabilities is not None:
+        arrays["probabilities"] = torch.from_numpy(epoch.predictions.probabilities)
+    return {**epoch.metrics.to_dict(), **arrays}
 
 
 def _unpacked(packed: Mapping[str, Any]) -> _FoldEpoch:
+    said = packed.get("probabilities")
     return _FoldEpoch(
-        EpochMetrics(**{name: packed[name] for name in METRIC_COLUMNS}),
-        ValPredictions(**{name: packed[name].numpy() for name in _ARRAYS}),
+        EpochMetrics(
+            **{name: packed[name] for name in METRIC_COLUMNS}, others=packed.get("others", {})
+        ),
+        ValPredictions(
+            **{name: packed[name].numpy() for name in _ARRAYS},
+            probabilities=None if said is None else said.numpy(),
+        ),
     )

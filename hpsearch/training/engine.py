@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted, UserError
+from hpsearch.metric_registry import compute, require_finite
 from hpsearch.metrics import CONFUSION_CLASSES, EpochEnd, EpochMetrics, ValPredictions
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.augmentation.chain import Chain, build, dominant
@@ -204,11 +205,13 @@ def _epochs(
                         batch_size=val_batch,
                         precision=plan.precision,
                         should_stop=should_stop,
+                        probabilities=bool(config.metrics),
                     )
             except Stopped:
                 raise _interrupted(training, time.perf_counter() - began, steps) from None
             if val.samples and not math.isfinite(val.loss):
                 raise _diverged(training, "validation", val.loss, steps)
+            others = _others(config, data, val)
             val_seconds = time.perf_counter() - validation_began
             train_accuracy = training.correct() / len(labels)
             finish_epoch(schedule, val.loss)
@@ -224,6 +227,7 @@ def _epochs(
             lr=training.first_lr,
             seconds=time.perf_counter() - began,
             val_seconds=val_seconds,
+            others=others,
         )
         training.end_epoch(metrics)
         yield EpochEnd(
@@ -255,7 +259,20 @@ def _predictions(data: PreparedData, val: Evaluation) -> ValPredictions:
         predicted=val.predictions.numpy(),
         truth=data.labels[data.val_indices].numpy(),
         losses=val.losses.numpy(),
+        probabilities=None if val.probabilities is None else val.probabilities.numpy(),
     )
+
+
+def _others(config: TrialConfig, data: PreparedData, val: Evaluation) -> dict[str, float]:
+    """Return the metrics that the study uses besides those of every training."""
+    if val.probabilities is None:
+        return dict.fromkeys(config.metrics, math.nan)  # no validation images
+    truth = data.labels[data.val_indices].numpy()
+    probabilities = val.probabilities.numpy()
+    found = {each: compute(each, probabilities, truth, data.class_names) for each in config.metrics}
+    if not config.data.folds:  # a fold may lack a class, as the value is that of all folds
+        require_finite(found, len(truth))
+    return found
 
 
 def _mean(losses: list[Tensor], sizes: list[int]) -> float:

@@ -35,6 +35,8 @@ class Evaluation:
     losses: Tensor
     #: Samples by true class (rows) and predicted class, int64 (classes, classes) on the CPU.
     confusion: Tensor
+    #: Softmax of the logits, float64 (samples, classes) on the CPU; ``None`` if it wasn't wanted.
+    probabilities: Tensor | None = None
 
     @property
     def loss(self) -> float:
@@ -71,6 +73,7 @@ def evaluate(
     precision: Chosen,
     mirrored: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
+    probabilities: bool = False,
 ) -> Evaluation:
     """Evaluate ``model`` on the images at ``rows``: evaluation mode, no gradients, no augmentation.
 
@@ -85,6 +88,7 @@ def evaluate(
         precision: The precision to compute in.
         mirrored: Whether logits are means of those of an image and of its mirror image.
         should_stop: Called before every batch; true stops the evaluation.
+        probabilities: Whether the result contains the probabilities.
 
     Raises:
         Stopped: If ``should_stop`` returns true.
@@ -111,6 +115,7 @@ def evaluate(
             predictions=predictions.cpu(),
             losses=losses,
             confusion=confusion(truth, predictions, every.shape[1]),
+            probabilities=every.cpu().double().softmax(1) if probabilities else None,
         )
 
 

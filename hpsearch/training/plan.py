@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from hpsearch.errors import InfeasibleConfig
+from hpsearch.metric_registry import require_usable
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training import precision
 from hpsearch.training.augmentation import chain
@@ -82,8 +83,10 @@ def plan_on(config: TrialConfig, data: PreparedData, device: torch.device) -> Pl
     Raises:
         InfeasibleConfig: If the configuration can't be built, or if batch norm would get a batch of
             one sample.
+        UserError: If a metric can't be computed for these classes.
     """
     classes = len(data.class_names)
+    require_usable(config.metrics, data.class_names)
     model = describe(config.model, input_shape=data.input_shape, classes=classes)
     trainings = [len(each.train_indices) for each in data.rounds or (data,)]
     for train_images in trainings:

@@ -24,7 +24,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -69,7 +69,7 @@ class TrainingState:
             WeightAverage(self.model, len(plan.batches)) if config.evaluate == "ema" else None
         )
         self.augmentation = torch.Generator(device)
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, Any]] = []
         #: The epoch in progress, 1-based.
         self.epoch = 1
         self.begin_epoch()
@@ -103,7 +103,7 @@ class TrainingState:
 
     def end_epoch(self, metrics: EpochMetrics) -> None:
         """Add the epoch's metrics to the history and begin the next epoch."""
-        self.history.append(asdict(metrics))
+        self.history.append(metrics.to_dict())
         self.epoch += 1
         self.begin_epoch()
 

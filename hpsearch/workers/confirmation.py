@@ -334,6 +334,7 @@ def _spec(
         study=search.study.name,
         fingerprint=search.study.fingerprint,
         metric=search.objective.metric,
+        maximize=search.objective.direction == "maximize",
         seeds=choice.seeds,
         seeds_before=before,
         requested=RequestedSettings(

@@ -17,6 +17,7 @@ from support.searching import epoch_metrics
 from hpsearch.cli.app import run_command
 from hpsearch.component_registries import registries
 from hpsearch.errors import InfeasibleConfig
+from hpsearch.metric_registry import METRICS
 from hpsearch.registry import Component, load_plugin
 from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.space import Choice, Parameter, Scalar
@@ -44,8 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name, (_, contents) in zip(NAMES, BLOCKS, strict=True):
         (folder / name).write_text(contents)
     with pytest.MonkeyPatch.context() as patch:
-        for registry in registries().values():
+        for registry in (*registries().values(), METRICS):
             patch.setattr(registry, "_entries", dict(registry._entries))
+        patch.setattr(METRICS, "directions", dict(METRICS.directions))
         patch.setenv("HPSEARCH_DATA", str(folder / "data"))
         yield folder
 
@@ -67,7 +69,7 @@ def drawn(study: StudyFile, ticket: int) -> dict[str, Scalar]:
 def test_every_block_has_a_file() -> None:
     """A block that the pattern missed would be a block that nobody runs."""
     assert PAGE.read_text().count("```python") + PAGE.read_text().count("```yaml") == len(BLOCKS)
-    assert len(STUDIES) == 3
+    assert len(STUDIES) == 4
     assert len(set(NAMES)) == len(NAMES)
 
 

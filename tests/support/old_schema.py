@@ -19,6 +19,7 @@ _TAKEN_BACK = (
     "ALTER TABLE hpsearch_tickets DROP COLUMN figures",
     "ALTER TABLE hpsearch_tickets DROP COLUMN rung",
     "ALTER TABLE hpsearch_tickets DROP COLUMN audited_from",
+    "ALTER TABLE hpsearch_epochs DROP COLUMN others",
     "ALTER TABLE hpsearch_studies DROP COLUMN granted",
     "DROP TABLE hpsearch_knowledge",
     "DROP TABLE hpsearch_fleets",

@@ -23,6 +23,7 @@ def made_up_spec(
         study="made_up",
         fingerprint="",
         metric="val_accuracy" if maximize else "val_loss",
+        maximize=maximize,
         seeds=seeds,
         seeds_before=0,
         requested=RequestedSettings(top=len(trials), seeds=seeds, share=None, given=None),

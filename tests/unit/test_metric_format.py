@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 
 import hpsearch
+from hpsearch.metric_registry import METRICS
 from hpsearch.metrics import (
-    GOAL_METRICS,
+    COSTS,
     METRIC_COLUMNS,
+    OBJECTIVES,
     EpochMetrics,
     MetricFormat,
     format_metrics,
@@ -55,8 +57,10 @@ def test_more_digits_for_what_is_reproduced():
 
 
 def test_which_metrics_are_shares():
-    metrics = [*GOAL_METRICS, "train_accuracy", "train_loss", "lr", "seconds", "compute_seconds"]
-    shares = ["val_accuracy", "val_macro_f1", "val_balanced_accuracy", "train_accuracy"]
+    metrics = [*OBJECTIVES, *METRICS.names(), *COSTS, "train_accuracy", "train_loss", "lr"]
+    metrics += ["seconds", "compute_seconds", "val_recall(rare loss)", "val_loss(accuracy)"]
+    shares = ["val_accuracy", "val_macro_f1", "val_balanced_accuracy", "val_auroc", "val_recall"]
+    shares += ["val_top5_accuracy", "train_accuracy", "val_recall(rare loss)"]
     assert [each for each in metrics if is_share(each)] == shares
 
 
@@ -149,6 +153,7 @@ def test_lists_come_back_as_lists():
 def test_an_epochs_metrics_are_numbers_alone() -> None:
     """They are the columns of a curve, of the ledger and of a checkpoint's history."""
     hints = get_type_hints(EpochMetrics)
+    assert hints.pop("others") == Mapping[str, float]
     assert tuple(hints) == METRIC_COLUMNS
     assert set(hints.values()) == {int, float}
 

@@ -73,7 +73,9 @@ def evaluate(
         print_gap(gap)
     _print(record, evaluation)
     if gap is None and verdict is not None and verdict.winner == evaluation.trial:
-        print_agreement(record, verdict, evaluation.value_of(verdict.metric))
+        value = evaluation.value_of(verdict.metric)
+        if value is not None:
+            print_agreement(record, verdict, value)
 
 
 def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
@@ -100,6 +102,13 @@ def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
         f"macro F1 {SHARE.value(evaluation.macro_f1)}  "
         f"balanced accuracy {SHARE.value(evaluation.balanced_accuracy)}"
     )
+    for name, value in evaluation.others.items():
+        form, interval = MetricFormat(name), evaluation.interval_of(name)
+        over = f" (95 % interval over {evaluation.over} {form.interval(interval)})"
+        say(
+            f"test {name.removeprefix('val_')} {form.value(value)}"
+            + ("" if interval is None else over)
+        )
     if not seeds:
         say(unconfirmed_sentence(record, winner))
     else:

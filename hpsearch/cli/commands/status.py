@@ -180,7 +180,7 @@ def _curves(database: Database, record: StudyRecord) -> list[_Curve]:
         _Curve(
             trial=trial,
             best=trial in leading,
-            values=[getattr(epoch, metric) for epoch in found.get(trial.ticket, [])],
+            values=[epoch.value(metric) for epoch in found.get(trial.ticket, [])],
         )
         for trial in shown
     ]

@@ -82,6 +82,8 @@ def _metrics_text(result: EpochMetrics) -> str:
     text = f"train loss {loss(result.train_loss)}  accuracy {accuracy(result.train_accuracy)}"
     if result.val_loss == result.val_loss:  # not NaN: there are validation images
         text += f"  val loss {loss(result.val_loss)}  accuracy {accuracy(result.val_accuracy)}"
+        for name, value in result.others.items():
+            text += f"  {name.removeprefix('val_')} {MetricFormat(name).value(value)}"
     return text
 
 

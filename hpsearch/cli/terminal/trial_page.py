@@ -15,7 +15,7 @@ from hpsearch.cli.terminal.output import (
     sparkline,
     table,
 )
-from hpsearch.metrics import MetricFormat, format_metrics
+from hpsearch.metrics import METRIC_COLUMNS, MetricFormat, format_metrics
 
 if TYPE_CHECKING:
     from hpsearch.results.records import StudyRecord, TrialRecord
@@ -39,7 +39,6 @@ def trial_page(
         trial: One of its trials.
         runs: The runs place, for the trial's files.
     """
-    from hpsearch.metrics import METRIC_COLUMNS
     from hpsearch.reporting.status import winners
     from hpsearch.results import trial_attributes
     from hpsearch.results.overfitting import overfits_from
@@ -72,7 +71,11 @@ def trial_page(
         "params": record.values(trial.params),
         "noted": noted,
         "curve": [
-            {name: getattr(result, name) for name in (*METRIC_COLUMNS, *_TIMES)} for result in curve
+            {
+                **{name: getattr(result, name) for name in (*METRIC_COLUMNS, *_TIMES)},
+                **result.others,
+            }
+            for result in curve
         ],
         "overfits_from": overfits_from(curve),
         "events": [
@@ -198,7 +201,9 @@ def _print_curve(curve: list[dict[str, Any]], metric: str) -> None:
         return
     say()
     say(f"{metric} {sparkline([point[metric] for point in curve])}")
-    shown = (*_SHOWN, *([] if metric in _SHOWN else [metric]), *_TIMES)
+    others = [name for name in curve[0] if name not in METRIC_COLUMNS and name not in _TIMES]
+    named = [] if metric in _SHOWN or metric in others else [metric]
+    shown = (*_SHOWN, *named, *others, *_TIMES)
     table(
         shown,
         [[_cell(name, point[name]) for name in shown] for point in curve],

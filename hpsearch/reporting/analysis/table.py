@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from hpsearch.metrics import GOAL_METRICS, METRIC_COLUMNS, EpochMetrics
+from hpsearch.metrics import METRIC_COLUMNS, EpochMetrics
 from hpsearch.reporting.analysis.parameters import read_parameters
 from hpsearch.results import trial_attributes
 from hpsearch.results.error_text import first_line
@@ -69,7 +69,7 @@ def trial_table(
         curves = queries.curves(database, study_id)
     drawn = [trial for trial in record.trials if trial.number is not None]
     return [
-        {**dict.fromkeys(names), **_row(trial, curves, noted)}
+        {**dict.fromkeys(names), **_row(trial, curves, noted, record.goals.metrics)}
         for trial in sorted(drawn, key=lambda trial: trial.number or 0)
     ]
 
@@ -77,12 +77,12 @@ def trial_table(
 def epoch_table(database: Database, record: StudyRecord) -> dict[str, NDArray[Any]]:
     """Return column -> array over all epochs of all trials, by trial and epoch.
 
-    ``number`` and ``ticket`` identify the trial; the others are ``metrics.METRIC_COLUMNS`` and
-    ``value``, the objective at that epoch.
+    ``number`` and ``ticket`` identify the trial; the others are ``metrics.METRIC_COLUMNS``,
+    ``value``, the objective at that epoch, and the metrics that only this study measures.
     """
-    names = ("ticket", "value", *METRIC_COLUMNS)
+    names, own = ("ticket", "value", *METRIC_COLUMNS), record.goals.others
     query = (
-        sa.select(*(epochs.c[name] for name in names))
+        sa.select(*(epochs.c[name] for name in names), epochs.c.others)
         .where(epochs.c.study_id == record.study.study_id)
         .order_by(epochs.c.ticket, epochs.c.epoch)
     )
@@ -90,7 +90,11 @@ def epoch_table(database: Database, record: StudyRecord) -> dict[str, NDArray[An
     def work(connection: Connection) -> list[Any]:
         return list(connection.execute(query).all())
 
-    found = [tuple(row) for row in database.read(work)]
+    found = []
+    for *values, others in database.read(work):
+        measured = queries.decode_others(others, values[0])
+        found.append((*values, *(measured.get(name) for name in own)))
+    names = (*names, *own)
     numbers = {trial.ticket: trial.number for trial in record.trials}
     by_column = list(zip(*found, strict=True)) if found else [()] * len(names)
     table: dict[str, NDArray[Any]] = {
@@ -105,6 +109,7 @@ def _row(
     trial: TrialRecord,
     curves: Mapping[int, Sequence[EpochMetrics]],
     attributes: Mapping[int, Mapping[str, Any]],
+    metrics: Collection[str],
 ) -> dict[str, Any]:
     curve = curves.get(trial.ticket, [])
     return {
@@ -121,7 +126,7 @@ def _row(
         "overfits_from": overfits_from(curve),
         "attempts": trial.attempts,
         **attributes.get(trial.trial_id or -1, {}),
-        **{name: value for name, value in trial.metrics.items() if name in GOAL_METRICS},
+        **{name: value for name, value in trial.metrics.items() if name in metrics},
         "error": _why(trial),
     }
 

@@ -31,13 +31,18 @@ def winner_curves(content: StudyContent) -> list[Chart]:
 def epoch_table(number: int, curve: Sequence[EpochMetrics]) -> Table:
     """Return the metrics of every epoch of a trial."""
     share, loss = Unit("val_accuracy"), Unit("val_loss")
+    others = [Unit(name) for name in (curve[0].others if curve else ())]
     labels = (
         *("epoch", "training accuracy", "validation accuracy", "training loss"),
         *("validation loss", "training time", "validation time", "learning rate"),
+        *(each.name for each in others),
     )
     return Table(
         caption=f"Epochs of trial {number}",
-        columns=[Column(label=label, numeric=True) for label in labels],
+        columns=[
+            Column(label=label, numeric=True)
+            for label in (*labels, *(each.name for each in others))
+        ],
         rows=[
             [
                 str(each.epoch),
@@ -48,6 +53,7 @@ def epoch_table(number: int, curve: Sequence[EpochMetrics]) -> Table:
                 COMPUTE.value(each.train_seconds),
                 COMPUTE.value(each.val_seconds),
                 f"{each.lr:.3g}",
+                *(unit.value(each.others.get(unit.metric)) for unit in others),
             ]
             for each in curve
         ],

@@ -3,17 +3,21 @@
 With contributions, one method of computing intervals works for every objective. For accuracy, an
 image contributes 0 or 1, and for the loss its own loss. Macro-F1 and balanced accuracy aren't means
 over images; their contribution is the objective plus the image's influence on it (the delta
-method): to first order, the objective over other images changes as the mean of these does.
+method): to first order, the objective over other images changes as the mean of these does. For
+metrics of ``metric_registry.METRICS``, which are any function of the predicted probabilities, the
+influence is estimated by leaving images out (the jackknife).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.metric_registry import compute
+from hpsearch.metrics import ValPredictions
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.statistics import Judged
 
@@ -22,15 +26,88 @@ def contributions(metric: str, predictions: Predictions) -> NDArray[np.float64]:
     """Return float64 ``(n,)``, in the order of ``predictions.rows``; its mean is the objective.
 
     Args:
-        metric: One of ``metrics.OBJECTIVES``.
+        metric: One of ``metrics.OBJECTIVES``, or the metric of ``predictions.scores``.
         predictions: One training's predictions.
 
     Raises:
-        ValueError: If there is no image.
+        ValueError: If there is no image, or the metric needs scores and there are none.
     """
     if not len(predictions):
         raise ValueError("an objective needs images")
-    return _OF[metric](predictions)
+    if metric in _OF:
+        return _OF[metric](predictions)
+    if predictions.scores is None:
+        raise ValueError(f"the contributions to {metric} need its scores")
+    return predictions.scores
+
+
+def predictions_of(
+    images: ValPredictions,
+    scored: str | None,
+    class_names: Sequence[str],
+    groups: NDArray[np.int64] | None,
+) -> Predictions:
+    """Return a training's predictions in the form that is stored.
+
+    Args:
+        images: The predictions, with probabilities if ``scored`` is a metric.
+        scored: The metric whose contributions are kept; ``None`` if the predicted classes and the
+            losses are enough.
+        class_names: The names of the classes.
+        groups: The group of each image, int64 ``(n,)``; ``None`` if each is independent.
+    """
+    scores = None
+    if scored is not None and images.probabilities is not None:
+        probabilities, truth = images.probabilities, images.truth
+
+        def measure(mask: NDArray[np.bool_]) -> float:
+            return compute(scored, probabilities[mask], truth[mask], class_names)
+
+        scores = jackknife(measure, images.rows, groups)
+    return Predictions(
+        rows=images.rows,
+        predicted=images.predicted,
+        truth=images.truth,
+        loss=images.losses.astype("float64"),
+        groups=groups,
+        scores=scores,
+    )
+
+
+def jackknife(
+    measure: Callable[[NDArray[np.bool_]], float],
+    rows: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+) -> NDArray[np.float64]:
+    """Return each image's contribution to any metric, float64 ``(n,)``; the mean is the metric.
+
+    Images (or groups of them) are left out in blocks, since a metric may take long: an image's
+    influence is the mean one of its block. It is multiplied by the square root of the block's
+    number of images or groups, so that the variance of the mean, which is computed as if images
+    were independent, is that of the blocks.
+
+    Args:
+        measure: Returns the metric of the images of a mask, bool ``(n,)``; NaN if they don't define
+            it, and then these images count as without influence.
+        rows: Rows of the images, int64 ``(n,)``.
+        groups: The group of each image, int64 ``(n,)``; ``None`` if each is independent.
+    """
+    units = rows if groups is None else groups
+    # By number, so that an image is in the same block in every training; mixed, as neighbours may
+    # be of one class
+    mixed = (units * 2_654_435_761) % 2**32
+    block = mixed % _BLOCKS if len(np.unique(units)) > _BLOCKS else units
+    whole, count = measure(np.ones(len(rows), dtype=bool)), len(rows)
+    found = np.full(count, whole)
+    for each in np.unique(block):
+        left_out = block == each
+        size = int(left_out.sum())
+        without = measure(~left_out) if size < count else np.nan
+        if np.isfinite(without):
+            influence = (whole - without) * (count - size) / size
+            found[left_out] += np.sqrt(len(np.unique(units[left_out]))) * influence
+    found += whole - found.mean()
+    return found
 
 
 def judged(metric: str, predictions: Predictions) -> Judged:
@@ -120,6 +197,9 @@ def lean(metric: str, predictions: Predictions) -> float:
     bias = -np.sum(moved * sizes / both[cells % len(f1)] ** 2) / np.count_nonzero(both)
     return float(bias * len(known) / (len(known) - 1))
 
+
+#: Blocks of images that are left out in turn; more take longer and change an interval by little.
+_BLOCKS: Final = 100
 
 _OF: Final[dict[str, Callable[[Predictions], NDArray[np.float64]]]] = {
     "val_accuracy": _accuracy,

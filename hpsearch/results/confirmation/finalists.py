@@ -9,7 +9,7 @@ from typing import Any
 
 from hpsearch.errors import UserError
 from hpsearch.formatting import count_noun
-from hpsearch.metrics import MetricFormat, is_share
+from hpsearch.metrics import OBJECTIVES, MetricFormat, is_share
 from hpsearch.results.confirmation.luck import field_of
 from hpsearch.results.confirmation.over_groups import Error
 from hpsearch.results.confirmation.spec import Field
@@ -141,9 +141,12 @@ def standard_error(metric: str, value: float, images: int) -> float:
         images: The number of images that it was measured on.
 
     Returns:
-        For a share, the binomial error (a lower bound for means over classes). For a loss,
-        value / sqrt(images), as if the spread of the losses equalled their mean; it is larger.
+        For a share of the images, the binomial error (a lower bound for means over classes). For a
+        loss, value / sqrt(images), as if the spread of the losses equalled their mean; it is
+        larger. For other metrics, which no formula fits, 0.
     """
+    if metric not in OBJECTIVES and metric != "val_top5_accuracy":
+        return 0.0
     if is_share(metric):
         return math.sqrt(max(value * (1 - value), 0.0) / images)
     return abs(value) / math.sqrt(images)

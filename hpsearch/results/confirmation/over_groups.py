@@ -66,7 +66,7 @@ class OverGroups:
 
     images: int
     groups: int
-    #: By objective (``metrics.OBJECTIVES``).
+    #: By metric.
     figures: Mapping[str, Error]
     #: Of each class's recall, in the order of the classes; empty with too many classes.
     recall: tuple[Error, ...]
@@ -76,8 +76,16 @@ class OverGroups:
         return asdict(self)
 
 
-def over_groups(predictions: Predictions, classes: int) -> OverGroups | None:
-    """Return the errors of a training's metrics; ``None`` if its images have no groups."""
+def over_groups(
+    predictions: Predictions, classes: int, scored: str | None = None
+) -> OverGroups | None:
+    """Return the errors of a training's metrics; ``None`` if its images have no groups.
+
+    Args:
+        predictions: The training's predictions.
+        classes: Number of classes.
+        scored: The metric of ``predictions.scores``; ``None`` without scores.
+    """
     groups = predictions.groups
     if groups is None or not len(predictions):
         return None
@@ -86,7 +94,10 @@ def over_groups(predictions: Predictions, classes: int) -> OverGroups | None:
     return OverGroups(
         images=len(predictions),
         groups=len(np.unique(groups)),
-        figures={metric: error_of(judged(metric, predictions)) for metric in OBJECTIVES},
+        figures={
+            metric: error_of(judged(metric, predictions))
+            for metric in (*OBJECTIVES, *(() if scored is None else (scored,)))
+        },
         recall=tuple(
             error_of(Judged(rows=predictions.rows[mine], values=right[mine], groups=groups[mine]))
             for mine in (predictions.truth == index for index in range(known))

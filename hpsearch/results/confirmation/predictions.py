@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.errors import StorageError
 
-#: Without and with groups; versions of hpsearch without groups only read the first one.
+#: Without and with groups, and with scores; earlier versions of hpsearch read only the first ones.
 _VERSION: Final = "1"
 _GROUPED: Final = "2"
+_SCORED: Final = "3"
 #: Number of images, and bytes per image row and per class (with groups: per group, too).
 _HEADER: Final = struct.Struct("<IBB")
 _GROUPED_HEADER: Final = struct.Struct("<IBBB")
@@ -45,6 +46,10 @@ class Predictions:
     #: The group of each image, int64 ``(n,)``: images of one group aren't independent. ``None`` if
     #: the source has no groups, or if an earlier version stored this.
     groups: NDArray[np.int64] | None = None
+    #: Each image's contribution to the study's objective, float64 ``(n,)``, if that needs more than
+    #: the columns above (``contributions.jackknife``); their mean is the objective. Stored with
+    #: float32's 7 digits.
+    scores: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         whole = {name: _whole(getattr(self, name), name) for name in ("rows", "predicted", "truth")}
@@ -61,6 +66,11 @@ class Predictions:
         for name, array in whole.items():
             object.__setattr__(self, name, array[order])
         object.__setattr__(self, "loss", np.clip(loss[order], 0.0, _LARGEST_LOSS))
+        if self.scores is not None:
+            scores = np.asarray(self.scores, dtype=np.float64)
+            if scores.shape != loss.shape or not np.isfinite(scores).all():
+                raise ValueError("scores must be finite numbers, one for each image")
+            object.__setattr__(self, "scores", scores[order])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,10 +87,15 @@ class Predictions:
             self.loss.astype("<f2"),
         ]
         version, header = _VERSION, _HEADER.pack(len(self), row_bytes, class_bytes)
+        group_bytes = 0
         if self.groups is not None:
             group_bytes = _bytes_for(self.groups)
             columns.append(self.groups.astype(f"<u{group_bytes}"))
             version = _GROUPED
+        if self.scores is not None:
+            columns.append(self.scores.astype("<f4"))
+            version = _SCORED
+        if version != _VERSION:
             header = _GROUPED_HEADER.pack(len(self), row_bytes, class_bytes, group_bytes)
         packed = header + zlib.compress(b"".join(column.tobytes() for column in columns), 9)
         return f"{version}:{base64.b64encode(packed).decode()}"
@@ -93,26 +108,29 @@ def decode(text: str) -> Predictions:
         StorageError: If the text is of another version, or damaged.
     """
     version, colon, packed = text.partition(":")
-    if not colon or version not in (_VERSION, _GROUPED):
+    if not colon or version not in (_VERSION, _GROUPED, _SCORED):
         raise StorageError(
-            f"stored predictions must be of version {_VERSION} or {_GROUPED}, got "
+            f"stored predictions must be of version {_VERSION} to {_SCORED}, got "
             f"{text[:12]!r}...; confirm again with --again, or read them with the version of "
             "hpsearch that wrote them"
         )
     try:
-        return _unpack(base64.b64decode(packed, validate=True), grouped=version == _GROUPED)
+        return _unpack(base64.b64decode(packed, validate=True), version)
     except (binascii.Error, zlib.error, struct.error, ValueError) as error:
         raise StorageError(
             f"stored predictions are damaged ({error}); train that seed again"
         ) from None
 
 
-def _unpack(packed: bytes, *, grouped: bool) -> Predictions:
-    header = _GROUPED_HEADER if grouped else _HEADER
+def _unpack(packed: bytes, version: str) -> Predictions:
+    header = _HEADER if version == _VERSION else _GROUPED_HEADER
     count, row_bytes, class_bytes, *group_bytes = header.unpack_from(packed)
+    scored = version == _SCORED
+    if scored and group_bytes == [0]:
+        group_bytes = []
     if {row_bytes, class_bytes, *group_bytes} - {1, 2, 4, 8}:
         raise ValueError(f"{row_bytes} and {class_bytes} bytes a number")
-    size = count * (row_bytes + 2 * class_bytes + 2 + sum(group_bytes))
+    size = count * (row_bytes + 2 * class_bytes + 2 + sum(group_bytes) + 4 * scored)
     unzip = zlib.decompressobj()
     # Limited to the header's size: a forged text must not fill the memory
     body = unzip.decompress(packed[header.size :], size + 1)
@@ -120,16 +138,18 @@ def _unpack(packed: bytes, *, grouped: bool) -> Predictions:
         raise ValueError(f"{size} bytes expected, and no bytes after them")
     columns, start = [], 0
     kinds = [f"<u{row_bytes}", f"<u{class_bytes}", f"<u{class_bytes}", "<f2"]
-    for kind in (*kinds, *(f"<u{each}" for each in group_bytes)):
+    for kind in (*kinds, *(f"<u{each}" for each in group_bytes), *(["<f4"] if scored else [])):
         columns.append(np.frombuffer(body, dtype=kind, count=count, offset=start))
         start += columns[-1].nbytes
-    gaps, predicted, truth, loss, *groups = columns
+    gaps, predicted, truth, loss, *others = columns
+    scores = others.pop() if scored else None
     return Predictions(
         rows=np.cumsum(gaps.astype(np.int64)),
         predicted=predicted,
         truth=truth,
         loss=loss,
-        groups=groups[0] if groups else None,
+        groups=others[0] if others else None,
+        scores=scores,
     )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.metrics import OBJECTIVES
 from hpsearch.study_file.goals import Goals
 
 if TYPE_CHECKING:
@@ -82,8 +81,9 @@ class ConfirmationSpec:
     #: The search that it confirms.
     study: str
     fingerprint: str
-    #: The study's objective, one of ``metrics.OBJECTIVES``; it isn't stored under ``confirms``.
+    #: The study's objective, and whether more of it is better; not stored under ``confirms``.
     metric: str
+    maximize: bool
     #: Seeds for the selection (1..seeds), and again for the report (seeds + 1..2 * seeds).
     seeds: int
     #: Fresh seeds that earlier confirmations of the search have used.
@@ -108,14 +108,23 @@ class ConfirmationSpec:
             )
 
     @classmethod
-    def from_document(cls, section: Mapping[str, Any], *, metric: str) -> ConfirmationSpec:
-        """Return the settings in ``section``, the ``confirms`` of a stored document."""
+    def from_document(
+        cls, section: Mapping[str, Any], *, metric: str, maximize: bool
+    ) -> ConfirmationSpec:
+        """Return the settings in a stored document.
+
+        Args:
+            section: The document's ``confirms``.
+            metric: The study's objective.
+            maximize: Whether more of it is better.
+        """
         requested, search = section["asked"], section["search"]
         given, baseline = requested.get("given"), section["baseline"]
         return cls(
             study=section["study"],
             fingerprint=section["fingerprint"],
             metric=metric,
+            maximize=maximize,
             seeds=section["seeds"],
             seeds_before=section["seeds_before"],
             requested=RequestedSettings(
@@ -154,11 +163,6 @@ class ConfirmationSpec:
         }
 
     @property
-    def maximize(self) -> bool:
-        """Whether more of the objective is better."""
-        return OBJECTIVES[self.metric] == "maximize"
-
-    @property
     def trials(self) -> tuple[int, ...]:
         """Trial numbers of the finalists in the search's rank order, best first."""
         return tuple(each.trial for each in self.finalists)
@@ -192,8 +196,12 @@ class ConfirmationSpec:
 
 def spec_of(confirmation: StoredStudy) -> ConfirmationSpec:
     """Return the settings of a stored confirmation."""
-    metric = Goals.of(confirmation.document).objective.metric
-    return ConfirmationSpec.from_document(confirmation.document["confirms"], metric=metric)
+    objective = Goals.of(confirmation.document).objective
+    return ConfirmationSpec.from_document(
+        confirmation.document["confirms"],
+        metric=objective.metric,
+        maximize=objective.direction == "maximize",
+    )
 
 
 def confirmed_search(study: StoredStudy) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.formatting import count_noun, format_percent
-from hpsearch.metrics import MetricFormat, is_share
+from hpsearch.metrics import OBJECTIVES, MetricFormat, is_share
 from hpsearch.results.confirmation.judging import per_class
 from hpsearch.results.confirmation.over_groups import OverGroups, of_json
 from hpsearch.results.confirmation.statistics import Interval
@@ -71,6 +71,15 @@ def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
         rows += list(_own(last, images, origin, judgement))
     test = origin.get("test")
     if test is not None:
+        for name, measured in (test.get("others") or {}).items():
+            rows.append(
+                (
+                    f"test {inline(name.removeprefix('val_'))} (trial {test['trial']})",
+                    number(measured["value"], name),
+                    bounds(measured["interval"], name),
+                    "seeds and test images" if test.get("seeds") else "test images",
+                )
+            )
         over = "test images" if test.get("groups") is None else _groups(test, "test images")
         rows.append(
             (
@@ -175,6 +184,10 @@ def _own(
         if not grouped and once and judgement is not None and _same(last, judgement):
             interval = bounds(bootstrap_interval(judgement.confusion, figure))
         yield f"{name}, {of}", number(last.get(name)), interval, over
+    for name in last:
+        if name not in OBJECTIVES and name not in ("epoch", "train_accuracy", "train_loss"):
+            interval = of_groups(name) if grouped else bounds(None)
+            yield f"{inline(name)}, {of}", number(last[name], name), interval, over
 
 
 def _groups(metrics: Mapping[str, Any], images: str = "validation images") -> str:

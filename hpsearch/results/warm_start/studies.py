@@ -71,11 +71,9 @@ def _metrics(curve: Any, trial: TrialRecord, goals: Goals) -> dict[str, float]:
     shown = last
     if objective.at == "best":
         for each in curve:
-            if objective.is_better(
-                getattr(each, objective.metric), getattr(shown, objective.metric)
-            ):
+            if objective.is_better(each.value(objective.metric), shown.value(objective.metric)):
                 shown = each
-    known = {name: float(getattr(shown, name)) for name in OBJECTIVES}
+    known = {name: float(getattr(shown, name)) for name in OBJECTIVES} | dict(shown.others)
     known |= {name: value for name, value in trial.metrics.items() if name in COSTS}
     return {name: known[name] for name in goals.metrics if name in known}
 

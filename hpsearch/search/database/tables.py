@@ -134,18 +134,21 @@ epochs = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     #: The objective at this epoch; the pruners compare it.
     sa.Column("value", sa.Float, nullable=False),
-    sa.Column("train_loss", sa.Float, nullable=False),
-    sa.Column("train_accuracy", sa.Float, nullable=False),
-    sa.Column("val_loss", sa.Float, nullable=False),
-    sa.Column("val_accuracy", sa.Float, nullable=False),
-    sa.Column("val_macro_f1", sa.Float, nullable=False),
-    sa.Column("val_balanced_accuracy", sa.Float, nullable=False),
-    sa.Column("lr", sa.Float, nullable=False),
+    #: Empty if the study's own training loop doesn't measure them.
+    sa.Column("train_loss", sa.Float),
+    sa.Column("train_accuracy", sa.Float),
+    sa.Column("val_loss", sa.Float),
+    sa.Column("val_accuracy", sa.Float),
+    sa.Column("val_macro_f1", sa.Float),
+    sa.Column("val_balanced_accuracy", sa.Float),
+    sa.Column("lr", sa.Float),
     #: Of the whole epoch, and of its validation.
     sa.Column("seconds", sa.Float, nullable=False),
-    sa.Column("val_seconds", sa.Float, nullable=False),
+    sa.Column("val_seconds", sa.Float),
     #: The decision after this epoch: continue, paused, pruned or complete. It is made once.
     sa.Column("decision", sa.String(16), nullable=False),
+    #: Metric -> value (JSON) of the metrics that only some studies measure.
+    sa.Column("others", sa.Text),
     # Pruners read the values of the other trials at this epoch.
     sa.Index("hpsearch_epochs_by_epoch", "study_id", "epoch"),
 )

@@ -225,7 +225,7 @@ class Ledger:
                     columns |= self._end(connection, claim, dict(ticket), end, decision, measured)
                 self._fence.update(connection, claim, **columns)
                 return decision
-            value = float(getattr(end.metrics, self.rules.metric))
+            value = end.metrics.value(self.rules.metric)
             better = max if self.rules.maximize else min
             best = value if ticket["best_value"] is None else better(ticket["best_value"], value)
             columns = {

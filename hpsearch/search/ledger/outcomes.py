@@ -14,9 +14,10 @@ from hpsearch.metrics import COSTS, MEASURED_COSTS, OBJECTIVES
 from hpsearch.search.database import optuna_rows
 from hpsearch.search.database.prepared import Statement, fetch
 from hpsearch.search.database.tables import epochs
+from hpsearch.search.ledger.queries import decode_others
 from hpsearch.study_file.goals import Goals
 
-_COLUMNS = ("epoch", "seconds", *OBJECTIVES)
+_COLUMNS = ("epoch", "seconds", "others", *OBJECTIVES)
 
 _EPOCHS_OF = Statement(
     sa.select(*(epochs.c[name] for name in _COLUMNS))
@@ -61,7 +62,13 @@ def read_outcome(
     rows = fetch(connection, _EPOCHS_OF, study_id=ticket["study_id"], ticket=ticket["ticket"])
     return outcome(
         goals,
-        [dict(zip(_COLUMNS, row, strict=True)) for row in rows],
+        [
+            {
+                **(each := dict(zip(_COLUMNS, row, strict=True))),
+                **decode_others(each["others"], ticket["ticket"]),
+            }
+            for row in rows
+        ],
         best_epoch=ticket["best_epoch"],
         measured=measured,
         complete=complete,
@@ -111,7 +118,7 @@ def outcome(
 
     Args:
         goals: The study's goals.
-        rows: All epochs in order; each has ``epoch``, ``seconds`` and the objectives' metrics.
+        rows: All epochs in order; each has ``epoch``, ``seconds`` and every metric of the goals.
         best_epoch: The trial's best epoch, from 1.
         measured: The metrics that no epoch measures, as far as they are known.
         complete: Whether the trial was trained to its end.
@@ -123,7 +130,7 @@ def outcome(
     shown = next(row for row in rows if row["epoch"] == at)
     known = {
         **measured,
-        **{name: float(shown[name]) for name in OBJECTIVES},
+        **{name: float(shown[name]) for name in goals.metrics if shown.get(name) is not None},
         "epoch_seconds": float(median(row["seconds"] for row in rows)),
     }
     metrics = {name: float(known[name]) for name in goals.metrics if name in known}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -238,7 +239,9 @@ def curves(
 
     def work(connection: Connection) -> dict[int, list[EpochMetrics]]:
         query = (
-            sa.select(epochs.c.ticket, *(epochs.c[name] for name in METRIC_COLUMNS))
+            sa.select(
+                epochs.c.ticket, epochs.c.others, *(epochs.c[name] for name in METRIC_COLUMNS)
+            )
             .where(epochs.c.study_id == study_id)
             .order_by(epochs.c.ticket, epochs.c.epoch)
         )
@@ -246,11 +249,22 @@ def curves(
             query = query.where(epochs.c.ticket.in_(only))
         found: dict[int, list[EpochMetrics]] = {}
         for row in connection.execute(query).mappings():
-            metrics = EpochMetrics(**{name: row[name] for name in METRIC_COLUMNS})
+            known: dict[str, Any] = {
+                name: math.nan if row[name] is None else row[name] for name in METRIC_COLUMNS
+            }
+            metrics = EpochMetrics(**known, others=decode_others(row["others"], row["ticket"]))
             found.setdefault(row["ticket"], []).append(metrics)
         return found
 
     return database.read(work)
+
+
+def decode_others(text: str | None, ticket: int) -> dict[str, float]:
+    """Return the column ``others`` of one of a ticket's epochs; empty if it can't be read."""
+    if text is None:
+        return {}
+    found: dict[str, float] = decode_or({}, text, "hpsearch_epochs.others", f"ticket {ticket}")
+    return found
 
 
 def checkpoints(database: Database, study_id: int, ticket: int) -> list[CheckpointRef]:

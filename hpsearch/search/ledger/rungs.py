@@ -15,13 +15,14 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.metrics import GOAL_METRICS, LATENCY, OBJECTIVES
+from hpsearch.metrics import LATENCY, OBJECTIVES, Direction
 from hpsearch.search.database import optuna_rows
 from hpsearch.search.database.prepared import Statement, fetch_many
 from hpsearch.search.database.stored_json import decode_or
 from hpsearch.search.database.tables import TicketState, epochs, tickets
 from hpsearch.search.ledger.events import EventKind, record_event
 from hpsearch.search.ledger.outcomes import write_ending
+from hpsearch.search.ledger.queries import decode_others
 from hpsearch.search.ledger.statements import Row, update_ticket
 from hpsearch.search.ledger.types import SearchRules
 from hpsearch.search.pruning.promotion import LEAST_COMPLETE, Rung, fronts, most_paused
@@ -373,7 +374,9 @@ def read_fronts(connection: Connection, study_id: int, goals: Goals, epoch: int)
     metrics = [name for name in names if name in OBJECTIVES]
     audited = tickets.c.audited_from
     query = (
-        sa.select(epochs.c.ticket, tickets.c.figures, *(epochs.c[name] for name in metrics))
+        sa.select(
+            epochs.c.ticket, tickets.c.figures, epochs.c.others, *(epochs.c[n] for n in metrics)
+        )
         .join(
             tickets,
             sa.and_(tickets.c.study_id == epochs.c.study_id, tickets.c.ticket == epochs.c.ticket),
@@ -387,18 +390,18 @@ def read_fronts(connection: Connection, study_id: int, goals: Goals, epoch: int)
         .order_by(epochs.c.ticket)
     )
     places, costs = [], []
-    for ticket, written, *measured in connection.execute(query):
+    for ticket, written, others, *measured in connection.execute(query):
         known = {}
         if written is not None:
             known = decode_or({}, written, "hpsearch_tickets.figures", f"ticket {ticket}")
-        known |= dict(zip(metrics, measured, strict=True))
+        known |= decode_others(others, ticket) | dict(zip(metrics, measured, strict=True))
         places.append(ticket)
-        costs.append([_cost(name, known.get(name)) for name in names])
+        costs.append([_cost(goals.directions[name], known.get(name)) for name in names])
     return dict(zip(places, fronts(costs), strict=True))
 
 
-def _cost(name: str, value: float | None) -> float:
+def _cost(direction: Direction, value: float | None) -> float:
     """Return an objective such that less is better; an unknown one is the worst."""
     if value is None:
         return math.inf
-    return -value if GOAL_METRICS[name] == "maximize" else value
+    return -value if direction == "maximize" else value

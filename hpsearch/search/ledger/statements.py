@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -120,7 +120,7 @@ def next_grid_index(connection: Connection, study: Row) -> int:
 
 
 _INSERT_EPOCH = insertion(
-    epochs, "study_id", "ticket", "attempt", "value", "decision", *METRIC_COLUMNS
+    epochs, "study_id", "ticket", "attempt", "value", "decision", "others", *METRIC_COLUMNS
 )
 
 _DECIDE_EPOCH = Statement(
@@ -164,8 +164,14 @@ def insert_epoch(
         attempt=claim.attempt,
         value=value,
         decision=decision.value,
-        **asdict(metrics),
+        others=json.dumps(dict(metrics.others)) if metrics.others else None,
+        **{name: _or_null(getattr(metrics, name)) for name in METRIC_COLUMNS},
     )
+
+
+def _or_null(value: float) -> float | None:
+    """Return NULL for NaN: a metric that wasn't measured."""
+    return value if value == value else None
 
 
 def decide_epoch(connection: Connection, claim: Claim, epoch: int, decision: Decision) -> None:

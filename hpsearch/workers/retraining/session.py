@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -97,7 +97,7 @@ class Session:
     def _keep(self, end: EpochEnd) -> None:
         """Keep the weights of the epoch whose value counts, as a trial of a search does."""
         objective = self.assignment.objective
-        value = getattr(end.metrics, objective.metric)
+        value = end.metrics.value(objective.metric)
         best = None if self.best is None else self.best["value"]
         if not objective.counts(value, best, last=self._over):
             return
@@ -109,6 +109,6 @@ class Session:
         content = {"engine": state(), "kept": self.best, "over": self._over}
         self.folder.save(epoch, content, part=part)
 
-    def history(self) -> list[dict[str, float]]:
+    def history(self) -> list[dict[str, Any]]:
         """Return the curve as plain numbers."""
-        return [asdict(metrics) for metrics in self.curve]
+        return [metrics.to_dict() for metrics in self.curve]

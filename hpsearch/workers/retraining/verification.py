@@ -9,7 +9,7 @@ from typing import Any
 
 from hpsearch.errors import DataError, UserError
 from hpsearch.formatting import count_noun
-from hpsearch.metrics import OBJECTIVES, EpochMetrics
+from hpsearch.metrics import EpochMetrics
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, of_json
 from hpsearch.results.export.matrix_metrics import share_interval
 from hpsearch.study_file.study import StudyFile
@@ -118,7 +118,7 @@ def expectation(study: StudyFile) -> Expectation:
     if isinstance(confirmed, Mapping) and confirmed.get("next_training") is not None:
         low, high = confirmed["next_training"]
         metric = str(confirmed["metric"])
-        if metric in OBJECTIVES and metric in own:
+        if metric in own:
             return Expectation(
                 metric=metric,
                 recorded=own[metric],
@@ -163,7 +163,7 @@ def judge(expected: Expectation, curve: list[EpochMetrics]) -> Verdict:
     )
     return Verdict(
         metric=expected.metric,
-        value=None if again is None else getattr(again, expected.metric),
+        value=None if again is None else again.value(expected.metric),
         expected=expected,
         exact=exact,
     )

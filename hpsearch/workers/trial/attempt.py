@@ -20,6 +20,7 @@ from hpsearch.durable_files import is_storage_error
 from hpsearch.errors import CheckpointError, LeaseLost, RunsUnreachable, TrainingInterrupted
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.metrics import EpochEnd, EpochMetrics
+from hpsearch.results.confirmation.contributions import predictions_of
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, over_groups
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.stored import PREDICTIONS
@@ -200,7 +201,7 @@ class Attempt:
         """Send the trackers what the ledger has accepted."""
         tracking, metric = self.context.tracking, self.context.study.objective.metric
         tracking.epoch(metrics)
-        value = getattr(metrics, metric) if self.best is None else self.best["value"]
+        value = metrics.value(metric) if self.best is None else self.best["value"]
         if decision is Decision.COMPLETE:
             tracking.end("complete", value)
         elif decision is Decision.PRUNED:
@@ -307,7 +308,7 @@ class Attempt:
 
     def _note_best(self, end: EpochEnd, state: Callable[[], dict[str, Any]]) -> None:
         objective = self.context.study.objective
-        value = getattr(end.metrics, objective.metric)
+        value = end.metrics.value(objective.metric)
         best = None if self.best is None else self.best["value"]
         if not objective.counts(value, best, last=end.last):
             return
@@ -323,13 +324,13 @@ class Attempt:
             return None
         config = self.build_plan.config
         data = prepare(config.data, split_seed=config.split_seed, root=self.context.run.data)
-        return Predictions(
-            rows=said.rows,
-            predicted=said.predicted,
-            truth=said.truth,
-            loss=said.losses.astype("float64"),
-            groups=data.groups_of(said.rows),
-        )
+        return predictions_of(said, self._scored, data.class_names, data.groups_of(said.rows))
+
+    @property
+    def _scored(self) -> str | None:
+        """The objective, if it needs the predicted probabilities."""
+        goals = self.context.study.goals
+        return goals.objective.metric if goals.objective.metric in goals.others else None
 
     def _with_predictions(self, end: EpochEnd) -> EpochEnd:
         """Return the last epoch's end with what the trial's row keeps of its predictions.
@@ -341,7 +342,7 @@ class Attempt:
         if self.best is not None and PREDICTIONS in self.best:
             kept[PREDICTIONS] = self.best[PREDICTIONS]
         if self.build_plan.plan.val_groups is not None and (said := self._said(end)) is not None:
-            found = over_groups(said, len(self.build_plan.plan.class_names))
+            found = over_groups(said, len(self.build_plan.plan.class_names), self._scored)
             kept |= {} if found is None else {OVER_GROUPS: found.to_json()}
         return replace(end, attributes=kept)
 

@@ -14,10 +14,10 @@ import torch
 
 from hpsearch.errors import UserError
 from hpsearch.formatting import count_noun
-from hpsearch.metrics import OBJECTIVES, SHARE, is_share
-from hpsearch.results.confirmation.contributions import judged
+from hpsearch.metric_registry import compute
+from hpsearch.metrics import OBJECTIVES, SHARE, ValPredictions, is_share
+from hpsearch.results.confirmation.contributions import judged, predictions_of
 from hpsearch.results.confirmation.over_groups import error_of
-from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.spec import confirmed_search, spec_of
 from hpsearch.results.confirmation.statistics import Judged, estimate
 from hpsearch.results.confirmation.stored import (
@@ -94,9 +94,15 @@ def evaluate_winner(
     of_training = len(models) // max(1, len(seeds))
     result = evaluate_on_test(models, device=where, data_root=data)
     found = result.evaluations
-    intervals = _intervals(result, of_training, with_seeds=bool(seeds))
     config = models[0].config
     prepared = prepare(config.data, split_seed=config.split_seed, root=data)
+    others = _others(result, config, prepared.class_names)
+    intervals = {}
+    for metric in (*OBJECTIVES, *others):
+        trained = _judged(result, metric, of_training, prepared.class_names)
+        interval = _interval(trained, share=is_share(metric), with_seeds=bool(seeds))
+        if interval is not None:
+            intervals[metric] = interval
     evaluation = FinalEvaluation(
         trial=trial,
         epoch=max(each.epoch for each in models),
@@ -116,6 +122,7 @@ def evaluate_winner(
         models=len(found),
         groups=None if result.groups is None else len(np.unique(result.groups)),
         intervals=intervals,
+        others=others,
     )
     record_evaluation(database, record.study.study_id, evaluation)
     return evaluation
@@ -234,47 +241,58 @@ def _parts(evaluations: Sequence[_T], size: int) -> list[Sequence[_T]]:
     return [evaluations[start : start + size] for start in range(0, len(evaluations), size)]
 
 
-def _intervals(result: TestResult, of_training: int, *, with_seeds: bool) -> dict[str, list[float]]:
-    """Return objective -> the 95 % interval of its mean, over groups if the images have them.
+def _others(
+    result: TestResult, config: TrialConfig, class_names: Sequence[str]
+) -> dict[str, float]:
+    """Return the means over the models of the metrics that only this study measures."""
+    found: dict[str, list[float]] = {metric: [] for metric in config.metrics}
+    for each in result.evaluations:
+        if each.probabilities is not None:
+            probabilities, truth = each.probabilities.numpy(), result.truth.numpy()
+            for metric, values in found.items():
+                values.append(compute(metric, probabilities, truth, class_names))
+    # The test images may lack a class
+    return {metric: mean(values) for metric, values in found.items() if np.isfinite(values).all()}
+
+
+def _interval(trained: Sequence[Judged], *, share: bool, with_seeds: bool) -> list[float] | None:
+    """Return the 95 % interval of a metric's mean, over groups if the images have them.
 
     Args:
-        result: The predictions of the models.
-        of_training: How many models each training has, one per fold.
+        trained: The contributions of each training.
+        share: Whether the metric is in 0..1.
         with_seeds: Whether trainings differ in their seeds; then it is over seeds as well.
+
+    Returns:
+        Low and high; ``None`` if they aren't known.
     """
-    found = {}
-    for metric in OBJECTIVES:
-        trained = _judged(result, metric, of_training)
-        share = is_share(metric)
-        if with_seeds:
-            both = estimate(trained, share=share).over_seeds_and_images()
-            bounds: tuple[float, float] | None = (both.low, both.high)
-        else:
-            alone = _mean(trained)
-            bounds = error_of(alone).interval(alone.mean, share=share)
-            if bounds is None and share:
-                bounds = (0.0, 1.0)  # the spread of one group is unknown
-        if bounds is not None and all(map(math.isfinite, bounds)):
-            found[metric] = list(bounds)
-    return found
+    if with_seeds:
+        both = estimate(trained, share=share).over_seeds_and_images()
+        bounds: tuple[float, float] | None = (both.low, both.high)
+    else:
+        alone = _mean(trained)
+        bounds = error_of(alone).interval(alone.mean, share=share)
+        if bounds is None and share:
+            bounds = (0.0, 1.0)  # the spread of one group is unknown
+    return None if bounds is None or not all(map(math.isfinite, bounds)) else list(bounds)
 
 
-def _judged(result: TestResult, metric: str, of_training: int) -> list[Judged]:
+def _judged(
+    result: TestResult, metric: str, of_training: int, class_names: Sequence[str]
+) -> list[Judged]:
     """Return the contributions of each training, averaged over its models."""
     rows, truth = np.arange(len(result.truth)), result.truth.numpy()
-    said = [
-        judged(
-            metric,
-            Predictions(
-                rows=rows,
-                predicted=each.predictions.numpy(),
-                truth=truth,
-                loss=each.losses.double().numpy(),
-                groups=result.groups,
-            ),
+    scored = None if metric in OBJECTIVES else metric
+    said = []
+    for each in result.evaluations:
+        kept = ValPredictions(
+            rows=rows,
+            predicted=each.predictions.numpy(),
+            truth=truth,
+            losses=each.losses.numpy(),
+            probabilities=None if each.probabilities is None else each.probabilities.numpy(),
         )
-        for each in result.evaluations
-    ]
+        said.append(judged(metric, predictions_of(kept, scored, class_names, result.groups)))
     return [_mean(part) for part in _parts(said, of_training)]
 
 

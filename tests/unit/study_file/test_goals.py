@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from hpsearch.errors import StudyFileError
 from hpsearch.study_file.goals import Constraint, Goals, Objective, read_constraint, unsatisfiable
 from hpsearch.study_file.json_schema import json_schema
 
-NAMES = (
-    "val_accuracy, val_loss, val_macro_f1, val_balanced_accuracy, parameters, multiply_adds, "
-    "epoch_seconds, latency"
+MEASURED = (
+    "val_accuracy, val_loss, val_macro_f1, val_balanced_accuracy, val_auroc, "
+    "val_calibration_error, val_recall(CLASS), val_top5_accuracy"
 )
+NAMES = f"{MEASURED}, parameters, multiply_adds, epoch_seconds, latency"
 SEVERAL = "objectives: [val_accuracy, parameters]\n"
 
 
@@ -82,8 +84,7 @@ WRONG = [
     pytest.param(
         "objectives: [latency, parameters]\n",
         "x.yaml:6: objectives: at least one objective must be measured after every epoch "
-        "(val_accuracy, val_loss, val_macro_f1, val_balanced_accuracy), but got latency, "
-        "parameters",
+        f"({MEASURED}), but got latency, parameters",
         id="nothing to decide by",
     ),
     pytest.param(
@@ -197,7 +198,9 @@ def test_an_editor_knows_the_new_keys(module_registries):
     schema = json_schema(module_registries)
     keys = schema["else"]["properties"]
     body, short, null = keys["objectives"]["anyOf"]
-    assert "latency" in body["properties"]["metrics"]["items"]["enum"]
+    named, of_class = body["properties"]["metrics"]["items"]["anyOf"]
+    assert {"latency", "val_auroc"} <= set(named["enum"])
+    assert re.match(of_class["pattern"], "val_recall(two words)")
     assert short["type"] == "array"
     assert null == {"type": "null"}
     assert keys["constraints"]["items"] == {"type": "string"}

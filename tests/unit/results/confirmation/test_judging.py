@@ -137,7 +137,7 @@ def test_the_chance_of_being_best_weighs_every_seed() -> None:
 
 
 def test_less_is_better_for_a_loss() -> None:
-    contest = replace(CONTEST, metric="val_loss", baseline=None)
+    contest = replace(CONTEST, metric="val_loss", maximize=False, baseline=None)
     outcomes: dict[PlannedTraining, TrainingResult] = {}
     while todo := [entry for entry in entries(contest, outcomes) if entry not in outcomes]:
         for entry in todo:

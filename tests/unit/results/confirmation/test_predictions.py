@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,7 +132,21 @@ def test_a_damaged_byte_or_a_cut_is_noticed_or_changes_nothing(groups: int | Non
         decode(f"{version}:{base64.b64encode(packed + b'more').decode()}")
 
 
-@pytest.mark.parametrize("text", ["", "hello", "3:AAAA"])
+@pytest.mark.parametrize("text", ["", "hello", "4:AAAA"])
 def test_another_version_is_told_apart_from_damage(text: str) -> None:
-    with pytest.raises(StorageError, match="of version 1 or 2, got"):
+    with pytest.raises(StorageError, match="of version 1 to 3, got"):
         decode(text)
+
+
+@pytest.mark.parametrize("groups", [None, 6])
+def test_scores_are_stored_beside_the_rest(groups: int | None) -> None:
+    scored = replace(some(40, groups=groups), scores=np.linspace(-1.5, 2.0, 40))
+    read, plain = decode(scored.encode()), decode(replace(scored, scores=None).encode())
+    assert scored.scores is not None
+    assert read.scores == pytest.approx(scored.scores, abs=1e-6)
+    for name in ("rows", "predicted", "truth", "loss", "groups"):
+        assert np.array_equal(getattr(read, name), getattr(plain, name)), name
+    with pytest.raises(StorageError, match="damaged"):
+        decode(scored.encode()[:-8])
+    with pytest.raises(ValueError, match="one for each image"):
+        replace(scored, scores=np.zeros(39))

@@ -41,17 +41,18 @@ OLDER = {
 
 @pytest.mark.parametrize("section", [STORED, OLDER])
 def test_a_section_is_written_as_it_was_read(section: dict[str, Any]) -> None:
-    written = ConfirmationSpec.from_document(section, metric="val_accuracy").to_document()
+    spec = ConfirmationSpec.from_document(section, metric="val_accuracy", maximize=True)
+    written = spec.to_document()
     assert json.dumps(written) == json.dumps(section), "byte for byte, the order of keys included"
 
 
 def test_what_is_read() -> None:
-    spec = ConfirmationSpec.from_document(STORED, metric="val_loss")
+    spec = ConfirmationSpec.from_document(STORED, metric="val_loss", maximize=False)
     assert (spec.trials, spec.baseline_trial, spec.maximize) == ((4, 1), 0, False)
     assert (list(spec.selection_seeds), list(spec.report_seeds)) == ([1, 2, 3], [4, 5, 6])
     assert spec.last_seed == 12
     assert list(spec.params) == [4, 1, 0] and spec.params[1]["model.mlp.hidden"] == "[8,8]"
     assert spec.requested.given == ("top",)
     assert spec.search.field == Field(middle=0.9, variance=0.01, better=4)
-    older = ConfirmationSpec.from_document(OLDER, metric="val_accuracy")
+    older = ConfirmationSpec.from_document(OLDER, metric="val_accuracy", maximize=True)
     assert (older.requested.given, older.baseline_trial, older.search.field) == (None, None, None)
