@@ -48,8 +48,8 @@ class Target:
     command: str
     #: Seconds of the search and its confirmation.
     seconds: float
-    #: Workers of the launch; ``None``: as a launch chooses them.
-    workers: int | None
+    #: Workers of the launch.
+    workers: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,6 @@ class Drafted:
     findings: Findings
     recipe: Recipe
     fit: Fit
-    workers: int
     #: What ``hpsearch check`` warns of.
     warnings: tuple[str, ...]
 
@@ -96,7 +95,6 @@ def draft(target: Target, tell: Callable[[Findings], None] = lambda findings: No
         findings=findings,
         recipe=recipe,
         fit=fitted,
-        workers=task.workers,
         warnings=warnings,
     )
 
@@ -110,19 +108,18 @@ def _fitted(plan: Draft, target: Target) -> tuple[Fit, Task]:
     costs: dict[tuple[int | None, str], Cost] = {}
     best: tuple[Fit, Task] | None = None
     for size in sizes:
-        measured = measure(
+        costs |= measure(
             study,
             [size],
             images=images,
             limit=limit if images > limit else None,
             workers=target.workers,
         )
-        costs |= measured.costs
         if not costs:
             continue
         task = Task(
             seconds=target.seconds,
-            workers=measured.workers,
+            workers=target.workers,
             images=round(images * (1 if findings.val_images is not None else _TRAINED_SHARE)),
             classes=len(findings.class_names),
         )

@@ -17,6 +17,7 @@ from hpsearch.training.data.sources.table_rows import is_table, read_table
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _PICKLES = (".pkl", ".pickle")
+_ARRAYS = (".npz", ".npy")
 _IDX = ("train-images-idx3-ubyte", "train-images-idx3-ubyte.gz")
 
 #: A folder's name is a part of the data: ``train``, ``Testing``, ``seg_train``, ``valid_images``.
@@ -74,11 +75,16 @@ def _in_file(path: Path) -> SourceChoice:
         return SourceChoice(source="pickled_dict", settings={"path": str(path)})
     if is_table(name):
         return _in_table(path)
+    if name.endswith(_ARRAYS):
+        # Images and labels are in one .npz file, but in two .npy files
+        place = path if name.endswith(".npz") else path.parent
+        return SourceChoice(source="arrays", settings={"path": str(place)})
     if is_picture(name):
         raise DataError(f"{_ONE_FOLDER_EACH}, but {path} is one picture; give the folder above")
     raise DataError(
         "hpsearch init reads a folder of pictures, a table of file names and classes (.csv, .tsv, "
-        f".parquet), or a pickled dictionary ({', '.join(_PICKLES)}), but {path} is none of them"
+        f".parquet), arrays ({', '.join(_ARRAYS)}), or a pickled dictionary "
+        f"({', '.join(_PICKLES)}), but {path} is none of them"
     )
 
 
@@ -90,8 +96,12 @@ def _in_folder(path: Path) -> SourceChoice:
     parts = _parts(root, names)
     if "train" in parts:
         return _of_parts(root, names, parts)
-    if sum(_has_pictures(root / name) for name in names) < 2 and (table := _table_in(root)):
-        return table
+    # Folders called train and test, with pictures directly in them, are no classes either
+    classes = [n for n in names if _has_pictures(root / n) and not _PART.fullmatch(n)]
+    if len(classes) < 2:
+        choice = _table_in(root) or _arrays_in(root)
+        if choice is not None:
+            return choice
     if not names:
         raise _no_classes(root)
     if len(names) == 1:
@@ -145,6 +155,18 @@ def _table_in(root: Path) -> SourceChoice | None:
             f"the path of the table, such as {next(iter(found.values()))}"
         )
     return None
+
+
+def _arrays_in(root: Path) -> SourceChoice | None:
+    """Return the one ``.npz`` file of a folder, or its ``.npy`` files, if there are some."""
+    names = sorted(e.name for e in _entries(root) if e.name.lower().endswith(_ARRAYS))
+    whole = [name for name in names if name.lower().endswith(".npz")]
+    if len(whole) > 1:
+        raise DataError(
+            f"one file must contain the images and their labels, but {root} has "
+            f"{first_few(whole, 5)}; give the path of one"
+        )
+    return _in_file(root / (whole or names)[0]) if names else None
 
 
 def _in_table(path: Path) -> SourceChoice:

@@ -7,7 +7,7 @@ As many processes as there will be workers train side by side for a moment, as b
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -28,17 +28,7 @@ class Candidates:
     #: (input size, network) of each.
     names: tuple[tuple[int | None, str], ...]
     probe: Probe
-    #: Workers of a launch, and whether they train on this machine's cores.
-    workers: int
-    on_cpu: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What was measured in one input size."""
-
-    costs: Mapping[tuple[int | None, str], Cost]
-    workers: int
+    #: Whether workers train on this machine's cores.
     on_cpu: bool
 
 
@@ -48,9 +38,9 @@ def measure(
     *,
     images: int,
     limit: int | None,
-    workers: int | None,
+    workers: int,
     data: Path | None = None,
-) -> Measured:
+) -> dict[tuple[int | None, str], Cost]:
     """Time every network of a study in some input sizes.
 
     Args:
@@ -58,17 +48,20 @@ def measure(
         sizes: Edges in pixels; ``None``: the pictures' own.
         images: Training images of the whole data, before the split.
         limit: How many of them are decoded and timed; ``None``: all.
-        workers: Workers of the launch; ``None``: as a launch chooses them.
+        workers: Workers of the launch.
         data: The data root; ``None``: the default one.
+
+    Returns:
+        (input size, network) -> its cost, without networks that can't be trained.
 
     Raises:
         UserError: The pictures or the study can't be used.
     """
-    found = run_isolated(candidates, study, tuple(sizes), limit, workers, data)
-    timed = timings_of(found.probe, workers=found.workers, on_cpu=found.on_cpu)
+    sample = run_isolated(candidates, study, tuple(sizes), limit, workers, data)
+    timed = timings_of(sample.probe, workers=workers, on_cpu=sample.on_cpu)
     scale = 1.0 if limit is None else images / limit
     costs = {}
-    for place, name in enumerate(found.names):
+    for place, name in enumerate(sample.names):
         own = [each[place] for each in timed if place < len(each)]
         known = [each for each in own if each is not None]
         if known:
@@ -76,14 +69,14 @@ def measure(
                 setup=min(each.setup for each in known),
                 epoch=scale * fmean(each.average_epoch for each in known),
             )
-    return Measured(costs=costs, workers=found.workers, on_cpu=found.on_cpu)
+    return costs
 
 
 def candidates(
     study: StudyDict,
     sizes: Sequence[int | None],
     limit: int | None,
-    workers: int | None,
+    workers: int,
     data: Path | None,
 ) -> Candidates:
     """Build each network in each size; call it through ``run_isolated``, since it needs torch.
@@ -128,6 +121,5 @@ def candidates(
     return Candidates(
         names=tuple(names),
         probe=Probe(build_plans=pickle.dumps(plans), plugins=(), data=data),
-        workers=allocation.count,
         on_cpu=allocation.on_cpu,
     )

@@ -14,6 +14,7 @@ from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.errors import UserError
 from hpsearch.formatting import count_noun, format_seconds
 from hpsearch.study_file.sections import STUDY_NAME
+from hpsearch.workers.run_config import RunConfig
 
 if TYPE_CHECKING:
     from hpsearch.starter.drafting import Drafted
@@ -55,15 +56,15 @@ def init(
         typer.Option("--name", metavar="STUDY", help="The study's name; by default the folder's."),
     ] = None,
     workers: Annotated[
-        int | None,
+        int,
         typer.Option(
             "--workers",
             "-w",
             metavar="N",
             callback=at_least_one,
-            help="Workers of the launch.  [dim]default: as `hpsearch launch` chooses them[/]",
+            help="The workers of the launch: with one for each core, more fits the time.",
         ),
-    ] = None,
+    ] = RunConfig.workers or 1,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,16 +127,16 @@ def init(
     except OSError as error:
         raise UserError(f"{file} can't be written ({error.strerror}); give --out") from error
     launch = f"hpsearch launch --study {shlex.quote(str(file))} --confirm"
-    if workers is not None:
+    if workers != RunConfig.workers:
         launch += f" --workers {workers}"
     if as_json:
-        print_json(_as_json(drafted, file, study))
+        print_json(_as_json(drafted, file, study, workers))
         return
-    _print(drafted, file, seconds(time))
+    _print(drafted, file, seconds(time), workers)
     say(f"Next: {launch}", style="bold")
 
 
-def _print(drafted: Drafted, file: Path, asked: float) -> None:
+def _print(drafted: Drafted, file: Path, asked: float, workers: int) -> None:
     fit = drafted.fit
     sizes = [f"{size}" for size in fit.sizes if size is not None]
     of_sizes = f" at {' or '.join(sizes)} pixels" if sizes else ""
@@ -145,7 +146,7 @@ def _print(drafted: Drafted, file: Path, asked: float) -> None:
         f"{of_sizes}{folds}; ranked by {drafted.recipe.objective}"
     )
     say(
-        f"with {count_noun(drafted.workers, 'worker')} about "
+        f"with {count_noun(workers, 'worker')} about "
         f"{format_seconds(fit.search_seconds)} to search and at most "
         f"{format_seconds(fit.confirm_seconds)} to confirm (measured here)"
     )
@@ -159,7 +160,7 @@ def _print(drafted: Drafted, file: Path, asked: float) -> None:
         say(f"warning: {warning}", style="yellow")
 
 
-def _as_json(drafted: Drafted, file: Path, study: str) -> dict[str, Any]:
+def _as_json(drafted: Drafted, file: Path, study: str, workers: int) -> dict[str, Any]:
     findings, fit = drafted.findings, drafted.fit
     return {
         "file": str(file),
@@ -177,7 +178,7 @@ def _as_json(drafted: Drafted, file: Path, study: str) -> dict[str, Any]:
         "input_sizes": list(fit.sizes),
         "trials": fit.trials,
         "epochs_per_trial": fit.epochs,
-        "workers": drafted.workers,
+        "workers": workers,
         "search_seconds": fit.search_seconds,
         "confirm_seconds": fit.confirm_seconds,
         "fits": fit.fits,

@@ -18,7 +18,7 @@ def _processes() -> Iterator[None]:
 @pytest.fixture
 def checked(hpsearch):
     def check(*arguments):
-        ran = hpsearch("init", *arguments, "--for", "1d", "--workers", "1")
+        ran = hpsearch("init", *arguments, "--for", "1d")
         assert ran.code == 0, ran.all
         file = next(word for word in ran.out.split() if word.endswith(".yaml:")).rstrip(":")
         accepted = hpsearch("check", file)
@@ -41,7 +41,7 @@ def test_a_folder(checked, here):
     assert "test_fraction: 0.15" in text
     assert "input_size: 20" in text
     assert "2 classes (21 to 51 each)" in ran.out
-    assert f"hpsearch launch --study {file} --confirm --workers 1" in ran.out
+    assert f"hpsearch launch --study {file} --confirm" in ran.out
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
@@ -67,7 +67,7 @@ def test_a_file_is_never_replaced(hpsearch, here):
 def test_damaged_pictures_are_named_and_nothing_is_written(hpsearch, here):
     photos(here / "photos", {"cat": 40, "dog": 40})
     (here / "photos" / "cat" / "7.png").write_bytes(b"no picture")
-    ran = hpsearch("init", "photos", "--workers", "1")
+    ran = hpsearch("init", "photos")
     assert ran.code == 2
     assert "7.png" in ran.err
     assert not (here / "photos.yaml").exists()

@@ -66,6 +66,69 @@ def test_mnist_and_pickles(tmp_path):
     assert find(tmp_path / "images.pkl").source == "pickled_dict"
 
 
+def table(path, header, *rows):
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_a_table_of_file_names_and_classes(tmp_path):
+    file = table(tmp_path / "labels.csv", "image,label", "1.png,cat", "2.png,dog")
+    assert find(file).source == "table"
+    assert find(file).settings == {"path": str(file), "file": "image", "label": "label"}
+    photos(tmp_path, {"images": 3})  # one folder beside the table is no class
+    assert find(tmp_path).settings == find(file).settings
+
+
+def test_parts_and_groups_of_a_table(tmp_path):
+    rows = [f"{n}.png,{n % 2},p{n // 2},{'train' if n < 4 else 'test'}" for n in range(6)]
+    file = table(tmp_path / "data.csv", "file_name,target,patient_id,split", *rows)
+    assert find(file).settings == {
+        "path": str(file),
+        "file": "file_name",
+        "label": "target",
+        "split": "split",
+        "group": "patient_id",
+    }
+
+
+def test_the_one_archive_beside_a_table(tmp_path):
+    file = table(tmp_path / "labels.csv", "image,label", "1.png,cat", "2.png,dog")
+    (tmp_path / "images.zip").touch()
+    assert find(file).settings["images_path"] == str(tmp_path / "images.zip")
+    photos(tmp_path, {"images": 3})
+    assert "images_path" not in find(file).settings
+
+
+def test_tables_of_a_competition(tmp_path):
+    file = table(tmp_path / "train.csv", "image_id,label", "1.png,cat", "2.png,dog")
+    table(tmp_path / "sample_submission.csv", "image_id,label", "3.png,cat")
+    table(tmp_path / "test.csv", "image_id", "3.png")
+    photos(tmp_path, {"train_images": 2, "test_images": 2})
+    file.with_name("extra.csv").write_text("image_id,label\n3.png,cat\n")
+    assert find(tmp_path).settings["path"] == str(file)
+
+
+def test_a_table_without_classes(tmp_path):
+    file = table(tmp_path / "a.csv", "image,width,height", "1.png,3,4")
+    told = message(file)
+    assert "image, width, height" in told
+    assert "rename them to image and label" in told
+
+
+def test_arrays(tmp_path):
+    (tmp_path / "set.npz").touch()
+    assert find(tmp_path / "set.npz").settings == {"path": str(tmp_path / "set.npz")}
+    assert find(tmp_path) == find(tmp_path / "set.npz")
+    (tmp_path / "b.npz").touch()
+    assert "b.npz, set.npz; give the path of one" in message(tmp_path)
+    (tmp_path / "files").mkdir()
+    for name in ("x.npy", "y.npy"):
+        (tmp_path / "files" / name).touch()
+    choice = find(tmp_path / "files")
+    assert (choice.source, choice.settings) == ("arrays", {"path": str(tmp_path / "files")})
+    assert find(tmp_path / "files" / "x.npy") == choice
+
+
 def message(path):
     with pytest.raises(DataError) as error:
         find(path)

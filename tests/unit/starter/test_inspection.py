@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from support.photo_folders import photos
 
 from hpsearch.errors import DataError
-from hpsearch.starter.finding import SourceChoice, find
-from hpsearch.starter.inspection import inspect
+from hpsearch.starter.finding import SourceChoice
+from hpsearch.starter.inspection import inspect, inspect_path
 from hpsearch.starter.recipe import recipe_for
-
-
-def inspect_path(path, data=None):
-    return inspect(find(path), data)
 
 
 def test_numbers_sizes_and_colours(tmp_path):
@@ -67,6 +64,29 @@ def test_groups_that_two_parts_share_are_left_to_a_person(tmp_path):
     assert found.groups is not None
     assert not found.groups.certain
     assert "group" not in found.choice.settings
+
+
+def test_a_table_holds_out_its_test_pictures_by_group(tmp_path):
+    photos(tmp_path, {"images": 60})
+    rows = [f"{n}.png,{'cat' if n % 4 < 2 else 'dog'},p{n // 2}" for n in range(60)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,patient", *rows]))
+    found = inspect_path(tmp_path)
+    assert found.choice.source == "table"
+    assert found.choice.settings["group"] == "patient"
+    assert found.choice.settings["test_fraction"] == 0.15
+    assert found.images < 60
+    assert found.images % 2 == 0  # whole groups
+    assert found.class_names == ("cat", "dog")
+
+
+def test_arrays_in_one_file(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "set.npz", train_images=images, train_labels=np.arange(60)[:, None] % 3)
+    found = inspect_path(tmp_path / "set.npz")
+    assert (found.one_size, found.channels, found.edges) == (True, 1, (28, 28, 28))
+    assert found.choice.settings["test_fraction"] == 0.15
+    assert recipe_for(found).sizes == (None,)
 
 
 def test_too_few_pictures(tmp_path):
