@@ -238,9 +238,18 @@ class ForestSampler:
         order = np.argsort(-(mean + CURIOSITY * spread), kind="stable")
         for same in SAME:
             for place in order:
-                if not (np.abs(tried - points[place]) <= same).all(axis=1).any():
+                if not _is_tried(tried, points[place], same):
                     return request.space.freeze(draws[int(place)])
         return request.space.freeze(draws[int(order[0])])
+
+
+def _is_tried(tried: Floats, point: Floats, same: float) -> bool:
+    """Whether a row differs from ``point`` by at most ``same`` in every column."""
+    near = tried
+    for column, value in enumerate(point):
+        # The first columns leave few rows, so a copy of all columns isn't needed
+        near = near[np.abs(near[:, column] - value) <= same]
+    return len(near) > 0
 
 
 def _trials(request: Request) -> list[FrozenTrial]:
