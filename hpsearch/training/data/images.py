@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,7 +74,7 @@ class Part:
     #: Decodes the part. Raises ``DataError`` that names the file if one is missing or damaged.
     read: Callable[[], Images]
     #: Every file that ``read`` opens; their contents are the part's identity in the cache.
-    files: tuple[Path, ...] = ()
+    files: Sequence[Path] = ()
     #: Returns the name of the image with an index, for people; ``None``: images have no names.
     name_of: Callable[[int], str] | None = None
     #: Names in that identity are relative to this folder, which matters if labels follow from

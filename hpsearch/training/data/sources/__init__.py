@@ -8,6 +8,7 @@
 - ``arrays``, ``array_files``  NumPy's ``.npz`` and ``.npy``, without pickle
 - ``parquet``        pictures inside of Parquet files, as Hugging Face's
 - ``pickled_dict``, ``pickled_entries``  arrays in a pickle
+- ``torchvision_sets``  data sets of torchvision by name
 - ``held_out``       test images that are held out of images in one file
 """
 
@@ -22,6 +23,17 @@ from hpsearch.training.data.sources import (
     parquet,
     pickled_dict,
     table,
+    torchvision_sets,
 )
 
-__all__ = ["arrays", "cifar", "digits", "idx", "image_folder", "parquet", "pickled_dict", "table"]
+__all__ = [
+    "arrays",
+    "cifar",
+    "digits",
+    "idx",
+    "image_folder",
+    "parquet",
+    "pickled_dict",
+    "table",
+    "torchvision_sets",
+]

@@ -30,6 +30,6 @@ def held_out(whole: Part, fraction: float) -> tuple[Part, Part]:
         return read
 
     return (
-        Part(read=side(of_test=False), files=whole.files),
-        Part(read=side(of_test=True), files=whole.files),
+        Part(read=side(of_test=False), files=whole.files, root=whole.root),
+        Part(read=side(of_test=True), files=whole.files, root=whole.root),
     )
