@@ -118,7 +118,7 @@ def test_workers_whose_supervisor_was_killed_pause_and_leave(
 ) -> None:
     """(The storms do the same on Postgres.)"""
     launch = make_launch(f"sqlite:///{tmp_path}/disturbed.db")
-    launch.start(hold_after=[1])
+    launch.start(hold_after=[1], own_fork_server=True)
     victim = launch.held()
     assert launch.process is not None
     launch.process.kill()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +10,15 @@ from typing import Any
 
 import pytest
 from support.failpoints import PROMOTING, Place
+from support.forked_command import ForkedCommand
 
 from hpsearch import failpoints
 from hpsearch.failpoints import EXIT_CODE, VARIABLE, FailPoint, hit
 
 pytestmark = pytest.mark.timeout(1800)
+
+#: Seconds for what must happen, however busy the machine is.
+PATIENCE = 400
 
 OF_THE_LAUNCH = [
     FailPoint.TABLES_CREATED,
@@ -181,19 +183,13 @@ def test_a_launch_that_dies(step: FailPoint, place: Place, undisturbed: dict[str
     if step in (FailPoint.DEATH_SEEN, FailPoint.TICKETS_FREED):
         # In the last trial: nobody frees it before its lease is over, so another would come first.
         dies_at.append(f"row_created:5:{place.marker(FailPoint.ROW_CREATED)}")
-    command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(place.folder)]
-    command[-1] += "/steps.yaml"
+    command = ["launch", "--study", f"{place.folder}/steps.yaml", "--lease", "5"]
     command += ["--checkpoint-interval", "0", "--data", str(place.data), "--devices", "cpu"]
-    command += ["--lease", "5"]
     command += ["--runs", str(place.config().runs), "--storage", place.storage]
-    died = subprocess.run(
-        command,
-        env={**os.environ, VARIABLE: ",".join(dies_at)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert died.returncode == EXIT_CODE, died.stderr
+    dying = {**os.environ, VARIABLE: ",".join(dies_at)}
+    died = ForkedCommand(command, Path.cwd(), dying)
+    printed, _ = died.communicate(PATIENCE)
+    assert died.returncode == EXIT_CODE, printed
     assert place.run().reason == "finished"
     assert place.result() == undisturbed
 

@@ -77,7 +77,7 @@ def kill_server(launch: Watched) -> int:
 
 
 def test_its_workers_go_on_and_others_take_the_place_of_those_that_die(launch: Watched) -> None:
-    launch.start(workers=WORKERS, hold_after=[1, 3])
+    launch.start(workers=WORKERS, hold_after=[1, 3], own_fork_server=True)
     first = kill_server(launch)
     before = launch.workers()
     # Whoever counted them as dead would have started others by now
@@ -106,7 +106,7 @@ def test_its_workers_go_on_and_others_take_the_place_of_those_that_die(launch: W
 
 
 def test_a_launch_that_lost_it_leaves_with_all_its_workers(launch: Watched) -> None:
-    launch.start(workers=WORKERS, hold_after=[1])
+    launch.start(workers=WORKERS, hold_after=[1], own_fork_server=True)
     kill_server(launch)
     workers = launch.workers()
     assert launch.process is not None
@@ -124,7 +124,7 @@ def test_a_launch_that_lost_it_leaves_with_all_its_workers(launch: Watched) -> N
 
 
 def test_a_signal_is_not_kept_waiting_by_a_server_that_starts(launch: Watched) -> None:
-    launch.start(workers=WORKERS, hold_after=[1])
+    launch.start(workers=WORKERS, hold_after=[1], own_fork_server=True)
     first = kill_server(launch)
     victim = launch.wait_for(lambda: next(iter(launch.workers()), None))
     os.kill(victim, signal.SIGKILL)

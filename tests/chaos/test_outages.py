@@ -142,7 +142,7 @@ def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
 
 def test_a_machine_that_sleeps_loses_no_trial(on_sqlite: Launch) -> None:
     """Every lease is older than it may be when supervisor and workers wake up."""
-    on_sqlite.start("--lease", "5", hold_after=[1])
+    on_sqlite.start("--lease", "5", hold_after=[1], own_fork_server=True)
     on_sqlite.held(seconds=PATIENCE)
     assert on_sqlite.process is not None
     family = [on_sqlite.process.pid, *descendants(on_sqlite.process.pid)]

@@ -148,7 +148,7 @@ def test_a_current_folder_that_is_deleted_amid_a_launch(
     launch = Launch(folder, f"sqlite:///{tmp_path}/hpsearch.db")
     launch.gates = tmp_path / "gates"
     try:
-        launch.start(hold_after=[1])
+        launch.start(hold_after=[1], own_fork_server=True)
         victim = launch.held(seconds=PATIENCE)
         shutil.rmtree(folder)
         os.kill(launch.pid_of(victim.ticket), signal.SIGKILL)

@@ -7,5 +7,6 @@
 - ``processes``  what tests run in processes of their own, all at the same moment
 - ``trials``     whole trials in this process, run by the workers' own code
 - ``launches``   real launches, watched through the ledger and disturbed
+- ``forked_command``  a command in a process that begins with everything imported
 - ``watching``, ``watched_shell``  what other users of a machine see of hpsearch's processes
 """

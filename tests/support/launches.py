@@ -20,6 +20,7 @@ from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.events import Event, event_log
 from hpsearch.search.ledger.queries import Ticket
 from hpsearch.study_file.loading import load_study
+from support.forked_command import ForkedCommand
 from support.processes import _without_main_module
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class Launch:
         self.database = Database(storage)
         #: Where files lie that let workers wait after an epoch for as long as they exist.
         self.gates = folder / f"{name}-gates"
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | ForkedCommand | None = None
 
     def start(
         self,
@@ -59,6 +60,7 @@ class Launch:
         workers: int = 2,
         checkpoint: str = "0",
         hold_after: Sequence[int] = (),
+        own_fork_server: bool = False,
     ) -> None:
         """Start it.
 
@@ -68,11 +70,16 @@ class Launch:
             checkpoint: Seconds between two checkpoints of a trial; 0 is one after every epoch.
             hold_after: Epochs of its first trial after whose reports each worker waits for
                 ``let_go``, so that whoever wants to hit it there can't come too late.
+            own_fork_server: Whether it is a command of a shell, with its own fork server, which is
+                the parent of its workers; that takes four CPU seconds more.
         """
-        command = [sys.executable, "-m", "hpsearch", "launch", "--study", str(self.file)]
+        command = ["launch", "--study", str(self.file)]
         command += ["--workers", str(workers), "--checkpoint-interval", checkpoint, *options]
+        if not own_fork_server:
+            self.process = ForkedCommand(command, self.folder, self.environment(hold_after))
+            return
         self.process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "hpsearch", *command],
             cwd=self.folder,
             env=self.environment(hold_after),
             stdout=subprocess.PIPE,

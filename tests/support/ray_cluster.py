@@ -64,10 +64,12 @@ def running_cluster() -> Iterator[RayCluster]:
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - not the last in line
+    # Nobody looks at its dashboard, a process that computes all the time
+    head = {"num_cpus": 0, "include_dashboard": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own
         try:
-            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+            cluster = Cluster(initialize_head=True, head_node_args=head)
         except Exception as error:  # a sandbox may forbid what its processes need
             pytest.skip(f"Ray doesn't start on this machine: {error}")
     try:
