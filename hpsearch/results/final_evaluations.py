@@ -49,6 +49,9 @@ class FinalEvaluation:
     intervals: dict[str, list[float]] = field(default_factory=dict)
     #: The values of the metrics that only this study measures.
     others: dict[str, float] = field(default_factory=dict)
+    #: ``accuracy``, ``loss``, ``macro_f1`` and ``balanced_accuracy`` with the mean logits of each
+    #: image and its mirror image; ``None`` unless asked for. Nothing else contains them.
+    mirrored: dict[str, float] | None = None
 
     @property
     def sample(self) -> str:

@@ -220,10 +220,13 @@ class Classifier:
         """Return each class's probability, float32 (n, classes) on the CPU; a row sums to 1."""
         return self.logits(images).softmax(1).cpu()
 
-    def evaluate(self, images: Tensor, labels: Tensor) -> Evaluation:
-        """Evaluate the model on ``images`` (uint8) with the classes ``labels`` (int64 (n,)).
+    def evaluate(self, images: Tensor, labels: Tensor, *, mirrored: bool = False) -> Evaluation:
+        """Evaluate the model; with probabilities if the configuration's metrics need them.
 
-        The result has probabilities if the configuration's metrics need them.
+        Args:
+            images: uint8 (n, channels, height, width).
+            labels: Class of each image, int64 (n,).
+            mirrored: Whether logits are means of those of an image and of its mirror image.
         """
         return evaluate(
             self.model,
@@ -233,6 +236,7 @@ class Classifier:
             batch_size=self._batch,
             precision=self.signature.precision,
             probabilities=bool(self.config.metrics),
+            mirrored=mirrored,
         )
 
     def _pixels(self, images: Tensor) -> ImageStore:

@@ -41,10 +41,17 @@ class TestResult:
     truth: Tensor
     #: The group of each image, int64 (n,); ``None`` if the source has no groups.
     groups: NDArray[np.int64] | None
+    #: As ``evaluations``, with the mean logits of each image and its mirror image; empty unless
+    #: asked for.
+    mirrored: Sequence[Evaluation] = ()
 
 
 def evaluate_on_test(
-    models: Sequence[Trained], *, device: str = "cpu", data_root: Path | None = None
+    models: Sequence[Trained],
+    *,
+    device: str = "cpu",
+    data_root: Path | None = None,
+    mirrored: bool = False,
 ) -> TestResult:
     """Read the test images once and evaluate each model on them.
 
@@ -54,6 +61,7 @@ def evaluate_on_test(
         models: Their data sections differ only in the split.
         device: Name of the device, such as ``cpu`` or ``cuda``.
         data_root: Folder of the data; ``None`` is the default one.
+        mirrored: Whether to evaluate with mirror images, too.
 
     Raises:
         DataError: If the source has no test images.
@@ -66,6 +74,7 @@ def evaluate_on_test(
         evaluations=[each.evaluate(images, labels) for each in classifiers],
         truth=labels,
         groups=groups_of_test_images(models[0].config.data, root=data_root),
+        mirrored=[each.evaluate(images, labels, mirrored=True) for each in classifiers if mirrored],
     )
 
 

@@ -70,11 +70,15 @@ def test_the_winner_is_evaluated_on_test_images_and_the_looks_are_counted(search
     first = searched("evaluate", "--study", "small")
     assert (first.code, first.err) == (0, "")
     assert re.search(r"test accuracy \d+\.\d\d % on 355 images \(95 % interval over", first.out)
-    again = searched("evaluate", "--study", "small", "--json")
+    assert "mirror" not in first.out
+    again = searched("evaluate", "--study", "small", "--mirrored", "--json")
     assert "were opened before (1 time): report the first value" in again.err
     told = again.json
     assert f"test accuracy {100 * told['accuracy']:.2f} % on" in first.out
     assert (told["opened"], told["images"]) == (2, 355)
+    mirrored = told["mirrored"]  # beside the plain figures: digits are worse with mirror images
+    assert mirrored.keys() == {"loss", "accuracy", "macro_f1", "balanced_accuracy"}
+    assert mirrored["loss"] > told["loss"]
 
 
 def test_a_worker_attached_to_a_finished_study_leaves(searched_shell):

@@ -35,6 +35,10 @@ def evaluate(
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, mps, cuda:0.")] = "auto",
     data: DataOption = None,
     pick: PickOption = None,
+    mirrored: Annotated[
+        bool,
+        typer.Option("--mirrored", help="Also average each image with its mirror image."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate the winner on the test images: once, when the search is over.
@@ -45,6 +49,7 @@ def evaluate(
 
     \b
     hpsearch evaluate --study quickstart
+    hpsearch evaluate --study quickstart --mirrored
     """
     from hpsearch.results.confirmation.reading import read_confirmation
     from hpsearch.results.confirmation_gap import find_test_gap
@@ -55,7 +60,14 @@ def evaluate(
         record = record_of(database, study)
         before = evaluations(database, record.study.study_id)
         evaluation = evaluate_winner(
-            database, record, study_of(record), runs=runs, device=device, data=data, pick=pick
+            database,
+            record,
+            study_of(record),
+            runs=runs,
+            device=device,
+            data=data,
+            pick=pick,
+            mirrored=mirrored,
         )
         verdict = read_confirmation(database, record)
     gap = None
@@ -108,6 +120,13 @@ def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
         say(
             f"test {name.removeprefix('val_')} {form.value(value)}"
             + ("" if interval is None else over)
+        )
+    if evaluation.mirrored is not None:
+        say(
+            f"with mirror images {mean}test accuracy "
+            f"{SHARE.value(evaluation.mirrored['accuracy'])}, loss "
+            f"{MetricFormat('val_loss').value(evaluation.mirrored['loss'])} (not part of any "
+            "other figure; other commands don't mirror)"
         )
     if not seeds:
         say(unconfirmed_sentence(record, winner))

@@ -33,6 +33,7 @@ from hpsearch.search.database.storage import Database
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.data.prepare import prepare
+from hpsearch.training.evaluate import Evaluation
 from hpsearch.training.evaluate_test_set import TestResult, Trained, evaluate_on_test
 from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
@@ -51,6 +52,7 @@ def evaluate_winner(
     device: str,
     data: Path | None,
     pick: str | None = None,
+    mirrored: bool = False,
 ) -> FinalEvaluation:
     """Evaluate the winner's kept weights on the test images, and record the evaluation.
 
@@ -66,6 +68,7 @@ def evaluate_winner(
         data: The data root; ``None``: the default one.
         pick: A point of the front, for ``ranking.chosen``, if there are several objectives;
             otherwise ``None``.
+        mirrored: Whether to evaluate with the mirror image of each image, too.
 
     Raises:
         UserError: The study is a confirmation, trials are running (the winner may still change),
@@ -92,7 +95,7 @@ def evaluate_winner(
         _refuse_invalid(record, confirmation)
         trial, models, seeds = _confirmed(confirmation, study, runs)
     of_training = len(models) // max(1, len(seeds))
-    result = evaluate_on_test(models, device=where, data_root=data)
+    result = evaluate_on_test(models, device=where, data_root=data, mirrored=mirrored)
     found = result.evaluations
     config = models[0].config
     prepared = prepare(config.data, split_seed=config.split_seed, root=data)
@@ -107,10 +110,7 @@ def evaluate_winner(
         trial=trial,
         epoch=max(each.epoch for each in models),
         images=found[0].samples,
-        loss=mean(each.loss for each in found),
-        accuracy=mean(each.accuracy for each in found),
-        macro_f1=mean(each.macro_f1 for each in found),
-        balanced_accuracy=mean(each.balanced_accuracy for each in found),
+        **_means(found),
         class_names=list(prepared.class_names),
         confusion=torch.stack([each.confusion for each in found]).sum(0).tolist(),
         seeds=seeds,
@@ -123,6 +123,7 @@ def evaluate_winner(
         groups=None if result.groups is None else len(np.unique(result.groups)),
         intervals=intervals,
         others=others,
+        mirrored=_means(result.mirrored) if mirrored else None,
     )
     record_evaluation(database, record.study.study_id, evaluation)
     return evaluation
@@ -235,6 +236,12 @@ def _models(config: TrialConfig, content: Mapping[str, Any]) -> list[Trained]:
         Trained(config=config, weights=each, epoch=content["epoch"], round=number)
         for number, each in enumerate(several)
     ]
+
+
+def _means(found: Sequence[Evaluation]) -> dict[str, float]:
+    """Return each metric, averaged over models."""
+    names = ("loss", "accuracy", "macro_f1", "balanced_accuracy")
+    return {name: mean(getattr(each, name) for each in found) for name in names}
 
 
 def _parts(evaluations: Sequence[_T], size: int) -> list[Sequence[_T]]:

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from hpsearch.errors import TrainingDiverged, TrainingInterrupted
 from hpsearch.registry import Component
 from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.training.batches import ImageStore
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.engine import train
+from hpsearch.training.evaluate import evaluate
 from hpsearch.training.randomness import derived_seed, shuffled
 from hpsearch.training.registries import AUGMENTATIONS, MODELS
 
@@ -49,6 +51,32 @@ def plain_loop(config: TrialConfig, data: PreparedData) -> Iterator[tuple[float,
             F.cross_entropy(logits, truth).item(),
             (logits.argmax(1) == truth).float().mean().item(),
         )
+
+
+def test_mirror_images_share_their_logits(data: PreparedData) -> None:
+    """The mean of both logits, whatever the batches; the plain figures stay."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    pixels = ImageStore(data.images, data.mean, data.std, torch.device("cpu"), channels_last=True)
+    x = (data.images.float() / 255 - data.mean.view(-1, 1, 1)) / data.std.view(-1, 1, 1)
+
+    def loss(mirrored: bool) -> float:
+        return evaluate(
+            model,
+            pixels,
+            data.labels,
+            data.val_indices,
+            batch_size=5,
+            precision="fp32",
+            mirrored=mirrored,
+        ).loss
+
+    truth = data.labels[data.val_indices]
+    with torch.no_grad():
+        plain, other = model(x)[data.val_indices], model(x.flip(3))[data.val_indices]
+    assert loss(False) == pytest.approx(F.cross_entropy(plain, truth).item(), abs=1e-5)
+    assert loss(True) == pytest.approx(F.cross_entropy((plain + other) / 2, truth).item(), abs=1e-5)
+    assert abs(loss(True) - loss(False)) > 1e-3
 
 
 @pytest.mark.parametrize(
