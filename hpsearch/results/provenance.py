@@ -6,6 +6,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ _PACKAGES = ("hpsearch", "torch", "torchvision", "optuna")
 
 def versions() -> dict[str, str]:
     """Return the installed versions of the packages that affect a training's result."""
+    extra = {} if find_spec("timm") is None else {"timm": metadata.version("timm")}
     return {
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in _PACKAGES},
+        **extra,
     }
 
 

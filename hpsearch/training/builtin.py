@@ -16,6 +16,7 @@ import hpsearch.training.models.dense
 import hpsearch.training.models.report_cnns
 import hpsearch.training.models.resnets
 import hpsearch.training.models.small_cnns
+import hpsearch.training.models.timm_models
 import hpsearch.training.models.torchvision_models
 import hpsearch.training.muon
 import hpsearch.training.optimizers

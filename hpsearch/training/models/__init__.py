@@ -9,6 +9,7 @@
 - ``classic_cnns``: lenet5, vgg16
 - ``resnets``: resnet18, resnet50
 - ``torchvision_models``: torchvision, any of its classifiers
+- ``timm_models``: timm, any of its classifiers
 - ``pretrained``, ``transfer``: pretrained weights, and new dense layers on top of them
 - ``activations``: relu, leaky_relu, relu6, elu, tanh, silu, gelu, sigmoid, softmax
 - ``stack``: convolutional networks whose layers form one sequence

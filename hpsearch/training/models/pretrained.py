@@ -1,4 +1,4 @@
-"""Pretrained weights: torchvision's for ImageNet, or a file.
+"""Pretrained weights: a library's published ones, or a file.
 
 Only the layers up to the features are loaded. The dense layers that end a model start at random,
 since its classes are others.
@@ -19,11 +19,15 @@ from torch import Tensor, nn
 
 from hpsearch.errors import DataError, InfeasibleConfig, WeightsUnavailable
 from hpsearch.formatting import first_few
+from hpsearch.regular_file import require_regular
 from hpsearch.training.data.download import DownloadFailed, fetch_once
 from hpsearch.training.torch_file import read_tensors
 
 #: A model's ``weights`` key: random, torchvision's for ImageNet, or a file of a ``state_dict``.
 Weights: TypeAlias = Literal["none", "imagenet"] | Path
+
+#: Values of such a key that mean a library's published weights.
+PUBLISHED = ("imagenet", "pretrained")
 
 #: Layers that only the original's training needed.
 _AUXILIARY = ("aux", "AuxLogits")
@@ -62,8 +66,9 @@ def load_backbone(
     weights: str | Path,
     *,
     architecture: str,
-    first_conv: str,
-    classifier: str,
+    first_convs: tuple[str, ...],
+    classifiers: tuple[str, ...],
+    published: Callable[[], Path] | None = None,
 ) -> None:
     """Load ``weights`` into ``backbone``, unless they are ``none``.
 
@@ -73,14 +78,16 @@ def load_backbone(
 
     Args:
         backbone: The layers up to the features; changed in place.
-        weights: ``none``, ``imagenet``, or the path of a ``state_dict``.
-        architecture: torchvision's name of the model.
-        first_conv: Name of the first convolution in torchvision's model.
-        classifier: Name of the last layer in torchvision's model, which isn't loaded.
+        weights: ``none``, ``imagenet`` or ``pretrained`` for the published ones, or the path of a
+            ``state_dict``.
+        architecture: The name of the model in its library.
+        first_convs: Names of the convolutions in the library's model that get the image.
+        classifiers: Names of the last layers in the library's model, which aren't loaded.
+        published: Returns the file of the published weights; ``None`` for torchvision's.
 
     Raises:
         DataError: If the file can't be read or used, or is of another architecture.
-        WeightsUnavailable: If torchvision's file can't be downloaded.
+        WeightsUnavailable: If the published file can't be downloaded.
         InfeasibleConfig: If the images' channels don't fit the first convolution's weights.
     """
     if weights == "none":
@@ -88,18 +95,21 @@ def load_backbone(
     setattr(backbone, _MARK, True)
     if _come_later.get():
         return
-    path = _imagenet_file(architecture) if weights == "imagenet" else Path(weights)
+    if weights in PUBLISHED:
+        path = _imagenet_file(architecture) if published is None else published()
+    else:
+        path = Path(weights)
     own = backbone.state_dict()
     meta = any(tensor.is_meta for tensor in own.values())
     given = _shapes(*_identity(path)) if meta else _read(path)
-    first = f"{first_conv}.weight"
-    _check_names(own, given, path, architecture, classifier)
+    first = {f"{name}.weight" for name in first_convs}
+    _check_names(own, given, path, architecture, classifiers)
     wrong: list[str] = []
     for name, tensor in own.items():
         if name not in given:  # num_batches_tracked, which old files lack
             continue
         value = given[name]
-        if name == first and value.dim() == tensor.dim():
+        if name in first and value.dim() == tensor.dim():
             value = _for_channels(value, tensor.shape[1])
             if value.shape[2:] != tensor.shape[2:]:
                 continue
@@ -121,15 +131,14 @@ def _check_names(
     given: Mapping[str, Tensor],
     path: Path,
     architecture: str,
-    classifier: str,
+    classifiers: tuple[str, ...],
 ) -> None:
+    ends = tuple(f"{name}." for name in classifiers)
     missing = [
         name for name in own if name not in given and not name.endswith("num_batches_tracked")
     ]
     unknown = [
-        name
-        for name in given
-        if name not in own and not name.startswith((f"{classifier}.", *_AUXILIARY))
+        name for name in given if name not in own and not name.startswith((*ends, *_AUXILIARY))
     ]
     for names, what in ((missing, "lacks"), (unknown, "also contains")):
         if names:
@@ -166,7 +175,7 @@ def _imagenet_file(architecture: str) -> Path:
 
     if not path.is_file():
         try:
-            _fetch_if_it_may_work(path, lambda: fetch_once(folder, path.is_file, fetch))
+            fetch_if_it_may_work(path, lambda: fetch_once(folder, path.is_file, fetch))
         except DownloadFailed as error:
             raise WeightsUnavailable(
                 f"weights: imagenet needs torchvision's file {name}, but it can't be downloaded "
@@ -184,7 +193,7 @@ _failed: dict[Path, tuple[float, str]] = {}
 _RETRY_SECONDS = 300.0
 
 
-def _fetch_if_it_may_work(file: Path, fetch: Callable[[], None]) -> None:
+def fetch_if_it_may_work(file: Path, fetch: Callable[[], None]) -> None:
     """Call ``fetch`` unless it failed recently.
 
     Raises:
@@ -217,14 +226,14 @@ def _shapes(path: Path, _changed: int, _size: int) -> dict[str, Tensor]:
 def _read(path: Path) -> dict[str, Tensor]:
     """Return a file's tensors by their names in the architecture."""
     try:
-        held: Any = read_tensors(path)
+        held: Any = _safe_tensors(path) if path.suffix == ".safetensors" else read_tensors(path)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except Exception as error:  # a damaged file can raise almost any exception
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(
-            f"weights must be a file written by torch.save with tensors only, but {path} isn't: "
-            f"{reason}; save model.state_dict()"
+            "weights must be a file written by torch.save with tensors only, or a .safetensors "
+            f"file, but {path} isn't: {reason}; save model.state_dict()"
         ) from error
     # hpsearch's checkpoints and those of many scripts wrap the state_dict
     for wrapper in ("state", "model", "state_dict"):
@@ -243,6 +252,13 @@ def _read(path: Path) -> dict[str, Tensor]:
     return dict(held)
 
 
+def _safe_tensors(path: Path) -> dict[str, Tensor]:
+    import safetensors.torch
+
+    require_regular(path)
+    return safetensors.torch.load_file(path)
+
+
 def _not_a_state_dict(path: Path) -> DataError:
     return DataError(
         f"weights must be a state_dict (names and tensors), but {path} contains something else; "
@@ -252,7 +268,8 @@ def _not_a_state_dict(path: Path) -> DataError:
 
 def _unreadable(path: Path, reason: str) -> DataError:
     return DataError(
-        f"weights must be none, imagenet or a file of weights, but {path} can't be read: {reason}"
+        f"weights must be none, imagenet (timm: pretrained) or a file of weights, but {path} "
+        f"can't be read: {reason}"
     )
 
 

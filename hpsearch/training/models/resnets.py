@@ -267,7 +267,9 @@ def _resnet(
         small_stem=stem == "small",
         activation=activation,
     )
-    load_backbone(backbone, weights, architecture=architecture, first_conv="conv1", classifier="fc")
+    load_backbone(
+        backbone, weights, architecture=architecture, first_convs=("conv1",), classifiers=("fc",)
+    )
     return Classifier(
         backbone,
         backbone.features,

@@ -19,12 +19,15 @@ from hpsearch.registry import Component
 from hpsearch.training.models.activations import RELU, Activation
 from hpsearch.training.models.dense import Dropout
 from hpsearch.training.models.pretrained import Weights, load_backbone
-from hpsearch.training.models.transfer import Classifier, Freeze, check_freeze
+from hpsearch.training.models.transfer import (
+    Classifier,
+    Freeze,
+    check_freeze,
+    put_layer,
+    replace_activations,
+)
 from hpsearch.training.models.widths import Hidden
-from hpsearch.training.registries import ACTIVATIONS, MODELS
-
-#: The layers that ``activation`` replaces (gates such as sigmoid stay).
-_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish)
+from hpsearch.training.registries import MODELS
 
 #: Architectures that call activations as functions, which can't be replaced.
 _FUNCTIONAL = ("densenet", "googlenet", "inception")
@@ -66,7 +69,9 @@ def torchvision(
     net = _build(name, input_shape)
     backbone, features, classifier = _without_classifier(net)
     first = _take_channels(backbone, input_shape[0])
-    load_backbone(backbone, weights, architecture=name, first_conv=first, classifier=classifier)
+    load_backbone(
+        backbone, weights, architecture=name, first_convs=(first,), classifiers=(classifier,)
+    )
     if activation is not None:
         _replace_activations(backbone, name, activation)
     return Classifier(
@@ -141,7 +146,7 @@ def _without_classifier(net: nn.Module) -> tuple[nn.Module, int, str]:
         # is the same except for the ReLU
         net.classifier = nn.AdaptiveAvgPool2d(1)
         return net, last.in_channels, "classifier"
-    _put(net, name, nn.Identity())
+    put_layer(net, name, nn.Identity())
     return net, last.in_features, name
 
 
@@ -160,7 +165,7 @@ def _take_channels(net: nn.Module, channels: int) -> str:
             padding=first.padding,  # type: ignore[arg-type]
             bias=first.bias is not None,
         )
-        _put(net, name, made)
+        put_layer(net, name, made)
     return name
 
 
@@ -170,11 +175,4 @@ def _replace_activations(net: nn.Module, name: str, activation: Component) -> No
             f"{name} calls its activation as a function, so it can't be replaced, but activation "
             f"is {activation.name}; use activation: null"
         )
-    places = [place for place, module in net.named_modules() if isinstance(module, _ACTIVATIONS)]
-    for place in places:
-        _put(net, place, ACTIVATIONS.build(activation))
-
-
-def _put(net: nn.Module, place: str, module: nn.Module) -> None:
-    parent, _, name = place.rpartition(".")
-    setattr(net.get_submodule(parent), name, module)
+    replace_activations(net, activation)

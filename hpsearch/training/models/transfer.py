@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.registry import Component
 from hpsearch.training.models.dense import add_dense_layers
+from hpsearch.training.registries import ACTIVATIONS
+
+#: The layers that a model's ``activation`` replaces (gates such as sigmoid stay).
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish)
 
 #: A model's ``freeze`` key: the part that isn't trained.
 Freeze: TypeAlias = Literal["none", "backbone"]
@@ -27,6 +31,38 @@ def check_freeze(freeze: Freeze, weights: str | Path) -> None:
             "freeze: backbone keeps loaded weights, but weights is none; use freeze: none, or load "
             "weights"
         )
+
+
+def replace_activations(
+    net: nn.Module, activation: Component, kinds: tuple[type[nn.Module], ...] = ()
+) -> int:
+    """Replace each activation of a network.
+
+    Args:
+        net: The network; changed in place.
+        activation: What replaces them.
+        kinds: A library's own classes of activations, beside PyTorch's.
+
+    Returns:
+        The number of activations.
+    """
+    every = (*_ACTIVATIONS, *kinds)
+    places = [place for place, module in net.named_modules() if isinstance(module, every)]
+    for place in places:
+        put_layer(net, place, ACTIVATIONS.build(activation))
+    return len(places)
+
+
+def put_layer(net: nn.Module, place: str, module: nn.Module) -> None:
+    """Replace one layer of a network.
+
+    Args:
+        net: The network; changed in place.
+        place: The layer's name, such as ``features.0.1``.
+        module: The new layer.
+    """
+    parent, _, name = place.rpartition(".")
+    setattr(net.get_submodule(parent), name, module)
 
 
 class Classifier(nn.Module):

@@ -137,7 +137,8 @@ class TestRefused:
     def test_a_missing_file(self, tmp_path: Path) -> None:
         path = tmp_path / "imagnet"
         assert self.refusal(str(path)) == (
-            f"weights must be none, imagenet or a file of weights, but {path} can't be read: "
+            f"weights must be none, imagenet (timm: pretrained) or a file of weights, but {path} "
+            "can't be read: "
             "No such file or directory"
         )
 
@@ -150,7 +151,8 @@ class TestRefused:
         path = tmp_path / "cat.png"
         path.write_bytes(b"\x89PNG not weights")
         assert self.refusal(str(path)).startswith(
-            f"weights must be a file written by torch.save with tensors only, but {path} isn't: "
+            f"weights must be a file written by torch.save with tensors only, or a .safetensors "
+            f"file, but {path} isn't: "
         )
 
     def test_a_file_that_would_run_code(self, write: Callable[[Any], str], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -21,10 +22,13 @@ from hpsearch.training.registries import ACTIVATIONS, MODELS
 COLOUR = (3, 32, 32)
 
 #: Keys without a default.
-REQUIRED: dict[str, dict[str, Any]] = {"torchvision": {"name": "squeezenet1_1"}}
+REQUIRED: dict[str, dict[str, Any]] = {
+    "timm": {"name": "test_resnet"},
+    "torchvision": {"name": "squeezenet1_1"},
+}
 
 #: Each built-in model (those that tests register come later).
-EVERY = MODELS.names()
+EVERY = [name for name in MODELS.names() if name != "timm" or find_spec("timm") is not None]
 LARGE = ("cnn_big", "cnn_small", "resnet18", "resnet50", "vgg16", "torchvision")
 SMALL = [name for name in EVERY if name not in LARGE]
 
