@@ -12,8 +12,10 @@ from typing import Any
 from hpsearch.errors import DataError
 from hpsearch.formatting import count_noun, first_few
 from hpsearch.training.data.picture_files import is_picture
+from hpsearch.training.data.sources.array_files import arrays_in, find_arrays
+from hpsearch.training.data.sources.parquet import columns_in
 from hpsearch.training.data.sources.table_columns import Columns, find_columns
-from hpsearch.training.data.sources.table_rows import is_table, read_table
+from hpsearch.training.data.sources.table_rows import PARQUET_ENDINGS, is_table, read_table
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _PICKLES = (".pkl", ".pickle")
@@ -73,12 +75,13 @@ def _in_file(path: Path) -> SourceChoice:
         )
     if name.endswith(_PICKLES):
         return SourceChoice(source="pickled_dict", settings={"path": str(path)})
+    if name.endswith(PARQUET_ENDINGS) and (columns := columns_in(path)):
+        return _parquet(path, columns)
     if is_table(name):
         return _in_table(path)
     if name.endswith(_ARRAYS):
         # Images and labels are in one .npz file, but in two .npy files
-        place = path if name.endswith(".npz") else path.parent
-        return SourceChoice(source="arrays", settings={"path": str(place)})
+        return _arrays(path if name.endswith(".npz") else path.parent)
     if is_picture(name):
         raise DataError(f"{_ONE_FOLDER_EACH}, but {path} is one picture; give the folder above")
     raise DataError(
@@ -99,7 +102,7 @@ def _in_folder(path: Path) -> SourceChoice:
     # Folders called train and test, with pictures directly in them, are no classes either
     classes = [n for n in names if _has_pictures(root / n) and not _PART.fullmatch(n)]
     if len(classes) < 2:
-        choice = _table_in(root) or _arrays_in(root)
+        choice = _parquet_in(root) or _table_in(root) or _arrays_in(root)
         if choice is not None:
             return choice
     if not names:
@@ -157,6 +160,20 @@ def _table_in(root: Path) -> SourceChoice | None:
     return None
 
 
+def _parquet_in(root: Path) -> SourceChoice | None:
+    """Return a folder of Parquet files with the pictures inside, as Hugging Face's data sets."""
+    files = [path for ending in PARQUET_ENDINGS for path in sorted(root.rglob(f"*{ending}"))]
+    columns = columns_in(files[0]) if files else None
+    return None if columns is None else _parquet(root, columns)
+
+
+def _parquet(path: Path, columns: tuple[str, str]) -> SourceChoice:
+    image, label = columns
+    return SourceChoice(
+        source="parquet", settings={"path": str(path), "image": image, "label": label}
+    )
+
+
 def _arrays_in(root: Path) -> SourceChoice | None:
     """Return the one ``.npz`` file of a folder, or its ``.npy`` files, if there are some."""
     names = sorted(e.name for e in _entries(root) if e.name.lower().endswith(_ARRAYS))
@@ -167,6 +184,19 @@ def _arrays_in(root: Path) -> SourceChoice | None:
             f"{first_few(whole, 5)}; give the path of one"
         )
     return _in_file(root / (whole or names)[0]) if names else None
+
+
+def _arrays(path: Path) -> SourceChoice:
+    """Return a file of arrays, or a folder of them, with the keys that are clear by their names."""
+    clear = find_arrays({key: each.shape for key, each in arrays_in(path).items()})
+    settings = {"path": str(path)}
+    for part, prefix in (("train", ""), ("validation", "val_"), ("test", "test_")):
+        if part in clear.images and part in clear.labels:
+            settings[f"{prefix}images_key"] = clear.images[part]
+            settings[f"{prefix}labels_key"] = clear.labels[part]
+    if clear.names is not None:
+        settings["names_key"] = clear.names
+    return SourceChoice(source="arrays", settings=settings)
 
 
 def _in_table(path: Path) -> SourceChoice:

@@ -46,9 +46,9 @@ MODELS = (
         what="two convolutions and a dense layer: quick, enough for simple pictures",
     ),
     Model(
-        name="cnn_small",
-        keys=("dropout: {values: [0.0, 0.25, 0.5]}",),
-        what="four convolutions with batch norm",
+        name="airbench",
+        keys=("width: {values: [16, 32]}", "dropout: {values: [0.0, 0.25]}"),
+        what="seven convolutions with batch norm: learns in few epochs",
     ),
     Model(
         name="resnet18",

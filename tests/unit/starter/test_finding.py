@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 from support.photo_folders import photos
 
@@ -116,17 +117,40 @@ def test_a_table_without_classes(tmp_path):
 
 
 def test_arrays(tmp_path):
-    (tmp_path / "set.npz").touch()
-    assert find(tmp_path / "set.npz").settings == {"path": str(tmp_path / "set.npz")}
+    images, labels = np.zeros((4, 8, 8), np.uint8), np.arange(4)
+    np.savez(tmp_path / "set.npz", train_images=images, train_labels=labels, val_images=images)
+    assert find(tmp_path / "set.npz").settings == {
+        "path": str(tmp_path / "set.npz"),
+        "images_key": "train_images",
+        "labels_key": "train_labels",
+    }
     assert find(tmp_path) == find(tmp_path / "set.npz")
     (tmp_path / "b.npz").touch()
     assert "b.npz, set.npz; give the path of one" in message(tmp_path)
     (tmp_path / "files").mkdir()
-    for name in ("x.npy", "y.npy"):
-        (tmp_path / "files" / name).touch()
-    choice = find(tmp_path / "files")
-    assert (choice.source, choice.settings) == ("arrays", {"path": str(tmp_path / "files")})
-    assert find(tmp_path / "files" / "x.npy") == choice
+    np.save(tmp_path / "files" / "x.npy", images)
+    np.save(tmp_path / "files" / "y.npy", labels)
+    choice = find(tmp_path / "files" / "x.npy")
+    assert (choice.source, choice.settings["path"]) == ("arrays", str(tmp_path / "files"))
+    assert find(tmp_path / "files") == choice
+
+
+def test_parquet_with_pictures_inside_and_with_their_names(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    inside = tmp_path / "set" / "data"
+    inside.mkdir(parents=True)
+    picture = {"bytes": b"", "path": "1.png"}
+    pictures = pa.table({"image": [picture] * 2, "label": [0, 1]})
+    parquet.write_table(pictures, inside / "train-00000-of-00001.parquet")
+    choice = find(tmp_path / "set")
+    settings = {"path": str(tmp_path / "set"), "image": "image", "label": "label"}
+    assert (choice.source, choice.settings) == ("parquet", settings)
+    assert find(inside / "train-00000-of-00001.parquet").source == "parquet"
+    names = pa.table({"image": ["1.png", "2.png"], "label": ["cat", "dog"]})
+    parquet.write_table(names, tmp_path / "names.parquet")
+    assert find(tmp_path / "names.parquet").source == "table"
 
 
 def message(path):

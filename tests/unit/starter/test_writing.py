@@ -48,7 +48,7 @@ def test_every_number_of_the_plan_is_in_the_file(tmp_path, written):
     assert (study.budget.trials, study.budget.epochs_per_trial) == (fitted.trials, fitted.epochs)
     assert (study.confirm.top, study.confirm.seeds) == (fitted.top, fitted.seeds)
     assert study.confirm.share == fitted.confirm_share
-    assert "cnn_small" not in text
+    assert "airbench" not in text
     assert "limit" not in text
 
 

@@ -135,6 +135,20 @@ def parquet(
     )
 
 
+def columns_in(path: Path) -> tuple[str, str] | None:
+    """Return the columns of the pictures and of their labels; ``None`` if no pictures are inside.
+
+    Raises:
+        DataError: If pyarrow isn't installed, the file is damaged, or a column isn't clear.
+    """
+    require_pyarrow(path)
+    with _opened(path) as file:
+        if not any(_picture_columns(file.schema_arrow)):
+            return None
+    columns = _columns(path, None, None, None)
+    return columns.image, columns.label
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Columns:
     image: str
@@ -280,8 +294,6 @@ def _column(files: Sequence[Path], name: str) -> list[tuple[Path, int, Any]]:
 
 def _columns(path: Path, image: str | None, label: str | None, group: str | None) -> _Columns:
     """Return the columns of a file: the given ones, else those that are clear."""
-    from pyarrow import types
-
     with _opened(path) as file:
         schema = file.schema_arrow
     listed = (
@@ -290,16 +302,7 @@ def _columns(path: Path, image: str | None, label: str | None, group: str | None
     for key, name in (("image", image), ("label", label), ("group", group)):
         if name is not None and name not in schema.names:
             raise DataError(f"{_KEY}.{key} must be a column, but {name!r} isn't; {listed}")
-    nested = [
-        each.name
-        for each in schema
-        if types.is_struct(each.type) and each.type.get_field_index("bytes") >= 0
-    ]
-    plain = [
-        each.name
-        for each in schema
-        if types.is_binary(each.type) or types.is_large_binary(each.type)
-    ]
+    nested, plain = _picture_columns(schema)
     possible = [image] if image is not None else nested or plain
     if len(possible) != 1 or possible[0] not in (*nested, *plain):
         raise DataError(
@@ -321,6 +324,23 @@ def _columns(path: Path, image: str | None, label: str | None, group: str | None
         group=group,
         names=known.get(label, ()),
     )
+
+
+def _picture_columns(schema: Any) -> tuple[list[str], list[str]]:
+    """Return the columns of a schema that are structs with ``bytes``, and those of bytes."""
+    from pyarrow import types
+
+    nested = [
+        each.name
+        for each in schema
+        if types.is_struct(each.type) and each.type.get_field_index("bytes") >= 0
+    ]
+    plain = [
+        each.name
+        for each in schema
+        if types.is_binary(each.type) or types.is_large_binary(each.type)
+    ]
+    return nested, plain
 
 
 def _names_in(metadata: Mapping[bytes, bytes] | None) -> Iterator[tuple[str, tuple[str, ...]]]:
