@@ -9,6 +9,8 @@
 - ``parquet``        pictures inside of Parquet files, as Hugging Face's
 - ``pickled_dict``, ``pickled_entries``  arrays in a pickle
 - ``torchvision_sets``  data sets of torchvision by name
+- ``webdataset``     tar files in which a picture is followed by its class
+- ``part_files``     which part each file of a set is, if it has several
 - ``held_out``       test images that are held out of images in one file
 """
 
@@ -24,6 +26,7 @@ from hpsearch.training.data.sources import (
     pickled_dict,
     table,
     torchvision_sets,
+    webdataset,
 )
 
 __all__ = [
@@ -36,4 +39,5 @@ __all__ = [
     "pickled_dict",
     "table",
     "torchvision_sets",
+    "webdataset",
 ]

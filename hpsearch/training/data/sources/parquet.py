@@ -8,7 +8,6 @@ Format: https://huggingface.co/docs/hub/datasets-image
 from __future__ import annotations
 
 import json
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,13 +29,12 @@ from hpsearch.training.data.picture_files import Colour, decode_picture
 from hpsearch.training.data.place import DataRoot, absolute
 from hpsearch.training.data.room import require_memory
 from hpsearch.training.data.sources.held_out import held_out
-from hpsearch.training.data.sources.table_columns import PARTS, Columns, find_columns
+from hpsearch.training.data.sources.part_files import files_of_parts, given_parts
+from hpsearch.training.data.sources.table_columns import Columns, find_columns
 from hpsearch.training.data.sources.table_rows import PARQUET_ENDINGS, require_pyarrow
 
 _KEY = "data.source.parquet"
 _Names = Annotated[list[str], Field(min_length=2)]
-#: The name of a file that is one of several.
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
 
 
 @SOURCES.register("parquet")
@@ -80,28 +78,14 @@ def parquet(
     """
     root = absolute(path)
     require_pyarrow(root)
-    files = _files(root, f"{_KEY}.path")
-    for name, key, other in (("validation", "val", val_path), ("test", "test", test_path)):
-        if other is not None and name in files:
-            raise DataError(
-                f"the {name} pictures must be given once, but {root} contains "
-                f"{first_few([each.name for each in files[name]], 3)}, and {_KEY}.{key}_path gives "
-                "others; leave it out"
-            )
-        if other is not None:
-            # Their part is given, whatever their names say
-            own = _files(absolute(other), f"{_KEY}.{key}_path")
-            files[name] = [each for part in own.values() for each in part]
-    if "train" not in files:
-        raise DataError(
-            f"{_KEY}.path must contain training pictures, but {root} contains only "
-            f"{first_few([each.name for part in files.values() for each in part], 3)}"
-        )
-    if test_fraction is not None and "test" in files:
-        raise DataError(
-            f"{_KEY}.test_fraction sets test pictures aside if there are none, but there are some "
-            f"in {first_few(files['test'], 3)}; leave test_fraction out"
-        )
+    files = given_parts(
+        _KEY,
+        lambda where, key: files_of_parts(where, PARQUET_ENDINGS, key),
+        path=path,
+        val_path=val_path,
+        test_path=test_path,
+        test_fraction=test_fraction,
+    )
     columns = _columns(files["train"][0], image, label, group)
     names = tuple(class_names or columns.names or _class_names(files["train"], columns.label))
     counted = class_names is not None or bool(columns.names)
@@ -352,66 +336,6 @@ def _names_in(metadata: Mapping[bytes, bytes] | None) -> Iterator[tuple[str, tup
                 yield name, tuple(map(str, feature["names"]))
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         return  # no metadata of this kind
-
-
-def _files(path: Path, key: str) -> dict[str, list[Path]]:
-    """Return the files of each part, in the order of their names."""
-    if path.is_file():
-        return {"train": [path]}
-    if not path.is_dir():
-        raise DataError(
-            f"{key} must be a Parquet file or a folder of them, but {path} doesn't exist"
-        )
-    found = sorted(each for each in path.rglob("*") if each.suffix.lower() in PARQUET_ENDINGS)
-    parts: dict[str, list[Path]] = {}
-    if not found:
-        raise DataError(f"{key} must contain Parquet files, but {path} contains none")
-    part_of = {each: _part_of(each.relative_to(path)) for each in found}
-    without = [each.name for each, part in part_of.items() if part is None]
-    if without and len(without) < len(found):
-        raise DataError(
-            f"the name of each file, or of its folder, must contain its part (train, validation or "
-            f"test) if those of others do, but {first_few(without, 3)} in {path} contain none or "
-            "several; rename or remove them"
-        )
-    for each, part in part_of.items():
-        parts.setdefault(part or "train", []).append(each)
-    for part, files in parts.items():
-        folders = sorted({each.parent for each in files})
-        if len(folders) > 1:
-            raise DataError(
-                f"the files of a part must be in one folder, but {path} contains {part} files in "
-                f"{first_few(folders, 3)}; give one folder as {key}"
-            )
-        _require_all(files)
-    return parts
-
-
-def _part_of(path: Path) -> str | None:
-    """Return the only part that is a word of a file's name, or else of its folder's."""
-    for name in (path.stem, path.parent.name):
-        words = re.split(r"[^a-z]+", name.lower())
-        parts = {PARTS[word] for word in words if word in PARTS}
-        if parts:
-            return parts.pop() if len(parts) == 1 else None
-    return None
-
-
-def _require_all(files: Sequence[Path]) -> None:
-    """Raise ``DataError`` if one of several files that belong together is missing."""
-    numbers: dict[tuple[str, int], set[int]] = {}
-    for each in files:
-        if match := _SHARD.fullmatch(each.stem):
-            key = (match["stem"], int(match["count"]))
-            numbers.setdefault(key, set()).add(int(match["number"]))
-    for (stem, count), own in numbers.items():
-        missing = [number for number in range(count) if number not in own]
-        if missing:
-            raise DataError(
-                f"all {count:,} files {stem}-*-of-{count:05} must be there, but "
-                f"{files[0].parent} lacks {len(missing):,} of them, such as "
-                f"{stem}-{missing[0]:05}-of-{count:05}{files[0].suffix}; get them again"
-            )
 
 
 @contextmanager

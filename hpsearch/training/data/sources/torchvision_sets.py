@@ -207,7 +207,7 @@ class _Listed:
     """A part of a set. torchvision lists it when it is needed, so test labels stay closed."""
 
     name: str
-    known: _Set
+    facts: _Set
     root: Path
     part: _PartName
 
@@ -221,7 +221,7 @@ class _Listed:
         from torchvision import datasets
 
         try:
-            return getattr(datasets, self.name)(str(self.root), **self.known.parts[self.part])
+            return getattr(datasets, self.name)(str(self.root), **self.facts.parts[self.part])
         except Exception as error:
             # torchvision checks little: a damaged file raises nearly anything
             raise DataError(
@@ -240,8 +240,8 @@ class _Listed:
 
     def files(self) -> tuple[Path, ...]:
         """Return every file that is read. Raises ``DataError``."""
-        patterns = self.known.files.get(self.part, ())
-        if self.known.arrays:
+        patterns = self.facts.files.get(self.part, ())
+        if self.facts.arrays:
             return tuple(self.root / file for file in patterns)
         others = [file for pattern in patterns for file in sorted(self.root.glob(pattern))]
         return (*others, *self.pictures()[0])
@@ -272,12 +272,12 @@ def _name(listed: _Listed, index: int) -> str:
 
 
 def _read(listed: _Listed, colour: Colour) -> Images:
-    if not listed.known.arrays:
+    if not listed.facts.arrays:
         files, labels = listed.pictures()
         return Images(
             images=PictureFiles(files=files, colour=colour),
             labels=np.array(labels, np.int64),
-            groups=_groups(files, listed.known.group),
+            groups=_groups(files, listed.facts.group),
         )
     dataset = listed.dataset
     pixels = np.asarray(dataset.data)
