@@ -118,9 +118,12 @@ def searched(
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A Chromium; each test opens pages of its own, or shares those of its module."""
+    """A Chromium; each test opens pages of its own, or shares those of its module.
+
+    Not for the session: Playwright keeps an event loop in this thread as long as it runs.
+    """
     with chromium() as started:
         yield started
 
