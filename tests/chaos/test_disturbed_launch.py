@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.launches import Launch, assert_exact
+from support.postgres import PostgresServer
 
 from hpsearch.engines.fleet_state import fleet_state
 from hpsearch.search.ledger import studies
@@ -65,7 +66,11 @@ def test_a_killed_worker_costs_nothing_but_its_epoch(
     assert launch.figures() == undisturbed.figures()
 
 
-def test_a_stopped_worker_that_wakes_up_late_is_refused(launch: Launch) -> None:
+def test_a_stopped_worker_that_wakes_up_late_is_refused(
+    make_launch: Callable[[str], Launch], postgres: PostgresServer
+) -> None:
+    """(The storms stop workers on SQLite, too; tests/integration/test_fencing.py has both.)"""
+    launch = make_launch(postgres.create())
     launch.start("--lease", "2", hold_after=[1])
     victim = launch.held()
     pid = launch.pid_of(victim.ticket)
