@@ -8,6 +8,7 @@ The best trial is the confirmed winner, if there is one, and notes and artifacts
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -133,10 +134,11 @@ class StudyPayloads:
             query = query.where(epochs.c.ticket.in_(new))
         query = query.order_by(epochs.c.ticket, epochs.c.epoch)
         curves: dict[int, list[_Losses]] = {}
-        for ticket, *losses in self._storage.database.read(
+        for ticket, epoch, *losses in self._storage.database.read(
             lambda connection: connection.execute(query).all()
         ):
-            curves.setdefault(ticket, []).append(_Losses(*losses))
+            known = (math.nan if each is None else each for each in losses)
+            curves.setdefault(ticket, []).append(_Losses(epoch, *known))
         self._overfits.update((each, overfits_from(curves.get(each, []))) for each in new)
 
 

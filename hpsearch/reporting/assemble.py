@@ -55,6 +55,15 @@ PARTS = (
 )
 
 
+#: What needs images, or a model that hpsearch has built.
+_OF_IMAGES = (architectures.architectures, images.classes, images.label_errors, images.hardest)
+
+
+def _left_out(content: StudyContent) -> tuple[object, ...]:
+    """Return the parts that a study with a training loop of its own can't have."""
+    return _OF_IMAGES if content.has_loop else ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
     """The data of a report."""
@@ -112,7 +121,7 @@ def assemble(content: ReportContent) -> Report:
                 anchor=anchor_of(each.name),
                 name=each.name,
                 description=each.description,
-                sections=[part(each) for part in PARTS],
+                sections=[part(each) for part in PARTS if part not in _left_out(each)],
             )
             for each in content.studies
         ],

@@ -64,6 +64,8 @@ class StudyContent:
 
     name: str
     description: str
+    #: Whether a training loop of the user's own trains: then there is no image and no model here.
+    has_loop: bool
     fingerprint: str
     created_at: str
     seed: int | None

@@ -41,7 +41,7 @@ from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries
 from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.portable import portable
-from hpsearch.study_file.sections import SEARCHED
+from hpsearch.study_file.sections import LOOP, SEARCHED
 from hpsearch.study_file.space import point_of
 from hpsearch.study_file.study import Confirm
 
@@ -102,6 +102,7 @@ def read_content(
     content = StudyContent(
         name=name,
         description=introduction(document),
+        has_loop="loop" in document,
         fingerprint=record.study.fingerprint,
         created_at=record.study.created_at,
         seed=document.get("seed"),
@@ -163,7 +164,7 @@ def _in_order(rows: list[dict[str, Any]], order: Sequence[int]) -> list[dict[str
 
 def _settings(document: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """Return a trial's settings as a part of a study file; of ``data`` only what was searched."""
-    point = point_of(document, params, SEARCHED)
+    point = point_of(document, params, [key for key in (LOOP, *SEARCHED) if key in document])
     data = {
         key: value
         for key, value in point.pop("data", {}).items()

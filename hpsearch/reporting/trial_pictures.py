@@ -50,7 +50,8 @@ def learning_curves(
         both = [("train_loss", "training", _TRAIN), ("val_loss", "validation", _VAL)]
         _lines(losses, curve, both)
         _label(losses, "loss")
-        shown = metric if is_share(metric) else "val_accuracy"
+        measured = curve[0].val_accuracy == curve[0].val_accuracy  # not NaN
+        shown = metric if is_share(metric) or not measured else "val_accuracy"
         if shown == "val_accuracy":
             both = [("train_accuracy", "training", _TRAIN), (shown, "validation", _VAL)]
             _lines(scores, curve, both)
@@ -117,7 +118,7 @@ def _lines(
 
     epochs = [result.epoch for result in curve]
     for name, label, colour in shown:
-        values = [getattr(result, name) for result in curve]
+        values = [result.value(name) for result in curve]
         axes.plot(epochs, values, marker="o", markersize=3, color=colour, label=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8)

@@ -120,7 +120,7 @@ def curves_csv(studies: Sequence[StudyContent]) -> str:
         [
             study,
             number,
-            *(getattr(epoch, name) for name in METRIC_COLUMNS),
+            *(_or_empty(getattr(epoch, name)) for name in METRIC_COLUMNS),
             *(epoch.others.get(name) for name in others),
         ]
         for study, number, epoch in epochs
@@ -146,6 +146,11 @@ def label_errors_csv(studies: Sequence[StudyContent]) -> str:
     )
     columns = ["study", "file", "row", "label", "predicted", "trainings", "label_probability"]
     return _csv(columns, rows)
+
+
+def _or_empty(value: float) -> float | None:
+    """Return an empty cell for NaN: a metric that wasn't measured."""
+    return value if value == value else None
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

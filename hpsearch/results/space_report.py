@@ -188,6 +188,8 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     """
     sampler = SAMPLERS.build(study.sampler)
     sampler.check(study.space)
+    if study.has_loop:
+        return _of_loop(study)
     prior = prior_of(study, data=data)
     opinions = _Opinions()
     parameters = study.space.parameters()
@@ -242,6 +244,22 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     )
 
 
+def _of_loop(study: StudyFile) -> SpaceReport:
+    """Return the report on a study whose own loop loads data and builds models."""
+    parameters = study.space.parameters()
+    return SpaceReport(
+        points=_points(parameters.values(), study),
+        parameters=parameters,
+        sources=(),
+        models=(),
+        tried=0,
+        infeasible=(),
+        expected_complete=expected_complete(
+            PRUNERS.build(study.pruner), study.budget.trials, study.budget.epochs_per_trial
+        ),
+    )
+
+
 class _Opinions:
     """What a prior can judge of the draws."""
 
@@ -279,6 +297,8 @@ def require_feasible(study: StudyFile, report: SpaceReport) -> None:
         UserError: If a ``try_first`` entry can't be built or breaks a constraint, or no draw is
             feasible.
     """
+    if study.has_loop:
+        return
     for found in report.infeasible:
         if found.try_first is not None and not found.unavailable:
             raise UserError(

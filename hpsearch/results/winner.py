@@ -159,7 +159,7 @@ def _against(
     if verdict.runner_up is not None:
         second = verdict.runner_up.trial
         which = describe(record, record.trial(second).params, asked)
-        name = f"the second, {which}{' ' if which else ''}(trial {second})"
+        name = f"the second, {which} (trial {second})" if which else f"the second (trial {second})"
         return unconfirmed + verdict.runner_up.sentence(metric, name)
     return unconfirmed.rstrip()
 
@@ -225,7 +225,7 @@ def basis_of(verdict: ConfirmationResult, nth: int = 1) -> str:
     """
     sentences = [
         "The value is the mean over fresh seeds that weren't used to choose the winner; the "
-        f"interval is over seeds and {verdict.other_images}."
+        f"interval is over seeds{f' and {verdict.other_images}' if verdict.images else ''}."
     ]
     if verdict.images_in_words:
         sentences.append(verdict.images_in_words)

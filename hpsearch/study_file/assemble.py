@@ -14,7 +14,7 @@ from hpsearch.study_file.goal_keys import check_goals, normal_form
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.plugins import Plugin
 from hpsearch.study_file.schema import AUTO, ComponentChoice, Section
-from hpsearch.study_file.sections import NO_HELP, SPACE
+from hpsearch.study_file.sections import LOOP, NO_HELP, space_of
 from hpsearch.study_file.shipped import SHIPPED, file_of, sha256_of
 from hpsearch.study_file.space import Group, Space, join
 from hpsearch.study_file.study import Budget, Confirm, StudyFile
@@ -43,7 +43,7 @@ def assemble(
     node = _without_auto(schema, node)
     tree = parse(schema, node, "", diagnostics, searchable=False)
     children = tree.children if isinstance(tree, Group) else {}
-    space = Group({key: children[key] for key in SPACE if key in children})
+    space = Group({key: children[key] for key in space_of(schema) if key in children})
     first_trials = _first_trials(schema, space, node, diagnostics)
     provenance = _provenance(node.entries.get("provenance"), diagnostics)
     _check_found(node.entries.get("found"), diagnostics)
@@ -124,7 +124,7 @@ def _first_trials(
     given = node.entries.get("try_first")
     if given is None or (isinstance(given, ScalarNode) and given.value is None):
         return []
-    searched = Section(keys={key: schema.keys[key] for key in SPACE})
+    searched = Section(keys={key: schema.keys[key] for key in space_of(schema)})
     return parse_first_trials(searched, space, given, diagnostics)
 
 
@@ -177,7 +177,7 @@ def _document(
     if document["search"] == NO_HELP or document["provenance"]:
         # Without a prior, the document equals earlier versions'; a frozen study has no search
         del document["search"]
-    if document["evaluate"] == "weights":
+    if document.get("evaluate") == "weights":
         del document["evaluate"]  # earlier versions don't have this key
     for key in ("plugins", "trackers", "found", "confirm", "confirms", "try_first", "provenance"):
         if not document[key]:
@@ -187,7 +187,7 @@ def _document(
 
 def _choose_prior(document: dict[str, Any], *, sampler_named: bool) -> None:
     """Replace ``auto``: no prior if the file names a sampler, else the newest shipped prior."""
-    if sampler_named:
+    if sampler_named or LOOP in document:  # a prior judges models that hpsearch builds
         del document["search"]
     else:
         document["search"]["prior"] = SHIPPED[-1]

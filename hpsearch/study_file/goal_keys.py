@@ -56,6 +56,8 @@ def normal_form(document: dict[str, Any]) -> None:
         del document["objective"]
     if not document["constraints"]:
         del document["constraints"]
+    if "loop" in document:
+        return
     document.pop("metrics", None)
     names = map(split, Goals.of(document).others)
     stored = {name: direction_of(name) for name, _ in names if name not in BUILT_IN}
@@ -67,6 +69,8 @@ def _check_directions(
     children: Mapping[str, Node], node: MapNode, diagnostics: Diagnostics
 ) -> None:
     """Report directions that aren't those with which the metrics are registered."""
+    if "loop" in children:
+        return
     given = plain(children["metrics"]) if "metrics" in children else None
     for name, direction in (given or {}).items():
         if name not in METRICS or METRICS.directions[name] != direction:

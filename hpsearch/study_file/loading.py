@@ -26,7 +26,8 @@ from hpsearch.study_file.inherit import (
 from hpsearch.study_file.overrides import Override, apply_overrides, read_overrides
 from hpsearch.study_file.plugins import Plugin, read_plugins
 from hpsearch.study_file.schema import Registries as Registries
-from hpsearch.study_file.sections import NO_HELP, root_schema
+from hpsearch.study_file.schema import Section
+from hpsearch.study_file.sections import LOOP, NO_HELP, SPACE, loop_schema, root_schema
 from hpsearch.study_file.shipped import packaged
 from hpsearch.study_file.shipped import shipped_studies as shipped_studies
 from hpsearch.study_file.spelling import KeyFinder
@@ -300,13 +301,31 @@ def _study(
     node = _require_mapping(node, diagnostics)
     named = _named_components(node, registries, changes, diagnostics, find_it)
     files, origin, found = named.plugins, named.origin, named.inherited
-    schema = root_schema(named.components)
+    schema = _schema(node, named.components, diagnostics)
     diagnostics.places_of = KeyFinder(schema, node)
     if found is not None and origin is not None:
         node = complete(node, schema, found, origin.location, diagnostics)
     changes = [each for each in changes if not is_origin(each.path)]
     node = apply_overrides(node, schema, changes, diagnostics)
     return assemble(schema, node, files, text, diagnostics)
+
+
+def _schema(node: MapNode, components: Registries, diagnostics: Diagnostics) -> Section:
+    """Return the root schema: that of a study with a loop of its own if the file has one."""
+    if LOOP not in node.entries:
+        return root_schema(components)
+    for key in SPACE:
+        if key in node.entries:
+            diagnostics.add(
+                node.entries[key].location,
+                key,
+                "a study with a training loop of its own (`loop`) has no such key, because the "
+                "loop loads its data and builds its model; remove it, or make it a key of the loop",
+            )
+    if len(diagnostics):
+        raise diagnostics.error()
+    written = to_plain(node.entries["metrics"]) if "metrics" in node.entries else None
+    return loop_schema(components, written if isinstance(written, Mapping) else {})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,7 @@ def missing_paths(document: Mapping[str, Any]) -> dict[str, str]:
     """Return the paths of a checked study's data sources that don't exist here: key -> path."""
     return {
         f"data.source.{name}.{key}": str(value)
-        for name, settings in document["data"]["source"].items()
+        for name, settings in document.get("data", {}).get("source", {}).items()
         if isinstance(settings, Mapping)
         for key, value in settings.items()
         if isinstance(value, PathText) and not os.path.lexists(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from hpsearch.metric_registry import METRICS, spelled
 from hpsearch.metrics import COSTS, OBJECTIVES, Direction
 from hpsearch.registry import Component
 from hpsearch.study_file import durations
-from hpsearch.study_file.goals import MOST_OBJECTIVES, read_constraint
+from hpsearch.study_file.goals import MOST_OBJECTIVES, parse_constraint, read_constraint
 from hpsearch.study_file.schema import (
     AUTO,
     ComponentChoice,
@@ -20,6 +21,7 @@ from hpsearch.study_file.schema import (
     Matching,
     Raw,
     Registries,
+    Schema,
     Section,
     Switches,
     Value,
@@ -46,6 +48,8 @@ SEARCHED = (
 )
 #: The sections of a point of the space: ``SEARCHED`` and those that are the same for every trial.
 SPACE = (*SEARCHED, "early_stopping", "precision", "evaluate")
+#: In place of these, a study may have a training loop of its own.
+LOOP = "loop"
 
 _InputSize = Annotated[int, Field(ge=1, le=LARGEST_INPUT)]
 _Positive = Annotated[int, Field(ge=1)]
@@ -147,6 +151,63 @@ SEARCH = Section(
 
 #: ``search`` of a document that lacks it.
 NO_HELP = {"prior": "none"}
+
+
+def space_of(schema: Section) -> tuple[str, ...]:
+    """Return the sections of a point of the space, of a study file with this root schema."""
+    return (LOOP,) if LOOP in schema.keys else SPACE
+
+
+def loop_schema(registries: Registries, metrics: Mapping[str, Direction]) -> Section:
+    """Return the schema of a study file with a training loop of its own.
+
+    Args:
+        registries: The components that the file may name.
+        metrics: The file's ``metrics``: what the loop yields, with the direction that is better.
+
+    Raises:
+        TypeError: The root schema has changed, and this function hasn't.
+    """
+    root = root_schema(registries)
+    names = tuple(metrics)
+    listed = f"one of this study's `metrics` ({', '.join(names)})"
+    one = _one_of(names) if names else str
+    objective, objectives = root.keys["objective"], root.keys["objectives"]
+    if not isinstance(objective, Section) or not isinstance(objectives, Section):
+        raise TypeError("objective and objectives must be sections")
+    first = names[0] if names else ""
+
+    def check(text: str) -> str:
+        constraint = parse_constraint(text)
+        if constraint.name not in (*names, "epoch_seconds"):
+            raise ValueError(f"a constraint names {listed} or epoch_seconds")
+        return str(constraint)
+
+    changed: dict[str, Schema] = {
+        "objective": replace(
+            objective,
+            keys={**objective.keys, "metric": Value(type=one, default=first, rule=listed)},
+        ),
+        "objectives": replace(
+            objectives,
+            keys={
+                **objectives.keys,
+                "metrics": Value(
+                    type=_several_of(one | Literal["epoch_seconds"]),
+                    rule=f"a list of 2 to {MOST_OBJECTIVES}, each {listed} or epoch_seconds",
+                ),
+            },
+        ),
+        "prune_on": Value(type=one | None, default=None, rule=f"{listed}, or null"),
+        "metrics": Value(
+            type=Annotated[dict[str, Direction], Field(min_length=1)],
+            rule="a mapping of what the loop yields to maximize or minimize: {val_dice: maximize}",
+        ),
+        "constraints": Value(type=list[Annotated[str, AfterValidator(check)]], default=[]),
+        LOOP: ComponentChoice(registry=registries["loop"]),
+    }
+    kept = {key: each for key, each in root.keys.items() if key not in SPACE}
+    return Section(searched=frozenset({LOOP}), keys={**kept, **changed})
 
 
 def root_schema(registries: Registries) -> Section:

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hpsearch.errors import UserError
+from hpsearch.metrics import COSTS
 from hpsearch.registry import Component
 from hpsearch.study_file.compare import fingerprint
 from hpsearch.study_file.goals import Goals, Objective
@@ -15,8 +17,10 @@ from hpsearch.study_file.sections import SEEDS, TOP
 from hpsearch.study_file.space import Scalar, Space
 from hpsearch.study_file.trial_config import (
     CONFIRM_SEED,
+    LoopConfig,
     TrialConfig,
     confirming_seed,
+    loop_config,
     trial_config,
     trial_seed,
 )
@@ -103,6 +107,42 @@ class StudyFile:
         """Whether nothing is left to search."""
         return not self.space.parameters()
 
+    @property
+    def has_loop(self) -> bool:
+        """Whether trials are run by a training loop of the user's own."""
+        return "loop" in self.document
+
+    def require_known_model(self) -> None:
+        """Refuse what needs images and a model, for a study with a loop of its own.
+
+        Raises:
+            UserError: The study has a loop.
+        """
+        if self.has_loop:
+            raise UserError(
+                f"study {self.name!r} has a training loop of its own (`loop`), so hpsearch knows "
+                "neither its images nor its model, and can't do this; see docs/own-loop.md"
+            )
+
+    def loop_config(self, params: Mapping[str, Scalar], ticket: int) -> LoopConfig:
+        """Return the configuration of the study's own loop, with the seed of ``trial_config``.
+
+        Args:
+            params: Path -> stored value, for every parameter that applies.
+            ticket: The ticket of the trial, from 1.
+        """
+        fresh, recorded = params.get(CONFIRM_SEED), (self.provenance or {}).get("trial_seed")
+        if fresh is not None:
+            seed = confirming_seed(self.seed, int(fresh), "training")
+        else:
+            seed = trial_seed(self.seed, ticket) if recorded is None else recorded
+        return loop_config(
+            self.space.freeze(params).config,
+            epochs=self.budget.epochs_per_trial,
+            seed=seed,
+            metrics=tuple(name for name in self.goals.metrics if name not in COSTS),
+        )
+
     def trial_config(self, params: Mapping[str, Scalar], ticket: int) -> TrialConfig:
         """Return the configuration to train for the point ``params``.
 
@@ -117,7 +157,9 @@ class StudyFile:
 
         Raises:
             KeyError: A parameter is missing.
+            UserError: The study has a training loop of its own, so no model that hpsearch knows.
         """
+        self.require_known_model()
         fresh = params.get(CONFIRM_SEED)
         if fresh is not None:
             return trial_config(

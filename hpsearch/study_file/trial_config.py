@@ -101,6 +101,31 @@ class TrialConfig:
     seed: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """A configuration of a training loop of the user's own (``training.loops.run_loop``)."""
+
+    loop: Component
+    #: The metrics that the study names, which every epoch has.
+    metrics: tuple[str, ...]
+    epochs: int
+    seed: int
+
+
+def loop_config(
+    config: Mapping[str, Any], *, epochs: int, seed: int, metrics: tuple[str, ...]
+) -> LoopConfig:
+    """Build a ``LoopConfig`` from a point of a study's space.
+
+    Args:
+        config: The point, as ``Draw.config``.
+        epochs: Number of epochs to train.
+        seed: The seed of the training.
+        metrics: The metrics that the study names.
+    """
+    return LoopConfig(loop=_component(config["loop"]), metrics=metrics, epochs=epochs, seed=seed)
+
+
 def trial_config(
     config: Mapping[str, Any],
     *,

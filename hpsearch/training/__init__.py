@@ -1,6 +1,7 @@
 """Trains one configuration, in pure PyTorch. Nothing in this package uses the search.
 
 - ``engine``: ``train``, one result per epoch
+- ``loops``: training loops of the user's own, and what runs them
 - ``plan``: shapes, precision and batches of a configuration, and whether it can be built
 - ``cross_validation``: a trial of several trainings, one per fold or split, an epoch of each
   in turn

@@ -34,7 +34,7 @@ from torch.optim import Optimizer
 from hpsearch.errors import CheckpointError
 from hpsearch.metrics import EpochMetrics
 from hpsearch.registry import Component
-from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.study_file.trial_config import LoopConfig, TrialConfig
 from hpsearch.training.early_stopping import is_over
 from hpsearch.training.plan import Plan
 from hpsearch.training.randomness import OwnRandomness, derived_seed
@@ -131,7 +131,7 @@ class TrainingState:
                 "randomness": self.randomness.state(),
                 "augmentation": self.augmentation.get_state(),
             }
-        state: dict[str, Any] = _copied(
+        state: dict[str, Any] = copied(
             {
                 **self._identity(),
                 "precision": self._plan.precision,
@@ -153,7 +153,7 @@ class TrainingState:
                 or doesn't fit the model or optimizer as they are now.
         """
         require_same(state, self._identity())
-        state = _copied(dict(state))  # training would change the caller's tensors
+        state = copied(dict(state))  # training would change the caller's tensors
         # A step without gradients changes nothing. Without it, the schedule would warn that it
         # steps before the optimizer if only the end of the epoch is left.
         self.optimizer.zero_grad()
@@ -196,7 +196,7 @@ class TrainingState:
         if self.average is None:
             return {"model": self.model.state_dict()}
         with self.evaluated():
-            evaluated = _copied(self.model.state_dict())  # copied before the weights swap back
+            evaluated = copied(self.model.state_dict())  # copied before the weights swap back
         return {"model": evaluated, "raw": self.model.state_dict()}
 
     def _identity(self) -> dict[str, str]:
@@ -249,7 +249,7 @@ def require_same(state: Mapping[str, Any], expected: Mapping[str, str]) -> None:
             )
 
 
-def fingerprint(config: TrialConfig | Component) -> str:
+def fingerprint(config: TrialConfig | LoopConfig | Component) -> str:
     """Return the SHA-256 (hex) of a configuration, or of one of its components.
 
     1 and 1.0 are the same number. A field that a later version added is left out while it has its
@@ -275,15 +275,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """Return a copy that later training doesn't change, tensors on the CPU."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
         made = copy.copy(value)  # keeps the type, and a state_dict's metadata
         for key, each in value.items():
-            made[key] = _copied(each)
+            made[key] = copied(each)
         return made
     if isinstance(value, list | tuple):
-        return type(value)(_copied(each) for each in value)
+        return type(value)(copied(each) for each in value)
     return value

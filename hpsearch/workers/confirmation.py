@@ -174,7 +174,8 @@ def time_left(prepared: ConfirmationRun, run: RunConfig) -> TimeRange | None:
     left = prepared.most - prepared.ended
     seed = prepared.spec.seeds_before + 1
     build_plans = []
-    for each in prepared.spec.finalists if left > 0 else ():
+    measurable = left > 0 and not prepared.study.has_loop
+    for each in prepared.spec.finalists if measurable else ():
         config = prepared.study.trial_config({**each.params, CONFIRM_SEED: seed}, ticket=1)
         device = allocation.devices[0] if allocation.devices else resolve_devices(run.devices)[0]
         with suppress(InfeasibleConfig):
@@ -362,7 +363,8 @@ def _study(search: StudyRecord, name: str, spec: ConfirmationSpec) -> StudyFile:
         if key not in ("try_first", "confirm", "provenance", "constraints")
     }
     # Each fresh seed has a split of its own anyway, so each training gives one usable model
-    document["data"] = single_split(document["data"])
+    if "data" in document:
+        document["data"] = single_split(document["data"])
     document |= {
         "study": name,
         "description": f"The confirmation of {search.study.name}",
@@ -395,7 +397,7 @@ def measure_latencies(
         data: The data root; ``None``: the default one.
     """
     record = read_study(database, prepared.name)
-    if latencies(database, record):
+    if latencies(database, record) or prepared.study.has_loop:
         return
     spec = spec_of(record.study)
     subjects = {}

@@ -89,3 +89,41 @@ def test_the_page_on_python_makes_a_study_from_a_dict_and_uses_its_model(tmp_pat
     assert "not confirmed (one seed" in printed
     assert "('0', '1', '2', '3', '4', '5', '6', '7', '8', '9') (1, 8, 8)" in printed
     assert "a.png" in printed and "tensor(" in printed
+
+
+def launched(study: str, folder: Path, *options: str) -> str:
+    """Launch a study of a page as a reader does, and return what is printed."""
+    command = [sys.executable, "-m", "hpsearch", "launch", "--study", study, *options]
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("HPSEARCH")}
+    ran = subprocess.run(
+        command,
+        cwd=folder,
+        env={**clean, "PYTHONPATH": str(DOCS.parent)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_an_optuna_script_moves_over_in_fifteen_lines(tmp_path):
+    files = files_of("own-loop.md")
+    for name, contents in files.items():
+        (tmp_path / name).write_text(contents)
+    before, after = (files[name].splitlines() for name in ("before.py", "after.py"))
+    added = [line for line in after if line.strip() and line not in before]
+    assert len(added) <= 15
+    assert "'lr'" in run("before.py", tmp_path)
+    printed = launched("curve.yaml", tmp_path, "--confirm", "--workers", "1")
+    assert re.search(r"confirmed with \d+ fresh seeds", printed)
+
+
+def test_the_lightning_loop_of_the_page_trains(tmp_path):
+    pytest.importorskip("lightning")
+    for name, contents in files_of("own-loop.md").items():
+        (tmp_path / name).write_text(contents)
+    printed = launched("lightning.yaml", tmp_path, "--workers", "1")
+    assert "4 of 4 trials" in printed
+    assert "0 failed" in printed

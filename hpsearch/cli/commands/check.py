@@ -327,6 +327,8 @@ def _print_violating(report: SpaceReport) -> None:
 
 
 def _print_infeasible(report: SpaceReport) -> None:
+    if not report.tried:
+        return  # a training loop of the study's own builds the models
     if not report.infeasible:
         say(f"all of the {report.tried} configurations that were tried can be built")
         return

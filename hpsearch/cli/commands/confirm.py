@@ -202,7 +202,7 @@ def _print_asked(prepared: ConfirmationRun, *, stderr: bool) -> None:
         f"{prepared.search_epochs:,}",
         stderr=stderr,
     )
-    folds = prepared.study.document["data"].get("folds")
+    folds = prepared.study.document.get("data", {}).get("folds")
     if folds:
         say(
             f"each training trains {folds} models, on {folds} folds that its seed draws",

@@ -24,7 +24,7 @@ from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.cli.terminal.reproduction import COMPARED, at_epoch, recorded_metrics, verdict
 from hpsearch.cli.terminal.training_progress import epoch_printer, stopped_by_signals
 from hpsearch.formatting import count_noun
-from hpsearch.metrics import MetricFormat
+from hpsearch.metrics import MetricFormat, format_metrics
 from hpsearch.output_streams import optional_output
 from hpsearch.workers.run_config import RunConfig
 
@@ -84,6 +84,9 @@ def train(
     from hpsearch.workers.retraining.assignment import plan_single
 
     study = load_study(config, registries, overrides=overrides or ())
+    if study.has_loop:
+        _train_loop(study, device=device, threads=threads, data=data, as_json=as_json)
+        return
     trained_on: TrainedOn = "train" if on == "train" else "train+validation"
     changed = not all(map(only_says_where, overrides or ()))
     recorded = None if changed or on != "train" else recorded_metrics(study)
@@ -117,6 +120,44 @@ def train(
         say(_spread(trained_on, [curve[-1] for _, curve in trained]), style="bold")
     if out is not None:
         say(f"Label pictures: hpsearch predict {out} PICTURE...")
+
+
+def _train_loop(
+    study: StudyFile, *, device: str | None, threads: int | None, data: Path | None, as_json: bool
+) -> None:
+    """Train with the study's own loop, and print the metrics beside the recorded ones."""
+    from hpsearch.workers.retraining.assignment import train_loop
+
+    curve = []
+    for metrics in train_loop(study, device=device, threads=threads, data=data):
+        curve.append({"epoch": metrics.epoch, "seconds": metrics.seconds, **metrics.others})
+        if not as_json:
+            say(
+                f"epoch {metrics.epoch}/{study.budget.epochs_per_trial}  "
+                f"{format_metrics(metrics.others)}  {metrics.seconds:.1f} s"
+            )
+    objective, figures = study.objective, (study.provenance or {}).get("figures") or {}
+    recorded = figures.get(objective.at) or {}
+    again = next((each for each in curve if each["epoch"] == recorded.get("epoch")), curve[-1])
+    mine, then = again[objective.metric], recorded.get(objective.metric)
+    if as_json:
+        print_json(
+            {
+                "study": study.name,
+                "epochs": curve,
+                "metric": objective.metric,
+                "value": mine,
+                "recorded": then,
+            }
+        )
+        return
+    form = MetricFormat(objective.metric, digits=4)
+    say()
+    say(
+        f"{objective.metric} {form.value(mine)}"
+        + ("" if then is None else f", recorded {form.value(then)}")
+        + (": reproduced exactly" if mine == then else "")
+    )
 
 
 def _train(

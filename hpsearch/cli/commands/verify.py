@@ -60,6 +60,12 @@ def verify(
             "`hpsearch train` trains a changed file"
         )
     study = load_study(config, registries, overrides=overrides or ())
+    if study.has_loop:
+        raise UserError(
+            f"{config} has a training loop of its own, whose data hpsearch doesn't know, so "
+            f"nothing can be verified; `hpsearch train {config}` trains it again and prints the "
+            "value beside the recorded one"
+        )
     require_paths(study)
     expected = expectation(study)
     differences = data_differences(study, data=data)

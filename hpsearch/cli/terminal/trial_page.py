@@ -203,7 +203,9 @@ def _print_curve(curve: list[dict[str, Any]], metric: str) -> None:
     say(f"{metric} {sparkline([point[metric] for point in curve])}")
     others = [name for name in curve[0] if name not in METRIC_COLUMNS and name not in _TIMES]
     named = [] if metric in _SHOWN or metric in others else [metric]
-    shown = (*_SHOWN, *named, *others, *_TIMES)
+    # A study with a training loop of its own may not measure all of them
+    every = (*_SHOWN, *named, *others, *_TIMES)
+    shown = [name for name in every if curve[0][name] == curve[0][name]]
     table(
         shown,
         [[_cell(name, point[name]) for name in shown] for point in curve],

@@ -156,7 +156,7 @@ def _lines(verdict: ConfirmationResult, unit: MetricFormat) -> list[tuple[str, s
         # Both ends are printed, since the intervals may be asymmetric
         if verdict.over_seeds is not None:
             lines.append(("  other seeds", f"{_ends(verdict.over_seeds, unit)} (95 %)"))
-        if verdict.over_seeds_and_images is not None:
+        if verdict.over_seeds_and_images is not None and verdict.images:
             ends = _ends(verdict.over_seeds_and_images, unit)
             text = f"{ends} (95 %; seeds and {verdict.other_images})"
             lines.append(("  and other images", text))

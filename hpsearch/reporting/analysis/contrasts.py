@@ -15,6 +15,9 @@ Matrix = NDArray[np.float64]
 #: Simulated draws for a simultaneous interval; enough that its width varies by less than 1 %.
 _SIMULATED = 20_000
 
+#: Metrics that aren't shares and have no value below 0.
+_NEVER_NEGATIVE = ("val_loss", "val_calibration_error")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fit:
@@ -158,9 +161,10 @@ def mean_of(regression: Fit, column: int, *, metric: str) -> tuple[float, float,
     reach = float(stdtrit(regression.freedom, 0.975)) * float(
         np.sqrt(regression.covariance[column, column])
     )
-    # A share is in 0..1, and a loss isn't negative
+    # A share is in 0..1, and a loss isn't negative. Others may be: those of a study's own loop
     largest = 1.0 if is_share(metric) else float("inf")
-    low, mean, high = (min(largest, max(0.0, at)) for at in (mean - reach, mean, mean + reach))
+    least = 0.0 if is_share(metric) or metric in _NEVER_NEGATIVE else -float("inf")
+    low, mean, high = (min(largest, max(least, at)) for at in (mean - reach, mean, mean + reach))
     return mean, low, high
 
 

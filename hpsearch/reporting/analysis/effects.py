@@ -70,7 +70,7 @@ def effects(
     margin = POINT
     if not is_share(data.metric):
         known = [trial.value for trial in data.trials if trial.value is not None]
-        margin = PART_OF_LOSS * float(np.median(known))
+        margin = PART_OF_LOSS * abs(float(np.median(known)))
     estimated = [_estimate(each, ends) for each in data.parameters.values()]
     found = [each for each in estimated if each.p_value is not None]
     corrected = holm([each.p_value for each in found if each.p_value is not None])

@@ -89,7 +89,10 @@ def impute(
         [[each.curve[rung - 1] if len(each.curve) >= rung else np.nan for rung in rungs]
          for each in trials]
     ).reshape(len(trials), len(rungs))  # fmt: skip
-    at = _inside(np.column_stack([seen, ends]), share=share)
+    measured = np.column_stack([seen, ends])
+    # A study's own training loop may have a metric that is below 0, which has no logarithm
+    signed = not share and bool(np.nanmin(measured) < 0)
+    at = measured if signed else _inside(measured, share=share)
     values = np.repeat(at[:, :, None], draws, axis=2)
     for step in range(len(rungs)):
         here, there = at[:, step], at[:, step + 1]
@@ -107,7 +110,7 @@ def impute(
     for step in reversed(range(len(rungs))):
         lost = np.isnan(result[:, 0]) & np.isfinite(values[:, step, 0])
         result[lost] = values[lost, step]
-    ends_drawn = _outside(result, share=share)
+    ends_drawn = result if signed else _outside(result, share=share)
     known = np.isfinite(ends)
     ends_drawn[known] = ends[known, None]
     return ends_drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,43 +22,44 @@ def winner_curves(content: StudyContent) -> list[Chart]:
     curve = content.curves.get(number, []) if number is not None else []
     if number is None or len(curve) < 2:
         return []
-    return [
-        _accuracy(content, number, curve),
-        _loss(content, number, curve),
-        _times(number, curve),
-    ]
+    first = curve[0]  # a metric that isn't measured is NaN in every epoch
+    charts = []
+    if math.isfinite(first.val_accuracy):
+        charts.append(_accuracy(content, number, curve))
+    if math.isfinite(first.val_loss):
+        charts.append(_loss(content, number, curve))
+    if first.val_seconds:
+        charts.append(_times(number, curve))
+    return charts
 
 
 def epoch_table(number: int, curve: Sequence[EpochMetrics]) -> Table:
     """Return the metrics of every epoch of a trial."""
     share, loss = Unit("val_accuracy"), Unit("val_loss")
-    others = [Unit(name) for name in (curve[0].others if curve else ())]
-    labels = (
-        *("epoch", "training accuracy", "validation accuracy", "training loss"),
-        *("validation loss", "training time", "validation time", "learning rate"),
-        *(each.name for each in others),
-    )
+    columns = [
+        ("epoch", [str(each.epoch) for each in curve]),
+        ("training accuracy", [_known(share, each.train_accuracy) for each in curve]),
+        ("validation accuracy", [_known(share, each.val_accuracy) for each in curve]),
+        ("training loss", [_known(loss, each.train_loss) for each in curve]),
+        ("validation loss", [_known(loss, each.val_loss) for each in curve]),
+        ("training time", [_known(COMPUTE, each.train_seconds) for each in curve]),
+        ("validation time", [_known(COMPUTE, each.val_seconds) for each in curve]),
+        ("learning rate", ["" if each.lr != each.lr else f"{each.lr:.3g}" for each in curve]),
+    ]
+    for name in curve[0].others if curve else ():
+        unit = Unit(name)
+        columns.append((unit.name, [unit.value(each.others.get(name)) for each in curve]))
+    # A study with a training loop of its own may not measure all of them
+    columns = [(label, values) for label, values in columns if any(values)]
     return Table(
         caption=f"Epochs of trial {number}",
-        columns=[
-            Column(label=label, numeric=True)
-            for label in (*labels, *(each.name for each in others))
-        ],
-        rows=[
-            [
-                str(each.epoch),
-                share.value(each.train_accuracy),
-                share.value(each.val_accuracy),
-                loss.value(each.train_loss),
-                loss.value(each.val_loss),
-                COMPUTE.value(each.train_seconds),
-                COMPUTE.value(each.val_seconds),
-                f"{each.lr:.3g}",
-                *(unit.value(each.others.get(unit.metric)) for unit in others),
-            ]
-            for each in curve
-        ],
+        columns=[Column(label=label, numeric=True) for label, _ in columns],
+        rows=[list(row) for row in zip(*(values for _, values in columns), strict=True)],
     )
+
+
+def _known(unit: Unit, value: float) -> str:
+    return unit.value(value) if value == value else ""
 
 
 def _accuracy(content: StudyContent, number: int, curve: Sequence[EpochMetrics]) -> Chart:

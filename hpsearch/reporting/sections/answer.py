@@ -176,15 +176,23 @@ def _size(row: Mapping[str, Any]) -> str:
 def _next(content: StudyContent) -> list[tuple[str, str]]:
     """Return what may come next: what it does, and its command."""
     name, found = content.name, content.confirmed
-    bundle = "Write the winner's model, settings and model card into a folder:"
+    bundle, out = (
+        "Write the winner's model, settings and model card into a folder:",
+        "--bundle best/",
+    )
+    if content.has_loop:
+        bundle, out = (
+            "Write the winner's settings into a file, which trains it again:",
+            "--out best.yaml",
+        )
     if len(content.objectives) > 1:
-        return [(bundle, f"hpsearch export --study {name} --pick knee --bundle best/")]
+        return [(bundle, f"hpsearch export --study {name} --pick knee {out}")]
     verdict = None if found is None else found.verdict
     if verdict is None or not verdict.has_valid_winner:
         again = " --again" if verdict is not None and verdict.winner_is_invalid else ""
         confirm = "Train the best trials again with fresh seeds, for a value that can be quoted:"
         return [(confirm, f"hpsearch confirm --study {name}{again}")]
-    lines = [(bundle, f"hpsearch export --study {name} --bundle best/")]
+    lines = [(bundle, f"hpsearch export --study {name} {out}")]
     if verdict.runner_up is not None and not verdict.runner_up.distinguishable:
         seeds = 2 * max(len(verdict.reported), 2)
         lines.append(

@@ -24,7 +24,8 @@ def training(content: StudyContent) -> Section:
             Text(text=f"Epochs of trial {number}, as it was in the search", style="heading")
         )
         blocks.append(epoch_table(number, curve))
-    blocks += _layers(content)
+    if not content.has_loop:
+        blocks += _layers(content)
     return Section(name="training", title=title, blocks=blocks)
 
 

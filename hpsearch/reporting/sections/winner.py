@@ -112,7 +112,10 @@ def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]
         facts.append((f"Confirmed {unit.name}", unit.value(verdict.confirmed)))
     for label, interval in (
         ("95 % interval over seeds", verdict.over_seeds),
-        (f"95 % interval over seeds and {verdict.other_images}", verdict.over_seeds_and_images),
+        (
+            f"95 % interval over seeds and {verdict.other_images}",
+            verdict.over_seeds_and_images if verdict.images else None,
+        ),
         ("95 % interval of one more training", verdict.next_training),
     ):
         if interval is not None:

@@ -88,7 +88,7 @@ def choose(
     ]
     images = 1
     if order and order[0].trial_id is not None:
-        images = trial_attributes.read(database, order[0].trial_id)["val_images"]
+        images = trial_attributes.read(database, order[0].trial_id).get("val_images", 0)
 
     baseline = _baseline(database, search) if tried else None
     rival = None if exactly or settings.top < 2 else rival_of(search, order)

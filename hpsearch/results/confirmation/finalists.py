@@ -138,14 +138,14 @@ def standard_error(metric: str, value: float, images: int) -> float:
     Args:
         metric: The objective.
         value: Its value.
-        images: The number of images that it was measured on.
+        images: The number of images that it was measured on; 0 if it isn't known.
 
     Returns:
         For a share of the images, the binomial error (a lower bound for means over classes). For a
         loss, value / sqrt(images), as if the spread of the losses equalled their mean; it is
         larger. For other metrics, which no formula fits, 0.
     """
-    if metric not in OBJECTIVES and metric != "val_top5_accuracy":
+    if not images or (metric not in OBJECTIVES and metric != "val_top5_accuracy"):
         return 0.0
     if is_share(metric):
         return math.sqrt(max(value * (1 - value), 0.0) / images)

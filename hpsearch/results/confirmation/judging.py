@@ -88,7 +88,7 @@ class _Judge:
             else mean.over_seeds_and_images(self.luck_of_winner),
             next_training=None if mean is None else mean.next_training(),
             reported={seed: training.mean for seed, training in report.items()},
-            images=0 if mean is None else mean.images,
+            images=0 if mean is None or not search.has_images else mean.images,
             groups=None if mean is None else mean.groups,
             lacks_groups=search.names_groups and mean is not None and mean.groups is None,
             new_splits=search.new_splits,
@@ -132,6 +132,8 @@ class _Judge:
             outcome = self.outcomes.get(entry)
             if outcome is None or outcome.score is None:
                 continue
+            if entry not in self.judged and not self.search.has_images:
+                self.judged[entry] = _of_seed(outcome.score)
             if entry not in self.judged:
                 said = self.predictions(entry)
                 said = replace(said, groups=self.groups_of(said))
@@ -312,11 +314,19 @@ class _Judge:
     def confusion(self, trial: int, seeds: Mapping[int, Judged]) -> NDArray[np.int64] | None:
         """Return the images of all ``seeds`` by true class (rows) and predicted class."""
         classes = len(self.search.class_names)
-        said = [self.predictions(PlannedTraining(trial=trial, seed=seed)) for seed in seeds]
-        if not said:
+        if not seeds or not self.search.has_images:
             return None
+        said = [self.predictions(PlannedTraining(trial=trial, seed=seed)) for seed in seeds]
         cells = np.concatenate([each.truth * classes + each.predicted for each in said])
         return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def _of_seed(value: float) -> Judged:
+    """Return a training of which only the value is known: its spread over images counts as 0.
+
+    Then every interval is over seeds alone.
+    """
+    return Judged(rows=np.arange(2), values=np.full(2, value))
 
 
 def per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> list[PerClass]:

@@ -72,9 +72,10 @@ def read_verdict(
         new_splits=len(set().union(*splits.values())) > 1,
         class_names=next((each["class_names"] for each in noted.values()), []),
         costs=_costs(database, confirmation, begun, noted),
-        folds=confirmation.study.document["data"].get("folds"),
+        folds=confirmation.study.document.get("data", {}).get("folds"),
         field=spec.search.field,
-        names_groups=names_groups(confirmation.study.document["data"]),
+        has_images="data" in confirmation.study.document,
+        names_groups=names_groups(confirmation.study.document.get("data")),
     )
     verdict = judge(spec, outcomes_of(database, confirmation), facts)
     return replace(verdict, invalid=invalid_finalists(search, confirmation))

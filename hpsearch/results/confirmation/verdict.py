@@ -63,6 +63,8 @@ class Search:
     field: Field | None = None
     #: Whether the data source keeps groups of images together.
     names_groups: bool = False
+    #: Whether trainings store predictions of images; the user's own training loop doesn't.
+    has_images: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +219,8 @@ class ConfirmationResult:
     @property
     def sample(self) -> str:
         """The validation images as text: ``211 validation images in 71 groups``."""
+        if not self.images:
+            return "the data of the study's own training loop"
         images = count_noun(self.images, "validation image")
         return images if self.groups is None else f"{images} in {count_noun(self.groups, 'group')}"
 
@@ -235,6 +239,8 @@ class ConfirmationResult:
     @property
     def judged_on(self) -> str:
         """The validation images of all seeds as text; splits of several seeds overlap."""
+        if not self.images:
+            return self.sample
         each = f"each seed with {self.split_of_a_seed}"
         seeds = len(self.reported)
         judged = sum(map(sum, self.confusion)) if self.confusion is not None else 0

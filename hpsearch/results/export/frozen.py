@@ -22,7 +22,7 @@ from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.portable import portable
 from hpsearch.study_file.sections import single_split
 from hpsearch.study_file.study import StudyFile
-from hpsearch.study_file.trial_config import CONFIRM_SEED, Precision, TrialConfig
+from hpsearch.study_file.trial_config import CONFIRM_SEED, LoopConfig, Precision, TrialConfig
 
 if TYPE_CHECKING:
     from hpsearch.training.models.inspection import ModelSummary
@@ -119,7 +119,9 @@ def export_trial(
             f"a trial is exported with its configuration, but that of trial {trained.number} of "
             f"study {source.study.name!r} is damaged in the database (`hpsearch doctor`)"
         )
-    config = file.trial_config(trained.params, trained.ticket)
+    config = (file.loop_config if file.has_loop else file.trial_config)(
+        trained.params, trained.ticket
+    )
     noted = trial_attributes.read(database, trained.trial_id)
     rank = order.index(trial) + 1 if trial in order else None
     worth = unconfirmed_sentence(record, trial) if retrained is None else retrained.worth
@@ -146,20 +148,20 @@ def export_trial(
         "figures": provenance.epoch_metrics(curve, best_epoch=trained.best_epoch),
         "overfits_from": overfits_from(curve),
         "trial_seed": config.seed,
-        "split_seed": config.split_seed,
+        **({} if isinstance(config, LoopConfig) else {"split_seed": config.split_seed}),
         **{key: value for key, value in noted.items() if key not in _LEFT_OUT},
         # An earlier version, which didn't count groups, trained it
         **({"lacks_groups": True} if grouped and VAL_GROUPS not in noted else {}),
         "cost": _cost(record, trained, retrained),
         "test": _test(database, record, retrained),
-        "architecture": _architecture(config, noted),
+        "architecture": None if isinstance(config, LoopConfig) else _architecture(config, noted),
         "versions": provenance.versions(),
         "repository": provenance.repository(Path.cwd()),
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     point = {key: value for key, value in trained.params.items() if key != CONFIRM_SEED}
     document = freeze(study, point, origin)
-    if retrained is not None:
+    if retrained is not None and "data" in document:
         document["data"] = single_split(document["data"])
     if noted.get("precision") in get_args(Precision):
         # `auto` may choose another precision on another machine

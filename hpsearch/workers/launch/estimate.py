@@ -109,6 +109,8 @@ def timings(
 def _drawn(
     study: StudyFile, *, device: str, threads: int, data: Path | None
 ) -> Iterator[BuildPlan]:
+    if study.has_loop:
+        return  # its loop may begin with a download or hours of preparation
     rng = random.Random(study.seed)
     found = 0
     for index in range(_MAX_DRAWS):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hpsearch.errors import DataError, InfeasibleConfig, UserError
+from hpsearch.metrics import EpochMetrics
 from hpsearch.seeds import hashed_seed
 from hpsearch.study_file.goals import Objective
 from hpsearch.study_file.portable import missing_paths
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.classifier import TrainedOn
+from hpsearch.training.loops import run_loop
 from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.trial.build_plan import BuildPlan, plan_build
@@ -70,12 +74,7 @@ def plan_single(
         UserError: The config has ranges or can't be built, the number of threads is no number from
             1, or the device or the data isn't here.
     """
-    if not study.is_frozen:
-        searched = ", ".join(study.space.parameters())
-        raise UserError(
-            f"only a config without ranges can be trained, but {study.name!r} searches "
-            f"{searched}; run `hpsearch launch` and `hpsearch export` first"
-        )
+    _require_frozen(study)
     require_paths(study)
     recorded = study.provenance or {}
     wanted = device or str(recorded.get("device", "auto")).partition(" ")[0]
@@ -110,6 +109,31 @@ def plan_single(
     )
 
 
+def train_loop(
+    study: StudyFile, *, device: str | None, threads: int | None, data: Path | None
+) -> Iterator[EpochMetrics]:
+    """Train a frozen config with its own training loop, with the recorded seed.
+
+    Args:
+        study: A study file without ranges that has a loop.
+        device: The device; ``None``: the recorded one, or ``auto``.
+        threads: The number of threads; ``None``: the recorded one, or all cores.
+        data: The data root; ``None``: the default one.
+
+    Raises:
+        UserError: The config has ranges, or the device isn't here.
+    """
+    _require_frozen(study)
+    recorded = study.provenance or {}
+    wanted = device or str(recorded.get("device", "auto")).partition(" ")[0]
+    chosen = resolve_devices(wanted)[0]
+    open_device(chosen)
+    torch.set_num_threads(threads or recorded.get("threads") or cores())
+    config = study.loop_config({}, ticket=1)
+    for end in run_loop(config, device=chosen, data_root=data):
+        yield end.metrics
+
+
 def require_paths(study: StudyFile) -> None:
     """Check that the paths of a frozen config's data source exist.
 
@@ -130,6 +154,15 @@ def require_paths(study: StudyFile) -> None:
 def seed_number(seed: int, nth: int) -> int:
     """Return the ``nth`` training seed (0..2**31-1) of a frozen config; the first is recorded."""
     return seed if nth == 1 else hashed_seed(seed, "train", nth)
+
+
+def _require_frozen(study: StudyFile) -> None:
+    if not study.is_frozen:
+        searched = ", ".join(study.space.parameters())
+        raise UserError(
+            f"only a config without ranges can be trained, but {study.name!r} searches "
+            f"{searched}; run `hpsearch launch` and `hpsearch export` first"
+        )
 
 
 def _epochs_of_the_value(objective: Objective, recorded: Mapping[str, Any]) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -31,8 +31,9 @@ from hpsearch.search.ledger.types import CheckpointRef, Claim
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.engine import train
 from hpsearch.training.latency import latency
+from hpsearch.training.loops import run_loop
 from hpsearch.workers.trial import gpu_memory
-from hpsearch.workers.trial.build_plan import BuildPlan
+from hpsearch.workers.trial.build_plan import BuildPlan, LoopBuildPlan
 from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.disk_retry import describe_fault, retry_until_usable
 from hpsearch.workers.trial.energy import ENERGY, meter_of
@@ -54,7 +55,7 @@ class Attempt:
         claim: Claim,
         keeper: LeaseKeeper,
         number: int,
-        build_plan: BuildPlan,
+        build_plan: BuildPlan | LoopBuildPlan,
     ) -> None:
         self.context = context
         self.claim = claim
@@ -102,7 +103,7 @@ class Attempt:
     def _wait_for_memory(self) -> None:
         """On a GPU, wait for free memory: other processes use it as well."""
         device = self.context.device
-        if not device.startswith("cuda"):
+        if not device.startswith("cuda") or isinstance(self.build_plan, LoopBuildPlan):
             return
         needed = gpu_memory.needed_bytes(self.build_plan.plan)
         gpu_memory.wait_for_memory(
@@ -118,20 +119,31 @@ class Attempt:
         )
 
     def _train(self, state: dict[str, Any] | None) -> None:
-        ends = train(
-            self.build_plan.config,
-            device=self.context.device,
-            resume_from=state,
-            data_root=self.context.run.data,
-            should_stop=self.keeper.should_stop,
-            keep_predictions=self.confirming or self.build_plan.plan.val_groups is not None,
-        )
         try:
-            for end in self.keeper.watched(ends):
+            for end in self.keeper.watched(self._epochs(state)):
                 if self._report(end) != "continue":
                     return
         except TrainingInterrupted as interrupted:
             self._pause(interrupted)
+
+    def _epochs(self, state: dict[str, Any] | None) -> Iterator[EpochEnd]:
+        build_plan, run = self.build_plan, self.context.run
+        if isinstance(build_plan, LoopBuildPlan):
+            return run_loop(
+                build_plan.config,
+                device=self.context.device,
+                resume_from=state,
+                data_root=run.data,
+                should_stop=self.keeper.should_stop,
+            )
+        return train(
+            build_plan.config,
+            device=self.context.device,
+            resume_from=state,
+            data_root=run.data,
+            should_stop=self.keeper.should_stop,
+            keep_predictions=self.confirming or build_plan.plan.val_groups is not None,
+        )
 
     def _resume(self) -> dict[str, Any] | None:
         """Return the engine's state in the newest usable checkpoint; ``None`` for a fresh start."""
@@ -215,16 +227,18 @@ class Attempt:
         goals = self.context.study.goals
         if goals.is_single_unconstrained:
             return {}
-        found = self.build_plan.costs()
+        build_plan, found = self.build_plan, self.build_plan.costs()
+        if isinstance(build_plan, LoopBuildPlan):
+            return found
         if end.last and "latency" in goals.metrics and self.best is not None:
             weights = self.best["weights"]
             found["latency"] = latency(
-                self.build_plan.config.model,
+                build_plan.config.model,
                 weights[0] if isinstance(weights, list) else weights,  # one model per fold
-                input_shape=self.build_plan.plan.input_shape,
-                classes=len(self.build_plan.plan.class_names),
+                input_shape=build_plan.plan.input_shape,
+                classes=len(build_plan.plan.class_names),
                 device=self.context.device,
-                precision=self.build_plan.plan.precision,
+                precision=build_plan.plan.precision,
             )
         return found
 
@@ -320,7 +334,7 @@ class Attempt:
     def _said(self, end: EpochEnd) -> Predictions | None:
         """Return the predictions of the validation images; ``None`` if they weren't kept."""
         said = end.val_predictions
-        if said is None:
+        if said is None or isinstance(self.build_plan, LoopBuildPlan):
             return None
         config = self.build_plan.config
         data = prepare(config.data, split_seed=config.split_seed, root=self.context.run.data)
@@ -338,11 +352,13 @@ class Attempt:
         A training of a confirmation keeps all of them. If the images have groups, any training
         keeps the effect of the groups on its metrics, which a confusion matrix doesn't contain.
         """
-        kept = dict(end.attributes)
+        kept, build_plan = dict(end.attributes), self.build_plan
+        if isinstance(build_plan, LoopBuildPlan):
+            return end
         if self.best is not None and PREDICTIONS in self.best:
             kept[PREDICTIONS] = self.best[PREDICTIONS]
-        if self.build_plan.plan.val_groups is not None and (said := self._said(end)) is not None:
-            found = over_groups(said, len(self.build_plan.plan.class_names), self._scored)
+        if build_plan.plan.val_groups is not None and (said := self._said(end)) is not None:
+            found = over_groups(said, len(build_plan.plan.class_names), self._scored)
             kept |= {} if found is None else {OVER_GROUPS: found.to_json()}
         return replace(end, attributes=kept)
 

@@ -10,7 +10,7 @@ import torch
 
 from hpsearch.metrics import STATIC_COSTS
 from hpsearch.results.data_sets import Images
-from hpsearch.study_file.trial_config import TrialConfig
+from hpsearch.study_file.trial_config import LoopConfig, TrialConfig
 from hpsearch.training.plan import Plan, plan
 from hpsearch.training.threads import threads_for
 
@@ -61,6 +61,27 @@ class BuildPlan:
             **({} if self.plan.val_groups is None else {"val_groups": self.plan.val_groups}),
             "images_per_class": list(self.plan.images_per_class),
             **({"trainings": self.plan.rounds} if self.plan.rounds > 1 else {}),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopBuildPlan:
+    """A configuration of the study's own training loop, and where it runs."""
+
+    config: LoopConfig
+    device: str
+    threads: int
+
+    def costs(self) -> dict[str, float]:
+        """Return no metric: nothing is known before training."""
+        return {}
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a trial's row and a frozen config record."""
+        return {
+            "device": device_name(self.device),
+            "threads": self.threads,
+            "trial_seed": self.config.seed,
         }
 
 

@@ -11,7 +11,7 @@ from hpsearch.search.ledger import queries
 from hpsearch.search.ledger.types import Claim
 from hpsearch.tracking.open_runs import orphaned_runs
 from hpsearch.tracking.tracker import RunState, TrackedTrial
-from hpsearch.workers.trial.build_plan import BuildPlan
+from hpsearch.workers.trial.build_plan import BuildPlan, LoopBuildPlan
 from hpsearch.workers.trial.context import WorkerContext
 
 #: Attributes that follow from the configuration, so that they are the same for every attempt.
@@ -25,7 +25,7 @@ def begin(
     claim: Claim,
     number: int,
     params: Mapping[str, Any],
-    build_plan: BuildPlan,
+    build_plan: BuildPlan | LoopBuildPlan,
 ) -> None:
     """Tell the trackers that an attempt on a configured trial begins.
 

@@ -31,7 +31,7 @@ from hpsearch.workers.devices import cores
 from hpsearch.workers.gpu import require_sound
 from hpsearch.workers.trial import memory, tracked
 from hpsearch.workers.trial.attempt import Attempt
-from hpsearch.workers.trial.build_plan import BuildPlan, plan_build
+from hpsearch.workers.trial.build_plan import BuildPlan, LoopBuildPlan, plan_build
 from hpsearch.workers.trial.confirmation_plan import planned_trial
 from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
@@ -39,7 +39,7 @@ from hpsearch.workers.trial.lease_keeper import LeaseKeeper
 logger = logging.getLogger(__name__)
 
 #: The trial's number, its parameters, and how it is built here.
-Configured: TypeAlias = tuple[int, Mapping[str, Any], BuildPlan]
+Configured: TypeAlias = tuple[int, Mapping[str, Any], BuildPlan | LoopBuildPlan]
 
 #: Infeasible draws in a row for one ticket, after which its trial fails.
 MAX_INFEASIBLE = 200
@@ -245,8 +245,14 @@ def _plan_build(
     params: Mapping[str, Any],
     *,
     threads: int | None = None,
-) -> BuildPlan:
+) -> BuildPlan | LoopBuildPlan:
     """Return how the trial is trained here, with ``threads`` or with this worker's share."""
+    if context.study.has_loop:
+        return LoopBuildPlan(
+            config=context.study.loop_config(params, claim.ticket),
+            device=context.device,
+            threads=context.threads.now() if threads is None else threads,
+        )
     config = context.study.trial_config(params, claim.ticket)
     # Preparing images may take long, once for all trials, so it isn't watched; building is.
     prepare(config.data, split_seed=config.split_seed, root=context.run.data)
@@ -261,13 +267,15 @@ def _plan_build(
 
 
 def _require_same_images(
-    context: WorkerContext, params: Mapping[str, Any], build_plan: BuildPlan
+    context: WorkerContext, params: Mapping[str, Any], build_plan: BuildPlan | LoopBuildPlan
 ) -> None:
     """Raise ``DataError`` if the study's other trials were trained on other images."""
+    if isinstance(build_plan, LoopBuildPlan):
+        return  # the loop loads its own data
     context.same_images.require(params, build_plan.images())
 
 
-def _require_constraints(goals: Goals, build_plan: BuildPlan) -> None:
+def _require_constraints(goals: Goals, build_plan: BuildPlan | LoopBuildPlan) -> None:
     """Raise ``ConstraintBroken`` if a metric that is known before training is out of bounds."""
     broken = goals.violated(build_plan.costs())
     if broken:

@@ -77,6 +77,7 @@ def evaluate_winner(
         CheckpointError: The winner's weights aren't below ``runs``.
     """
     _refuse_confirmation(record)
+    study.require_known_model()
     counts, name = record.counts, record.study.name
     if counts.running:
         raise UserError(

@@ -38,6 +38,22 @@ def test_pruned_trials_end_where_trials_like_them_did() -> None:
     assert inside.mean() > 0.85
 
 
+def test_values_below_0_are_as_good_as_others() -> None:
+    """A training loop of a study's own may measure anything."""
+    made = evidence(
+        lambda params: -2.0 + 0.1 * params["dilation"] / 3,
+        start=lambda params: -2.2 + 0.1 * params["dilation"] / 3,
+        survives=lambda number, first: number % 3 == 0,
+        metric="val_height",
+    )
+    pruned = np.array([trial.value is None for trial in made.trials])
+    found = outcomes(made)
+    assert not isinstance(found, str)
+    drawn = found.ends(np.zeros((len(made.trials), 0)))[pruned]
+    true = np.array([-2.0 + 0.1 * trial.params["dilation"] / 3 for trial in made.trials])[pruned]
+    assert np.abs(drawn.mean(axis=1) - true).mean() < 0.02
+
+
 def test_a_level_of_which_no_trial_went_on_is_unknown() -> None:
     """Were the others' gains taken for its own, it would be known as well as they are."""
     made = evidence(

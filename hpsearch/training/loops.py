@@ -1,0 +1,246 @@
+"""Training loops of the user's own: generators that are registered in ``LOOPS``.
+
+A loop is a generator function. Its keyword-only arguments are the keys of the study file, and it
+yields the metrics of each epoch::
+
+    @LOOPS.register("mine")
+    def mine(context: LoopContext, /, *, lr: float, width: int = 32):
+        '''Trains my network.'''
+        model, start = build(width), 0
+        if context.state is not None:
+            model.load_state_dict(context.state["model"])
+            start = context.state["epoch"]
+        for epoch in range(start, context.epochs):
+            dice = train_one_epoch(model, lr)
+            yield Epoch({"val_dice": dice}, state=lambda: {"model": model.state_dict(), ...})
+
+A loop that yields no state is started again after a pause, and the epochs that were reported before
+aren't reported again.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from hpsearch.errors import CheckpointError, TrainingDiverged, TrainingInterrupted, UserError
+from hpsearch.metrics import METRIC_COLUMNS, EpochEnd, EpochMetrics, is_share
+from hpsearch.registry import Registry
+from hpsearch.study_file.trial_config import LoopConfig
+from hpsearch.training.state import copied, fingerprint
+
+#: What a loop yields as its state: the content, or a function that returns it.
+LoopState: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopContext:
+    """What a loop gets from hpsearch."""
+
+    #: Name of the device, such as ``cpu`` or ``cuda:0``.
+    device: str
+    #: The seed of this training. The global generators of PyTorch, NumPy and Python have it.
+    seed: int
+    #: Epochs of a training that isn't stopped early.
+    epochs: int
+    #: The state that the loop yielded last; ``None`` to begin at epoch 1.
+    state: Mapping[str, Any] | None
+    #: Whether the worker must leave. An epoch of more than some minutes should call it now and
+    #: then, and return if it is true; each call also shows that the training isn't hanging.
+    should_stop: Callable[[], bool] = field(repr=False)
+    #: The data folder of the launch; ``None`` is the default one.
+    data: Path | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of a loop."""
+
+    #: Name -> number: those that the study names, and any others.
+    metrics: Mapping[str, float]
+    #: What continues the training after this epoch: plain values and tensors. ``None`` if the loop
+    #: can't continue.
+    state: LoopState | None = None
+    #: Whether training ends with this epoch, before ``LoopContext.epochs``.
+    last: bool = False
+
+
+Yielded: TypeAlias = Epoch | Mapping[str, float]
+
+LOOPS: Registry[Iterator[Yielded]] = Registry("training loop")
+
+
+def run_loop(
+    config: LoopConfig,
+    *,
+    device: str = "cpu",
+    resume_from: Mapping[str, Any] | None = None,
+    data_root: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[EpochEnd]:
+    """Run a loop, yielding the end of each epoch, as ``training.engine.train`` does.
+
+    Args:
+        config: The loop and its settings.
+        device: Name of the device.
+        resume_from: A state to continue from; ``None`` starts at the beginning.
+        data_root: Folder of the data; ``None`` is the default one.
+        should_stop: Called after every epoch, and by the loop; true interrupts the training.
+
+    Raises:
+        CheckpointError: ``resume_from`` belongs to another configuration.
+        UserError: The loop yields something else than metrics, lacks one that the study names, or
+            ends early without saying so.
+        TrainingDiverged: A metric that the study names isn't finite.
+        TrainingInterrupted: ``should_stop`` returned true; it carries the state.
+    """
+    run = _Run(config, resume_from)
+    random.seed(config.seed)
+    np.random.seed(config.seed % 2**32)
+    torch.manual_seed(config.seed)
+    asked_to_stop = False
+
+    def asked() -> bool:
+        nonlocal asked_to_stop
+        asked_to_stop = asked_to_stop or should_stop()
+        return asked_to_stop
+
+    context = LoopContext(
+        device=device,
+        seed=config.seed,
+        epochs=config.epochs,
+        state=run.own,
+        should_stop=asked,
+        data=data_root,
+    )
+    epoch = run.done if run.own is not None else 0
+    began = time.perf_counter()
+    if asked():
+        raise run.interrupted()
+    for yielded in _checked(LOOPS.build(config.loop, context), config.loop.name):
+        epoch += 1
+        if epoch > run.done:
+            end = run.end(yielded, epoch, time.perf_counter() - began)
+            yield end
+            if end.last:
+                return
+        if asked():
+            raise run.interrupted()
+        began = time.perf_counter()
+    if asked():
+        raise run.interrupted()
+    raise UserError(
+        f"training loop {config.loop.name!r} must yield once per epoch, but it ended after epoch "
+        f"{epoch} of {config.epochs}; yield Epoch(metrics, last=True) to end a training early"
+    )
+
+
+def _checked(made: Any, name: str) -> Iterable[Any]:
+    if not isinstance(made, Iterable) or isinstance(made, Mapping):
+        raise UserError(
+            f"training loop {name!r} must be a generator function, which yields the metrics of "
+            f"each epoch, but it returned {type(made).__name__}"
+        )
+    return made
+
+
+class _Run:
+    """How far a loop is, and its state."""
+
+    def __init__(self, config: LoopConfig, state: Mapping[str, Any] | None) -> None:
+        self._config, self._identity = config, fingerprint(config)
+        self.done = 0
+        #: The loop's own state; ``None`` if it yields none.
+        self.own: Mapping[str, Any] | None = None
+        self.history: list[dict[str, Any]] = []
+        #: Returns the checkpoint after the last epoch.
+        self.after = self.state
+        if state is not None:
+            if state.get("config") != self._identity:
+                raise CheckpointError(
+                    "a checkpoint can be resumed only with the same configuration, but this one is "
+                    "of another; start this configuration from the first epoch"
+                )
+            self.done, self.own = state["epoch"], state["model"]
+            self.history = list(state["history"])
+
+    def end(self, yielded: Any, epoch: int, seconds: float) -> EpochEnd:
+        """Return the end of an epoch, whose state continues from here."""
+        found = yielded if isinstance(yielded, Epoch) else Epoch(yielded)
+        metrics = self._metrics(found.metrics, epoch, seconds)
+        last = found.last or epoch >= self._config.epochs
+        state, self.done, self.own = found.state, epoch, None
+        self.history = [*self.history, metrics.to_dict()]
+
+        def after() -> dict[str, Any]:
+            if self.done != epoch:
+                raise RuntimeError(f"the state after epoch {epoch} is no longer available")
+            if self.own is None and state is not None:
+                self.own = copied(dict(state() if callable(state) else state))
+            return self.state()
+
+        self.after = after
+        return EpochEnd(metrics=metrics, last=last, state=after)
+
+    def state(self) -> dict[str, Any]:
+        """Return a checkpoint's content: ``model`` is the loop's own state."""
+        return {
+            "config": self._identity,
+            "epoch": self.done,
+            "history": self.history,
+            "model": self.own,
+        }
+
+    def interrupted(self) -> TrainingInterrupted:
+        """Return the exception that carries the state after the last epoch."""
+        return TrainingInterrupted(
+            f"training was asked to stop after epoch {self.done}",
+            getattr(self, "after", self.state),
+        )
+
+    def _metrics(self, given: Any, epoch: int, seconds: float) -> EpochMetrics:
+        name = self._config.loop.name
+        if not isinstance(given, Mapping):
+            raise UserError(
+                f"training loop {name!r} must yield a mapping of metrics, or Epoch(metrics, "
+                f"state), but in epoch {epoch} it yielded {type(given).__name__}"
+            )
+        missing = [each for each in self._config.metrics if each not in given]
+        if missing:
+            raise UserError(
+                f"training loop {name!r} must yield every metric that the study names, but epoch "
+                f"{epoch} lacks {', '.join(missing)}; it yielded {', '.join(given) or 'none'}"
+            )
+        values = {}
+        for each, value in given.items():
+            try:
+                values[str(each)] = float(value)
+            except (TypeError, ValueError):
+                if each in self._config.metrics:
+                    raise UserError(
+                        f"training loop {name!r}: {each} must be a number, but in epoch {epoch} it "
+                        f"is {value!r}"
+                    ) from None
+        for each in self._config.metrics:
+            if not math.isfinite(values[each]):
+                raise TrainingDiverged(
+                    f"{each} must be a finite number, but in epoch {epoch} it is {values[each]}"
+                )
+            if is_share(each) and not 0 <= values[each] <= 1:
+                raise UserError(
+                    f"training loop {name!r}: the name {each} means a share from 0 to 1, but in "
+                    f"epoch {epoch} it is {values[each]:g}; divide percent by 100, or use a name "
+                    "with another ending"
+                )
+        known: dict[str, Any] = dict.fromkeys(METRIC_COLUMNS, math.nan)
+        known |= {each: values.pop(each) for each in list(values) if each in known}
+        known |= {"epoch": epoch, "seconds": seconds, "val_seconds": 0.0}
+        return EpochMetrics(**known, others=values)
