@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpsearch.search.pruning.forecast import expected_at_rungs
 from hpsearch.search.pruning.promotion import Promotion
@@ -125,7 +125,7 @@ def fit(costs: Mapping[tuple[int | None, str], Cost], task: Task) -> Fit:
         costs: (input size, network) -> its cost; at least one.
         task: The time, the machine and the images.
     """
-    spaces = list(_spaces(costs))
+    spaces = list(_spaces(_rising(costs)))
     for demand in _DEMANDS:
         for space in spaces:
             if len({name for _, name in space}) < demand.networks:
@@ -145,6 +145,20 @@ def fit(costs: Mapping[tuple[int | None, str], Cost], task: Task) -> Fit:
 
 
 Space = dict[tuple[int | None, str], Cost]
+
+
+def _rising(costs: Mapping[tuple[int | None, str], Cost]) -> Space:
+    """Return costs that don't fall with the size: smaller pictures can't take longer.
+
+    On a busy machine a measurement is at times too long, and never too short.
+    """
+    lowest: dict[str, float] = {}
+    rising: Space = {}
+    for (size, name), cost in sorted(costs.items(), key=lambda each: -(each[0][0] or 0)):
+        lowest[name] = min(cost.epoch, lowest.get(name, cost.epoch))
+        rising[size, name] = replace(cost, epoch=lowest[name])
+    # In the given order, since that of the networks is from the cheapest to the dearest
+    return {key: rising[key] for key in costs}
 
 
 def _spaces(costs: Mapping[tuple[int | None, str], Cost]) -> Iterator[Space]:

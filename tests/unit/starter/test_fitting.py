@@ -61,6 +61,13 @@ def test_a_network_that_fits_only_large_pictures():
     assert fit(costs, task(20)).models == ("small",)
 
 
+def test_a_disturbed_measurement_is_corrected_by_that_of_larger_pictures():
+    costs = {(32, "small"): Cost(setup=0.1, epoch=900.0), (48, "small"): COSTS[48, "small"]}
+    found = fit(costs, task(120))
+    assert found.fits
+    assert found.mean_epoch < 1.0
+
+
 def test_one_worker_needs_twice_the_time():
     one = fit({(32, "small"): COSTS[32, "small"]}, task(3000, workers=1))
     two = fit({(32, "small"): COSTS[32, "small"]}, task(3000, workers=2))
