@@ -93,7 +93,8 @@ def inspect(choice: SourceChoice, data: Path | None = None) -> Findings:
     if missing:
         raise DataError(
             f"--data takes a data set that needs no further keys, but {choice.source} needs "
-            f"{', '.join(missing)}; give the path of the data: hpsearch init PATH"
+            f"{', '.join(missing)}; give the path of the data (hpsearch init PATH), or write the "
+            "study file yourself (docs/data.md)"
         )
     choice, groups = _with_groups(choice, data)
     choice, source, images = _opened(choice, data)
