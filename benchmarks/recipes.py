@@ -45,8 +45,8 @@ SGD_LR, ADAMW_LR, MUON_LR, REST_LR = 0.3, 0.03, 0.1, 0.01
 RATES_SEED = 100
 
 BASELINE = "baseline"
-#: Not a training of its own: the baseline's models, evaluated on mirrored images, too.
-MIRROR = "mirror TTA"
+#: Not a training of its own: the same models, evaluated on mirrored images, too.
+MIRROR = "mirrored"
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,14 @@ def _augmentation(*names: str) -> dict[str, Any]:
 WHITENED = {"model": Component("airbench", {"width": 8})}
 MUON = {"optimizer": Component("muon", {"lr": MUON_LR, "rest_lr": REST_LR})}
 
+#: A study that nobody has tuned: what a person writes down first.
+PLAIN = {
+    "model": Component("simple_cnn"),
+    "optimizer": Component("adam"),
+    "lr_schedule": Component("constant"),
+    "batch_size": 32,
+}
+
 #: What each trick changes; ``augmentation`` is a key of the data.
 TRICKS: Mapping[str, Mapping[str, Any]] = {
     BASELINE: {},
@@ -119,8 +127,9 @@ TRICKS: Mapping[str, Mapping[str, Any]] = {
     "alternating flip": _augmentation("alternating_flip"),
     "TrivialAugment": _augmentation("trivial_augment"),
     "RandAugment": _augmentation("rand_augment"),
-    "Muon, whitened": {**MUON, **WHITENED},
     "Muon, whitened, alternating flip": {**MUON, **WHITENED, **_augmentation("alternating_flip")},
+    "simple_cnn, Adam, constant rate": PLAIN,
+    "recipe fast": {"model": Component("airbench", {"width": 16}), "evaluate": "ema"},
 }
 
 
@@ -180,48 +189,56 @@ class Kept:
         with self._file.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def of(self, data: str, trick: str, epochs: int, value: str) -> list[float]:
-        """Return a value of each seed, in the seeds' order."""
+    def of(self, data: str, trick: str, epochs: int, value: str) -> dict[int, float]:
+        """Return a value by seed."""
         wanted = {"data": data, "trick": trick, "epochs": epochs}
-        rows = [row for row in self.rows if wanted.items() <= row.items()]
-        return [row[value] for row in sorted(rows, key=lambda row: row["seed"])]
+        return {row["seed"]: row[value] for row in self.rows if wanted.items() <= row.items()}
+
+
+def cost(kept: Kept, data: str, trick: str, epochs: int) -> float:
+    """Return the CPU seconds of a trick's epoch, in units of the baseline's."""
+    own, plain = (kept.of(data, name, epochs, "seconds") for name in (trick, BASELINE))
+    both = own.keys() & plain.keys()
+    return sum(own[seed] for seed in both) / sum(plain[seed] for seed in both)
 
 
 def fitting(kept: Kept, data: str, trick: str, epochs: int) -> int:
     """Return the number of a trick's epochs in the CPU seconds of the baseline's ``epochs``."""
-    own, plain = (mean(kept.of(data, name, epochs, "seconds")) for name in (trick, BASELINE))
-    return max(1, min(epochs, round(epochs * plain / own)))
+    return max(1, min(epochs, round(epochs / cost(kept, data, trick, epochs))))
 
 
-def difference(found: list[float], plain: list[float]) -> str:
+def difference(found: Mapping[int, float], plain: Mapping[int, float]) -> str:
     """Return the mean difference in percentage points, and its paired 95 % interval over seeds."""
-    pairs = [100 * (one - other) for one, other in zip(found, plain, strict=True)]
+    pairs = [100 * (found[seed] - plain[seed]) for seed in sorted(found.keys() & plain.keys())]
+    if len(pairs) < 2:
+        return "not measured"
     middle = mean(pairs)
     half = stats.t.ppf(0.975, len(pairs) - 1) * stdev(pairs) / math.sqrt(len(pairs))
-    return f"{middle:+.1f} [{middle - half:+.1f}, {middle + half:+.1f}]"
+    return f"{middle:+.1f} [{middle - half:+.1f}, {middle + half:+.1f}] ({len(pairs)})"
 
 
 def table(kept: Kept, name: str, part: Images, tricks: list[str]) -> Table:
     """Return the results on one data set, a trick per row."""
     plain = kept.of(name, BASELINE, part.epochs, "accuracy")
-    cost = mean(kept.of(name, BASELINE, part.epochs, "seconds"))
+    seconds = mean(kept.of(name, BASELINE, part.epochs, "seconds").values())
     made = Table(
-        title=f"{name}: baseline {100 * mean(plain):.1f} % after {part.epochs} epochs of "
-        f"{cost:.2f} CPU seconds, {len(plain)} seeds; differences in points"
+        title=f"{name}: baseline {100 * mean(plain.values()):.1f} % after {part.epochs} epochs of "
+        f"{seconds:.1f} CPU seconds; differences in points, with the number of seeds"
     )
-    for column in ("trick", "equal epochs", "epoch's cost", "equal seconds", "epochs"):
+    for column in ("trick", "equal epochs", "epoch's cost", "equal seconds", "epochs", MIRROR):
         made.add_column(column)
     for trick in tricks:
-        if trick == BASELINE:
-            mirrored = kept.of(name, BASELINE, part.epochs, "mirrored")
-            made.add_row(MIRROR, difference(mirrored, plain), "1.00", "", "")
-            continue
         found = kept.of(name, trick, part.epochs, "accuracy")
+        if not found:
+            continue
+        mirrored = difference(kept.of(name, trick, part.epochs, "mirrored"), found)
+        if trick == BASELINE:
+            made.add_row(trick, "", "1.00", "", str(part.epochs), mirrored)
+            continue
         epochs = fitting(kept, name, trick, part.epochs)
-        ratio = mean(kept.of(name, trick, part.epochs, "seconds")) / cost
-        equal = kept.of(name, trick, epochs, "accuracy")
-        shown = difference(equal, plain) if len(equal) == len(plain) else "not measured"
-        made.add_row(trick, difference(found, plain), f"{ratio:.2f}", shown, str(epochs))
+        equal = difference(kept.of(name, trick, epochs, "accuracy"), plain)
+        ratio = f"{cost(kept, name, trick, part.epochs):.2f}"
+        made.add_row(trick, difference(found, plain), ratio, equal, str(epochs), mirrored)
     return made
 
 
@@ -246,6 +263,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--keep", type=Path, default=Path("recipes.jsonl"), help="results so far")
     parser.add_argument("--only", nargs="*", choices=list(TRICKS), help="tricks to measure")
+    parser.add_argument("--table", action="store_true", help="only print the results so far")
     parser.add_argument("--rates", action="store_true", help="try learning rates instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -256,19 +274,17 @@ def main() -> None:
         return
     kept = Kept(options.keep)
     tricks = [name for name in TRICKS if name in (options.only or TRICKS) or name == BASELINE]
-    for seed in range(options.seeds):
-        for name, part in parts.items():
-            for trick in tricks:
-                config = changed(baseline(part, seed), TRICKS[trick])
-                kept.add(config, data=name, trick=trick, seed=seed)
-    for seed in range(options.seeds):
-        for name, part in parts.items():
-            for trick in tricks:
-                config = changed(baseline(part, seed), TRICKS[trick])
-                epochs = fitting(kept, name, trick, part.epochs)
-                kept.add(replace(config, epochs=epochs), data=name, trick=trick, seed=seed)
+    for equal_seconds in (False, True):
+        for seed in range(0 if options.table else options.seeds):
+            for name, part in parts.items():
+                for trick in tricks:
+                    config = changed(baseline(part, seed), TRICKS[trick])
+                    if equal_seconds:
+                        epochs = fitting(kept, name, trick, part.epochs)
+                        config = replace(config, epochs=epochs)
+                    kept.add(config, data=name, trick=trick, seed=seed)
     for name, part in parts.items():
-        Console().print(table(kept, name, part, tricks))
+        Console(width=160).print(table(kept, name, part, tricks))
 
 
 if __name__ == "__main__":

@@ -194,15 +194,35 @@ def complete(
         for key in SEARCHED
         if key in inherited.document
     }
-    fill = _Merge(at, diagnostics, fill=True)
-    for key, node in taken.items():
-        # `node` is there, so there is a result
-        entries[key] = fill.merge(schema.keys[key], entries.get(key), node, key) or node
+    entries = filled(entries, schema, taken, at, diagnostics)
     first = entries.get("try_first")
     if isinstance(first, ListNode):
         entries["try_first"] = _first_trials(first, schema, taken, at, diagnostics)
     entries["found"] = from_plain(inherited.record(), at)
     return MapNode(root.location, entries)
+
+
+def filled(
+    entries: Mapping[str, YamlNode],
+    schema: Section,
+    defaults: Mapping[str, YamlNode],
+    at: SourceLocation,
+    diagnostics: Diagnostics,
+) -> dict[str, YamlNode]:
+    """Return a file's entries with those that it leaves out; the file wins, key by key.
+
+    Args:
+        entries: The file's entries.
+        schema: The root schema.
+        defaults: The entries to fill in, each section with one component.
+        at: The location that messages name for a filled-in value.
+        diagnostics: Receives problems.
+    """
+    fill, made = _Merge(at, diagnostics, fill=True), dict(entries)
+    for key, node in defaults.items():
+        # `node` is there, so there is a result
+        made[key] = fill.merge(schema.keys[key], made.get(key), node, key) or node
+    return made
 
 
 def _first_trials(

@@ -32,11 +32,15 @@ def json_schema(registries: Registries) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hpsearch study file",
         "type": "object",
-        "if": {"required": ["from"], "properties": {"from": {"not": {"type": "null"}}}},
+        "if": {"anyOf": [_given("from"), _given("recipe")]},
         "then": later.section(root, searchable=False),
         "else": whole.section(root, searchable=False),
         "$defs": {**whole.definitions, **later.definitions},
     }
+
+
+def _given(key: str) -> dict[str, Any]:
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
 class _Writer:
@@ -44,7 +48,7 @@ class _Writer:
 
     def __init__(self, *, later: bool = False) -> None:
         self.definitions: dict[str, Any] = {}
-        #: Whether the file has ``from``, so that inherited keys aren't required.
+        #: Whether the file has ``from`` or ``recipe``, so that keys they give aren't required.
         self.later = later
 
     def write(self, schema: Schema, *, searchable: bool) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.regular_file import open_regular
+from hpsearch.study_file import recipes
 from hpsearch.study_file.assemble import assemble
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
 from hpsearch.study_file.freezing import to_yaml
@@ -305,9 +306,10 @@ def _study(
     diagnostics.places_of = KeyFinder(schema, node)
     if found is not None and origin is not None:
         node = complete(node, schema, found, origin.location, diagnostics)
-    changes = [each for each in changes if not is_origin(each.path)]
+    node, recipe = recipes.expand(node, schema, changes, diagnostics)
+    changes = [each for each in changes if not (is_origin(each.path) or each.path == recipes.KEY)]
     node = apply_overrides(node, schema, changes, diagnostics)
-    return assemble(schema, node, files, text, diagnostics)
+    return replace(assemble(schema, node, files, text, diagnostics), recipe=recipe)
 
 
 def _schema(node: MapNode, components: Registries, diagnostics: Diagnostics) -> Section:

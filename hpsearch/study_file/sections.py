@@ -98,6 +98,25 @@ FROM = Section(
 )
 
 
+#: Sections by the name of a recipe (see ``recipes``): one component per section. A recipe is here
+#: only if ``benchmarks.recipes`` measured it (docs/recipes.md).
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "fast": {
+        "model": {"airbench": {"width": 16}},
+        "optimizer": {
+            "sgd": {
+                "lr": {"min": 0.1, "max": 1.0, "log": True},
+                "momentum": 0.9,
+                "nesterov": True,
+            }
+        },
+        "lr_schedule": {"cosine": {}},
+        "batch_size": 64,
+        "evaluate": "ema",
+    },
+}
+
+
 #: Default number of finalists of a confirmation, and of the fresh seeds that choose among them.
 TOP, SEEDS = 6, 5
 
@@ -328,6 +347,7 @@ def root_schema(registries: Registries) -> Section:
             "trackers": Switches(registry=registries["tracker"], listed=True),
             "plugins": Raw(json_schema=_PLUGINS, default=[]),
             "from": FROM,
+            "recipe": Value(type=_one_of(RECIPES) | None, default=None, silent=True),
             "found": Raw(json_schema={"type": ["object", "null"]}),
             "confirms": Raw(json_schema={"type": "null"}),
             "data": data,

@@ -91,6 +91,8 @@ class StudyFile:
     #: Sections that the file leaves to hpsearch. A stored study keeps its own, so that a new
     #: default doesn't change the study that a file means.
     unsaid: frozenset[str] = field(default=frozenset(), compare=False)
+    #: The recipe that filled sections in when the file was read; a stored study has none.
+    recipe: str | None = field(default=None, compare=False)
 
     @cached_property
     def goals(self) -> Goals:

@@ -31,6 +31,7 @@ from hpsearch.cli.terminal.output import (
 from hpsearch.errors import MOST_PROBLEMS, StudyFileError, UserError
 from hpsearch.formatting import count_noun, format_percent
 from hpsearch.results.opening import components_of, study_file
+from hpsearch.study_file.recipes import sections_of
 
 if TYPE_CHECKING:
     from hpsearch.results.space_report import Infeasible, PriorReport, SourceReport, SpaceReport
@@ -179,6 +180,12 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
             path: _parameter_json(parameter) for path, parameter in report.parameters.items()
         },
         "found": study.document.get("found"),
+        "recipe": None
+        if study.recipe is None
+        else {
+            "name": study.recipe,
+            "sections": sections_of(study.recipe, study.document),
+        },
         "sources": [vars(source) for source in report.sources],
         "warnings": list(report.warnings),
         "prior": None if report.prior is None else vars(report.prior),
@@ -236,6 +243,12 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
     if found:
         trial = "" if found["trial"] is None else f"trial {found['trial']} of "
         say(f"keys that the file leaves out are from {trial}study {found['study']}")
+    if study.recipe is not None:
+        from hpsearch.study_file.freezing import to_yaml
+
+        say(f"recipe {study.recipe} and the file's own keys expand to:")
+        for line in to_yaml(sections_of(study.recipe, study.document)).splitlines():
+            say(f"  {line}")
     say()
     table(
         ("parameter", "values", "kind"),

@@ -1,0 +1,120 @@
+"""``recipe``: sections for the keys that a file leaves out, expanded before they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hpsearch import component_registries
+from hpsearch.errors import StudyFileError
+from hpsearch.study_file.loading import load_study, study_from_document
+from hpsearch.study_file.recipes import sections_of
+from hpsearch.study_file.sections import RECIPES
+from hpsearch.study_file.study import StudyFile
+
+HEAD = """\
+study: short
+budget: {trials: 4, epochs_per_trial: 2}
+data: {source: {cifar10: {train_batches: [1, 2]}}}
+"""
+
+#: What the recipe of these tests gives.
+SMALL = {
+    "data": {"augmentation": {"random_crop": {"padding": 2}, "horizontal_flip": True}},
+    "model": {"conv_net": {"conv1": {"channels": 16}}},
+    "optimizer": {"sgd": {"lr": {"min": 0.01, "max": 1, "log": True}, "momentum": 0.5}},
+    "evaluate": "ema",
+}
+
+Load = Callable[..., StudyFile]
+
+
+@pytest.fixture
+def load(tmp_path, registries_of, monkeypatch) -> Load:
+    """Load a text as a study file, in a place with the recipe ``small``."""
+    monkeypatch.setitem(RECIPES, "small", SMALL)
+
+    def load_text(text: str, *overrides: str) -> StudyFile:
+        path = tmp_path / "short.yaml"
+        path.write_text(HEAD + text)
+        return load_study(path, registries_of, overrides=overrides)
+
+    return load_text
+
+
+def test_a_recipe_means_its_sections(load: Load) -> None:
+    short = load("recipe: small\n")
+    assert list(short.space.parameters()) == ["optimizer.sgd.lr"]
+    assert short.document["evaluate"] == "ema"
+    assert short.document["model"]["conv_net"]["conv1"]["channels"] == 16
+    assert list(short.document["data"]["augmentation"]) == ["random_crop", "horizontal_flip"]
+
+
+def test_the_files_own_keys_win(load: Load) -> None:
+    study = load(
+        "recipe: small\n"
+        "model: {conv_net: {padding: valid}}\n"
+        "optimizer: {sgd: {momentum: 0.9}, adam: {}}\n"
+        "evaluate: weights\n"
+    )
+    assert study.document["model"]["conv_net"]["padding"] == "valid"
+    assert study.document["model"]["conv_net"]["conv1"]["channels"] == 16
+    assert list(study.document["optimizer"]) == ["sgd", "adam"]
+    assert study.document["optimizer"]["sgd"]["momentum"] == 0.9
+    assert study.document["optimizer"]["sgd"]["lr"]["max"] == 1
+    assert "evaluate" not in study.document
+
+    other = load("recipe: small\nmodel: mlp\n")
+    assert list(other.document["model"]) == ["mlp"]
+
+
+def test_an_override_changes_what_the_recipe_gives(load: Load) -> None:
+    assert load("recipe: small\n", "optimizer.sgd.lr=0.1").is_frozen
+    switched = load("recipe: null\n", "recipe=small")
+    assert (switched.recipe, switched.fingerprint) == ("small", load("recipe: small\n").fingerprint)
+
+
+def test_a_stored_study_has_the_sections_and_not_the_name(
+    load: Load, registries_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load("recipe: small\n")
+    assert study.recipe == "small"
+    assert "recipe" not in study.document
+    monkeypatch.setitem(RECIPES, "small", {"batch_size": 7})  # a later version's
+
+    stored = study_from_document(study.document, registries_of, text=study.text)
+
+    assert stored == study
+    assert stored.fingerprint == study.fingerprint
+    assert stored.document["batch_size"] == 32
+    assert load("recipe: small\nmodel: mlp\noptimizer: adam\n").fingerprint != study.fingerprint
+
+
+def test_the_expansion_is_what_the_study_has_now(load: Load) -> None:
+    study = load("recipe: small\n", "evaluate=weights", "model=mlp")
+    shown = sections_of("small", study.document)
+    assert list(shown) == ["data", "model", "optimizer"]
+    assert shown["model"] == study.document["model"]
+    assert list(shown["model"]) == ["mlp"]
+
+
+def test_an_unknown_recipe(load: Load) -> None:
+    with pytest.raises(StudyFileError) as raised:
+        load("recipe: smal\nmodel: mlp\noptimizer: adam\n")
+    (problem,) = raised.value.problems
+    assert (problem.key, "small" in problem.message) == ("recipe", True)
+    assert problem.where.endswith("short.yaml:4")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_a_valid_study(name: str, tmp_path) -> None:
+    path = tmp_path / "short.yaml"
+    path.write_text(
+        f"study: short\nbudget: {{trials: 4, epochs_per_trial: 2}}\nrecipe: {name}\n"
+        "data: {source: digits}\n"
+    )
+    study = load_study(path, component_registries.registries)
+    assert not study.is_frozen  # something is left to search
+    assert all(len(study.document[key]) == 1 for key in ("model", "optimizer", "lr_schedule"))
