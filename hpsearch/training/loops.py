@@ -152,6 +152,24 @@ def _checked(made: Any, name: str) -> Iterable[Any]:
     return made
 
 
+def _require_plain(value: Any, path: str, name: str) -> None:
+    """Raise ``UserError`` if a state has something that a checkpoint can't be read back with."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _require_plain(each, f"{path}[{key!r}]", name)
+    elif isinstance(value, list | tuple):
+        for number, each in enumerate(value):
+            _require_plain(each, f"{path}[{number}]", name)
+    elif not isinstance(value, torch.Tensor | bool | int | float | str | bytes | None) or (
+        isinstance(value, np.generic)  # NumPy's float64 is a float, too
+    ):
+        raise UserError(
+            f"training loop {name!r}: a state may contain tensors, numbers, texts, lists and "
+            f"mappings, but {path} is of type {type(value).__name__}; convert it (NumPy's numbers "
+            "with .item(), arrays with torch.from_numpy)"
+        )
+
+
 class _Run:
     """How far a loop is, and its state."""
 
@@ -184,7 +202,9 @@ class _Run:
             if self.done != epoch:
                 raise RuntimeError(f"the state after epoch {epoch} is no longer available")
             if self.own is None and state is not None:
-                self.own = copied(dict(state() if callable(state) else state))
+                own = copied(dict(state() if callable(state) else state))
+                _require_plain(own, "state", self._config.loop.name)
+                self.own = own
             return self.state()
 
         self.after = after

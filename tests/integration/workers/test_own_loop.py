@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.commands import Ran
@@ -160,6 +161,20 @@ def test_a_metric_that_is_not_finite_fails_the_trial(opened, register) -> None:
     ticket = opened().run_one()
     assert ticket.state == "failed"
     assert "val_height must be a finite number, but in epoch 2 it is nan" in ticket.last_error
+
+
+def test_a_state_that_no_checkpoint_could_give_back_is_one_message(opened, register) -> None:
+    state = {"nested": [np.float64(0.5)]}
+    message = "state['nested'][0] is of type float64"
+
+    def loop(context: LoopContext, /, *, step: float) -> Iterator[Epoch]:
+        """Yields a state of NumPy's."""
+        yield Epoch({"val_height": 0.0}, state=state)
+
+    LOOPS._entries.pop("walk", None)  # `register` forgets this loop after the test
+    LOOPS.register("walk")(loop)
+    with pytest.raises(UserError, match=re.escape(message)):
+        opened().run_one()
 
 
 def test_it_may_end_early(opened, register) -> None:
