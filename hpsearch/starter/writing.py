@@ -152,7 +152,8 @@ def _data(draft: Draft, sizes: Sequence[int | None], fit: Fit | None) -> Iterato
     yield "data:"
     yield from _source(draft)
     if fit is not None and fit.share < 1:
-        limit = max(len(findings.class_names), round(findings.images * fit.share))
+        part = float(f"{findings.images * fit.share:.2g}")  # two digits are as exact as the time
+        limit = max(len(findings.class_names), int(part))
         yield from _comment(
             f"A part of the {findings.images:,} pictures, so that the search fits the time; "
             "without this line all are used",

@@ -57,6 +57,8 @@ def test_a_part_of_the_pictures(tmp_path, written):
     fitted = fit({(12, "simple_cnn"): Cost(setup=0.1, epoch=0.5)}, TASK)
     text, _ = written(replace(fitted, share=0.5), per_class=(20, 20))
     assert "  limit: 20\n" in text
+    text, _ = written(replace(fitted, share=0.0351), per_class=(30_000, 30_000))
+    assert "  limit: 2100\n" in text
 
 
 def test_uncertain_groups_are_a_comment(tmp_path, written):
