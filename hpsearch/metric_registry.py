@@ -17,14 +17,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hpsearch.errors import UnknownName, UserError
 from hpsearch.metrics import COSTS, OBJECTIVES, Direction
 from hpsearch.registry import Component, Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Probabilities: TypeAlias = NDArray[np.float64]
+    Classes: TypeAlias = NDArray[np.int64]
+else:
+    # A study file is read without NumPy, and the registry evaluates annotations
+    Probabilities = Classes = Any
 
 #: The argument of a metric of one class.
 _CLASS = "class_index"
@@ -125,8 +132,8 @@ def require_usable(metrics: Iterable[str], class_names: Sequence[str]) -> None:
 
 def compute(
     metric: str,
-    probabilities: NDArray[np.float64],
-    truth: NDArray[np.int64],
+    probabilities: Probabilities,
+    truth: Classes,
     class_names: Sequence[str],
 ) -> float:
     """Return the value of a metric of ``METRICS``; NaN if these images don't define it.
@@ -162,12 +169,14 @@ def require_finite(values: Mapping[str, float], images: int) -> None:
 
 
 @METRICS.register("val_auroc")
-def auroc(probabilities: NDArray[np.float64], truth: NDArray[np.int64], /) -> float:
+def auroc(probabilities: Probabilities, truth: Classes, /) -> float:
     """Area under the ROC curve: mean over the classes of one class against the rest.
 
     With two classes, both have the same area. A class without images, or with all of them, isn't
     counted.
     """
+    import numpy as np
+
     classes = probabilities.shape[1]
     areas = [_area(probabilities[:, each], truth == each) for each in range(classes)]
     known = [area for area in areas if not math.isnan(area)]
@@ -176,6 +185,8 @@ def auroc(probabilities: NDArray[np.float64], truth: NDArray[np.int64], /) -> fl
 
 def _area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     """Return the chance that a positive's score is above a negative's; ties count one half."""
+    import numpy as np
+
     positives = int(positive.sum())
     negatives = len(positive) - positives
     if not positives or not negatives:
@@ -187,8 +198,10 @@ def _area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
 
 
 @METRICS.register("val_top5_accuracy")
-def top5_accuracy(probabilities: NDArray[np.float64], truth: NDArray[np.int64], /) -> float:
+def top5_accuracy(probabilities: Probabilities, truth: Classes, /) -> float:
     """Share of images whose class is among the five most probable ones."""
+    import numpy as np
+
     if not len(truth):
         return math.nan
     own = probabilities[np.arange(len(truth)), truth][:, None]
@@ -199,9 +212,7 @@ def top5_accuracy(probabilities: NDArray[np.float64], truth: NDArray[np.int64], 
 
 
 @METRICS.register("val_recall")
-def recall(
-    probabilities: NDArray[np.float64], truth: NDArray[np.int64], /, *, class_index: int
-) -> float:
+def recall(probabilities: Probabilities, truth: Classes, /, *, class_index: int) -> float:
     """Share of the images of one class that were classified right.
 
     Args:
@@ -216,12 +227,14 @@ def recall(
 
 
 @METRICS.register("val_calibration_error", direction="minimize")
-def calibration_error(probabilities: NDArray[np.float64], truth: NDArray[np.int64], /) -> float:
+def calibration_error(probabilities: Probabilities, truth: Classes, /) -> float:
     """Expected calibration error (ECE): distance of confidence from accuracy, over 15 bins.
 
     Bins of the largest probability are equally wide; each counts by its number of images. (Guo et
     al., 2017.)
     """
+    import numpy as np
+
     if not len(truth):
         return math.nan
     confidence = probabilities.max(1)

@@ -19,7 +19,7 @@ from hpsearch.study_file.schema import (
     Switches,
     Value,
 )
-from hpsearch.study_file.sections import root_schema
+from hpsearch.study_file.sections import LOOP, loop_schema, root_schema
 from hpsearch.study_file.values import CONFIDENCES
 from hpsearch.study_file.walk import FOUND
 
@@ -27,15 +27,19 @@ from hpsearch.study_file.walk import FOUND
 def json_schema(registries: Registries) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a study file with these components."""
     root = root_schema(registries)
-    whole, later = _Writer(), _Writer(later=True)
+    whole, later, own_loop = _Writer(), _Writer(later=True), _Writer()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hpsearch study file",
         "type": "object",
-        "if": {"anyOf": [_given("from"), _given("recipe")]},
-        "then": later.section(root, searchable=False),
-        "else": whole.section(root, searchable=False),
-        "$defs": {**whole.definitions, **later.definitions},
+        "if": _given(LOOP),
+        "then": own_loop.section(loop_schema(registries, {}), searchable=False),
+        "else": {
+            "if": {"anyOf": [_given("from"), _given("recipe")]},
+            "then": later.section(root, searchable=False),
+            "else": whole.section(root, searchable=False),
+        },
+        "$defs": {**own_loop.definitions, **whole.definitions, **later.definitions},
     }
 
 
@@ -153,6 +157,8 @@ class _Writer:
             name: self.component(schema, name, searchable=searchable)
             for name in schema.registry.names()
         }
+        if not options:  # loops are in plug-ins only, which this schema may not know
+            return {"type": ["string", "object"]}
         may_lack = self.later and searchable
         bare = [name for name in options if may_lack or not schema.option(name).required]
         if schema.automatic:

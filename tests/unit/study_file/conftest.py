@@ -194,6 +194,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "sampler": SAMPLERS,
     "pruner": PRUNERS,
     "tracker": TRACKERS,
+    "loop": Registry("training loop"),
 }
 
 

@@ -25,9 +25,9 @@ APPENDED = [
         "modle: mlp",
         "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, budget, "
         "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
-        "evaluate, found, from, lr_schedule, model, objective, objectives, optimizer, plugins, "
-        "precision, provenance, prune_on, pruner, pruner_audit, question, regularization, sampler, "
-        "search, seed, study, trackers, try_first.",
+        "evaluate, found, from, lr_schedule, metrics, model, objective, objectives, optimizer, "
+        "plugins, precision, provenance, prune_on, pruner, pruner_audit, question, recipe, "
+        "regularization, sampler, search, seed, study, trackers, try_first.",
         id="unknown key at the root",
     ),
     pytest.param(
@@ -292,8 +292,9 @@ APPENDED = [
     ),
     pytest.param(
         "objective: accuracy",
-        "x.yaml:6: objective.metric: must be 'val_accuracy', 'val_loss', 'val_macro_f1' "
-        "or 'val_balanced_accuracy', but got \"accuracy\"",
+        "x.yaml:6: objective.metric: must be one of val_accuracy, val_loss, val_macro_f1, "
+        "val_balanced_accuracy, val_auroc, val_calibration_error, val_recall(CLASS), "
+        'val_top5_accuracy, but got "accuracy"',
         id="unknown objective",
     ),
     pytest.param(
@@ -731,9 +732,9 @@ OVERRIDES = [
         "dta.limit=4",
         "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, budget, "
         "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
-        "evaluate, found, from, lr_schedule, model, objective, objectives, optimizer, plugins, "
-        "precision, provenance, prune_on, pruner, pruner_audit, question, regularization, sampler, "
-        "search, seed, study, trackers, try_first.",
+        "evaluate, found, from, lr_schedule, metrics, model, objective, objectives, optimizer, "
+        "plugins, precision, provenance, prune_on, pruner, pruner_audit, question, recipe, "
+        "regularization, sampler, search, seed, study, trackers, try_first.",
         id="an unknown section",
     ),
     pytest.param(
@@ -823,9 +824,9 @@ try_first:
         '--set seed=x: seed: must be an integer, but got "x"',
         "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, budget, "
         "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
-        "evaluate, found, from, lr_schedule, model, objective, objectives, optimizer, plugins, "
-        "precision, provenance, prune_on, pruner, pruner_audit, question, regularization, sampler, "
-        "search, seed, study, trackers, try_first.",
+        "evaluate, found, from, lr_schedule, metrics, model, objective, objectives, optimizer, "
+        "plugins, precision, provenance, prune_on, pruner, pruner_audit, question, recipe, "
+        "regularization, sampler, search, seed, study, trackers, try_first.",
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got ""',
     ]
 

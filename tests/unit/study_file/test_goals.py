@@ -196,7 +196,7 @@ def test_only_what_is_known_is_judged():
 
 def test_an_editor_knows_the_new_keys(module_registries):
     schema = json_schema(module_registries)
-    keys = schema["else"]["properties"]
+    keys = schema["else"]["else"]["properties"]
     body, short, null = keys["objectives"]["anyOf"]
     named, of_class = body["properties"]["metrics"]["items"]["anyOf"]
     assert {"latency", "val_auroc"} <= set(named["enum"])

@@ -58,6 +58,24 @@ def test_it_takes_what_loading_takes(schema, load, base):
         jsonschema.Draft202012Validator(schema).validate(study.document)
 
 
+OWN_LOOP = """\
+study: s
+budget: {trials: 4, epochs_per_trial: 3}
+metrics: {val_dice: maximize}
+objective: {metric: val_dice, at: best}
+loop: {mine: {lr: {min: 1e-4, max: 1, log: true}}}
+"""
+
+
+def test_a_study_with_a_loop_of_its_own_has_no_data_and_no_model(schema):
+    assert errors(schema, OWN_LOOP) == []
+    for wrong in ("metrics: {val_dice: more}", "loop: 3", "sed: 3", "model: lenet5"):
+        key = wrong.partition(":")[0]
+        lines = [line for line in OWN_LOOP.splitlines() if not line.startswith(key)]
+        assert errors(schema, "\n".join([*lines, wrong])) != [], wrong
+    assert errors(schema, OWN_LOOP.replace("metrics: {val_dice: maximize}\n", "")) != []
+
+
 REFUSED = [
     pytest.param("{patience: 3}", "{min_delta: 3}", id="early stopping without its key"),
     pytest.param("{patience: 3}", "{patience: {min: 1, max: 3}}", id="early stopping, searched"),

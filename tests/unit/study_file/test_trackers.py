@@ -69,7 +69,7 @@ def test_editors_know_the_three_ways(registries_of) -> None:
     from jsonschema import Draft202012Validator
 
     schema = json_schema(registries_of())
-    part = {"$defs": schema["$defs"], **schema["else"]["properties"]["trackers"]}
+    part = {"$defs": schema["$defs"], **schema["else"]["else"]["properties"]["trackers"]}
     validator = Draft202012Validator(part)
     for right in ("board", ["board", {"cloud": {"project": "x"}}], {"board": True}, None, []):
         assert validator.is_valid(right), right
