@@ -32,6 +32,7 @@ from hpsearch.search.database.tables import TicketState
 from hpsearch.search.ledger import queries, studies
 from hpsearch.study_file.inherit import InheritedConfig
 from hpsearch.study_file.loading import load_study
+from hpsearch.study_file.space import Choice, Range
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.data.images import Images
 from hpsearch.training.data.prepare import build_source, prepare
@@ -273,11 +274,11 @@ def test_the_stages_of_report_b_lead_to_what_it_declared_best() -> None:
 
 def test_the_grids_of_report_b_are_as_they_stand() -> None:
     parameters = load("training").space.parameters()
-    assert {path: str(parameter) for path, parameter in parameters.items()} == {
-        "optimizer.sgd.lr": "Choice(values=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1))",
-        "optimizer.sgd.momentum": "Range(low=0.6, high=0.9, step=0.05, log=False, integer=False)",
-        "optimizer.sgd.weight_decay": "Choice(values=(0.01, 0.001, 0.0001, 1e-05))",
-        "batch_size": "Choice(values=(8, 16, 32, 64, 128, 256, 512))",
+    assert parameters == {
+        "optimizer.sgd.lr": Choice((0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)),
+        "optimizer.sgd.momentum": Range(low=0.6, high=0.9, step=0.05),
+        "optimizer.sgd.weight_decay": Choice((0.01, 0.001, 0.0001, 1e-05)),
+        "batch_size": Choice((8, 16, 32, 64, 128, 256, 512)),
     }
 
 

@@ -22,6 +22,7 @@ from support.trials import SmallSearch
 import hpsearch.training.builtin  # noqa: F401 - fills the registries
 from hpsearch import component_registries
 from hpsearch.registry import Component
+from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.types import Idle
@@ -43,6 +44,7 @@ def test_its_trial_goes_on_within_its_third_epoch(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(EARLIER / "checkpoints", runs)
     with closing(Database(f"sqlite:///{tmp_path / 'interrupted.db'}")) as database:
+        ensure_tables(database)  # as a launch does first
         stored = studies.find(database, "interrupted")
         study = study_from_document(stored.document, component_registries.registries)
         search = SmallSearch(database, study, stored, runs, tmp_path / "data")

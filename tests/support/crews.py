@@ -12,8 +12,13 @@ from pathlib import Path
 
 import psutil
 
+from hpsearch.exit_codes import MORE_TO_DO
+
 #: Bad ends of one member after which its command must be wrong.
 HOPELESS = 60
+
+#: What a command says if it can't begin because the database is away.
+UNREACHABLE = b"the database must be reachable"
 
 
 @dataclass
@@ -28,13 +33,18 @@ class Member:
     supervises: bool
     process: subprocess.Popen[bytes] | None = None
     sessions: list[int] = field(default_factory=list)
-    #: Exit codes of ends that no kill of ours explains; 2: it couldn't reach the database at all.
+    #: Exit codes of ends that no kill of ours explains.
     gave_up: list[int] = field(default_factory=list)
+    #: How many of these ended because the database was away when they began, and said so.
+    could_not_begin: int = 0
+    #: Size of the log when it was started.
+    log_begins_at: int = 0
     done: bool = False
 
     def start(self) -> None:
         """Start it, or start it again."""
         with (self.folder / "crew.log").open("ab") as log:
+            self.log_begins_at = log.tell()
             self.process = subprocess.Popen(
                 self.command,
                 cwd=self.folder,
@@ -68,6 +78,9 @@ class Crew:
                 continue
             if member.process.pid not in self.killed:
                 member.gave_up.append(code)
+                log = (member.folder / "crew.log").read_bytes()[member.log_begins_at :]
+                # A launch then ends with 2; a worker with 75, so that an engine starts it again
+                member.could_not_begin += code == 2 or (code == MORE_TO_DO and UNREACHABLE in log)
                 if len(member.gave_up) > HOPELESS:
                     log = (member.folder / "crew.log").read_text(errors="replace")
                     raise RuntimeError(f"{member.command} never stays up:\n{log[-3000:]}")
@@ -92,7 +105,7 @@ class Crew:
 
         One that was started while the database was away, and said so, isn't counted.
         """
-        return sum(code != 2 for member in self.members for code in member.gave_up)
+        return sum(len(each.gave_up) - each.could_not_begin for each in self.members)
 
     def workers(self) -> list[int]:
         """Return the processes that train, oldest first."""

@@ -466,7 +466,7 @@ def test_the_impossible_is_refused(idx_config, root, change, message):
 
 
 def test_an_unknown_source_lists_the_known_ones(root):
-    with pytest.raises(UnknownName, match=r"Did you mean 'cifar10'\? Known: cifar10, cifar100"):
+    with pytest.raises(UnknownName, match=r"Did you mean 'cifar10'\? Known: arrays, cifar10, "):
         prepare(DataConfig(source=Component("cifar")), split_seed=1, root=root)
 
 
