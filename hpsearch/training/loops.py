@@ -223,7 +223,7 @@ class _Run:
         """Return the exception that carries the state after the last epoch."""
         return TrainingInterrupted(
             f"training was asked to stop after epoch {self.done}",
-            getattr(self, "after", self.state),
+            self.after,
         )
 
     def _metrics(self, given: Any, epoch: int, seconds: float) -> EpochMetrics:
