@@ -106,11 +106,17 @@ class GradientChanges:
         self._penalties = [each.gradients for each in effects if each.gradients is not None]
         self._limits = [each.limit for each in effects if each.limit is not None]
 
-    @torch.no_grad()
     def __call__(self) -> None:
         """Change the gradients. A parameter that the loss doesn't use has none and is skipped."""
-        for add in self._penalties:
-            add(_reached(self._weights))
+        if self._penalties or self._limits:  # called for every batch, and most studies have none
+            self._change()
+
+    @torch.no_grad()
+    def _change(self) -> None:
+        if self._penalties:
+            weights = _reached(self._weights)
+            for add in self._penalties:
+                add(weights)
         for limit in self._limits:
             limit(_reached(self._trained))
 

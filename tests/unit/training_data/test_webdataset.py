@@ -19,6 +19,7 @@ from hpsearch.training.data import prepare as preparing
 from hpsearch.training.data.images import DamagedPicture
 from hpsearch.training.data.place import DataRoot
 from hpsearch.training.data.prepare import image_names, prepare
+from hpsearch.training.data.sources import webdataset as webdataset_module
 from hpsearch.training.data.sources.webdataset import _expanded, webdataset
 
 
@@ -79,6 +80,20 @@ def test_shards_are_read_one_after_the_other(shard, place, tmp_path, pictures):
     assert source.train.name_of is not None
     assert source.train.name_of(7) == "train-001.tar/s/0007.png"
     assert source.validation is source.test is None
+
+
+def test_many_names_take_one_look_at_each_file(shard, place, tmp_path, monkeypatch):
+    for n in range(3):
+        shard(f"train-{n:03}.tar", 6 * n)
+    train = webdataset(place, path=tmp_path / "train-{000..002}.tar").train
+    opened, entries = [], webdataset_module._entries
+    monkeypatch.setattr(
+        webdataset_module, "_entries", lambda path: opened.append(path.name) or entries(path)
+    )
+    assert train.name_of is not None
+    names = [train.name_of(index) for index in range(18)]
+    assert names == [f"train-{n // 6:03}.tar/s/{n:04}.png" for n in range(18)]
+    assert opened == [f"train-{n:03}.tar" for n in range(3)]
 
 
 def test_parts_are_in_the_names_of_a_folder(shard, place, tmp_path):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,7 +93,7 @@ def parquet(
         name: Part(
             read=partial(_read, own, columns, names, counted, colour),
             files=tuple(own),
-            name_of=partial(_name, own),
+            name_of=_names(own),
         )
         for name, own in files.items()
     }
@@ -162,14 +162,13 @@ class _Pictures:
     def __init__(self, files: Sequence[Path], columns: _Columns, colour: Colour) -> None:
         self._columns, self._colour = columns, colour
         self._blocks = [*_blocks(files)]
-        self._firsts = [block.first for block in self._blocks]
         self._read: tuple[int, list[bytes | None]] = (-1, [])
 
     def __len__(self) -> int:
         return sum(block.rows for block in self._blocks)
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        place = bisect_right(self._firsts, index) - 1
+        place = _place_of(index, self._blocks)
         block = self._blocks[place]
         if self._read[0] != place:
             self._read = (-1, [])  # free the memory before the next block
@@ -206,9 +205,17 @@ def _row_name(block: _Block, index: int) -> str:
     return f"{block.file.name} row {block.first_in_file + index - block.first + 1}"
 
 
-def _name(files: Sequence[Path], index: int) -> str:
-    blocks = [*_blocks(files)]
-    return _row_name(blocks[bisect_right([block.first for block in blocks], index) - 1], index)
+def _place_of(index: int, blocks: Sequence[_Block]) -> int:
+    """Return the place of the block that contains a row."""
+    return bisect_right(blocks, index, key=lambda block: block.first) - 1
+
+
+def _names(files: Sequence[Path]) -> Callable[[int], str]:
+    @cache  # a report asks for hundreds of names, and each would open all files
+    def blocks() -> list[_Block]:
+        return [*_blocks(files)]
+
+    return lambda index: _row_name(blocks()[_place_of(index, blocks())], index)
 
 
 def _read(

@@ -229,8 +229,9 @@ class _Listed:
                 f"part can't be read ({type(error).__name__}: {error}); get it again"
             ) from error
 
+    @cached_property
     def pictures(self) -> tuple[list[Path], list[int]]:
-        """Return the files of the pictures, and their labels. Raises ``DataError``."""
+        """The files of the pictures, and their labels. Raises ``DataError``."""
         dataset = self.dataset
         for samples in ("_samples", "samples"):
             if pairs := getattr(dataset, samples, None):
@@ -244,7 +245,7 @@ class _Listed:
         if self.facts.arrays:
             return tuple(self.root / file for file in patterns)
         others = [file for pattern in patterns for file in sorted(self.root.glob(pattern))]
-        return (*others, *self.pictures()[0])
+        return (*others, *self.pictures[0])
 
 
 class _Files(Sequence[Path]):
@@ -268,12 +269,12 @@ class _Files(Sequence[Path]):
 
 
 def _name(listed: _Listed, index: int) -> str:
-    return listed.pictures()[0][index].relative_to(listed.root).as_posix()
+    return listed.pictures[0][index].relative_to(listed.root).as_posix()
 
 
 def _read(listed: _Listed, colour: Colour) -> Images:
     if not listed.facts.arrays:
-        files, labels = listed.pictures()
+        files, labels = listed.pictures
         return Images(
             images=PictureFiles(files=files, colour=colour),
             labels=np.array(labels, np.int64),

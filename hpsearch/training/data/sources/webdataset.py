@@ -10,9 +10,9 @@ import itertools
 import json
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,7 +111,7 @@ def webdataset(
         name: Part(
             read=partial(_read, own, keys, names, class_names is not None, colour),
             files=tuple(own),
-            name_of=partial(_name, own, keys),
+            name_of=_names(own, keys),
         )
         for name, own in files.items()
     }
@@ -326,7 +326,10 @@ def _read(
     )
 
 
-def _name(files: Sequence[Path], keys: _Keys, index: int) -> str:
-    samples = (sample for file in files for sample in _samples(file, keys))
-    picture = next(itertools.islice(samples, index, None)).picture
-    return f"{picture.file.name}/{picture.name}"
+def _names(files: Sequence[Path], keys: _Keys) -> Callable[[int], str]:
+    @cache  # a report asks for hundreds of names, and each would read all headers
+    def listed() -> list[str]:
+        pictures = (sample.picture for file in files for sample in _samples(file, keys))
+        return [f"{picture.file.name}/{picture.name}" for picture in pictures]
+
+    return lambda index: listed()[index]
