@@ -29,7 +29,7 @@ from hpsearch.study_file.space import Choice, Draw, Parameter, Range, Scalar
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training.data.copies import copies_across
-from hpsearch.training.data.data_warnings import data_warnings, images_per_class
+from hpsearch.training.data.data_warnings import data_notes, data_warnings, images_per_class
 from hpsearch.training.data.prepare import PreparedData, prepare, require_room_for
 from hpsearch.training.models.inspection import ModelSummary
 from hpsearch.training.plan import plan_on
@@ -119,6 +119,8 @@ class SourceReport:
     val_groups: int | None = None
     #: Class name -> number of training and validation images.
     images_per_class: Mapping[str, int]
+    #: What was found in the files and not given, such as the names of columns.
+    notes: tuple[str, ...] = ()
     #: Other reasons why the metrics may mislead.
     warnings: tuple[str, ...]
 
@@ -424,6 +426,7 @@ def _source(
         copies=0 if config.train_on_validation else copies_across(images),
         val_groups=images.val_groups,
         images_per_class=dict(zip(images.class_names, images_per_class(images), strict=True)),
+        notes=data_notes(config.source.name, images),
         warnings=data_warnings(config.source.name, images),
     )
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.errors import DataError, UserError
-from hpsearch.starter.finding import SourceChoice
 from hpsearch.starter.fitting import Cost, Fit, Task, fit
-from hpsearch.starter.inspection import Findings, inspect, inspect_path
+from hpsearch.starter.inspection import Findings, inspect_named, inspect_path
 from hpsearch.starter.measuring import measure
 from hpsearch.starter.recipe import Recipe, recipe_for
 from hpsearch.starter.writing import Draft, study_text
@@ -38,7 +37,7 @@ class Target:
 
     #: A folder or file of pictures; ``None``: ``source`` is a name.
     path: Path | None
-    #: A source that needs no keys, such as ``fashion_mnist``.
+    #: A data set by its name, such as ``fashion_mnist`` or ``eurosat``.
     source: str | None
     #: The file to write.
     output: Path
@@ -75,7 +74,7 @@ def draft(target: Target, tell: Callable[[Findings], None] = lambda findings: No
         UserError: There is nothing that a search could train on; the message says what to do.
     """
     if target.path is None:
-        findings = run_isolated(inspect, SourceChoice(source=str(target.source)))
+        findings = run_isolated(inspect_named, str(target.source))
     else:
         findings = run_isolated(inspect_path, target.path)
     tell(findings)
@@ -170,7 +169,12 @@ def name_for(path: Path) -> str:
     """Return a study's name for a folder or file: ``My photos/`` is ``my_photos``."""
     own = Path(os.path.abspath(path)).name  # noqa: PTH100 - keeps links
     stem = own.split(".")[0] if path.is_file() else own
-    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    return study_name(stem)
+
+
+def study_name(text: str) -> str:
+    """Return a study's name for the name of a file or a data set."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = _NAME.sub("_", plain).strip("_-")[:_LONGEST_NAME].strip("_-")
     return name or "pictures"
 

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, UnknownName
 from hpsearch.formatting import count_noun, first_few
+from hpsearch.training.data.images import SOURCES
 from hpsearch.training.data.picture_files import is_picture
 from hpsearch.training.data.sources.array_files import arrays_in, find_arrays
 from hpsearch.training.data.sources.parquet import columns_in
 from hpsearch.training.data.sources.table_columns import Columns, find_columns
 from hpsearch.training.data.sources.table_rows import PARQUET_ENDINGS, is_table, read_table
+from hpsearch.training.data.sources.torchvision_sets import set_names, source_of_set
+from hpsearch.training.data.sources.webdataset import SHARDS, group_key_in, is_shard
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _PICKLES = (".pkl", ".pickle")
@@ -66,12 +69,42 @@ def find(path: Path) -> SourceChoice:
     return _in_folder(path) if path.is_dir() else _in_file(path)
 
 
+def find_named(name: str) -> SourceChoice:
+    """Return the source of a data set that hpsearch or torchvision knows by name.
+
+    Args:
+        name: A source, such as ``fashion_mnist``, or a set of torchvision in any case: ``eurosat``.
+
+    Raises:
+        UnknownName: There is no such set.
+        DataError: The source needs further keys.
+    """
+    if name not in SOURCES:
+        found = source_of_set(name)
+        if found is None:
+            names = (*SOURCES.names(), *(each.lower() for each in set_names()))
+            raise UnknownName("data set", name, names)
+        return SourceChoice(source=found[0], settings=found[1])
+    missing = [each.name for each in SOURCES[name].keys.values() if each.required]
+    if missing:
+        sets = "a set of torchvision by its own name (--data eurosat)"
+        data = sets if name == "torchvision" else "the path of the data (hpsearch init PATH)"
+        raise DataError(
+            f"--data takes a data set that needs no further keys, but {name} needs "
+            f"{', '.join(missing)}; give {data}, or write the study file yourself (docs/data.md)"
+        )
+    return SourceChoice(source=name)
+
+
 def _in_file(path: Path) -> SourceChoice:
     name = path.name.lower()
+    if name.endswith(SHARDS) and is_shard(path):
+        return _shards(path, path)
     if name.endswith(_ARCHIVES):
         raise DataError(
             f"pictures in an archive must be unpacked first, but {path} is one; unpack it into a "
-            "folder, and give that folder"
+            "folder, and give that folder (only WebDataset's .tar files are read as they are: each "
+            "picture is followed by its class, in a file .cls or .json)"
         )
     if name.endswith(_PICKLES):
         return SourceChoice(source="pickled_dict", settings={"path": str(path)})
@@ -86,7 +119,8 @@ def _in_file(path: Path) -> SourceChoice:
         raise DataError(f"{_ONE_FOLDER_EACH}, but {path} is one picture; give the folder above")
     raise DataError(
         "hpsearch init reads a folder of pictures, a table of file names and classes (.csv, .tsv, "
-        f".parquet), arrays ({', '.join(_ARRAYS)}), or a pickled dictionary "
+        f".parquet), WebDataset's files (.tar), arrays ({', '.join(_ARRAYS)}), or a pickled "
+        "dictionary "
         f"({', '.join(_PICKLES)}), but {path} is none of them"
     )
 
@@ -102,7 +136,7 @@ def _in_folder(path: Path) -> SourceChoice:
     # Folders called train and test, with pictures directly in them, are no classes either
     classes = [n for n in names if _has_pictures(root / n) and not _PART.fullmatch(n)]
     if len(classes) < 2:
-        choice = _parquet_in(root) or _table_in(root) or _arrays_in(root)
+        choice = _shards_in(root) or _parquet_in(root) or _table_in(root) or _arrays_in(root)
         if choice is not None:
             return choice
     if not names:
@@ -158,6 +192,20 @@ def _table_in(root: Path) -> SourceChoice | None:
             f"the path of the table, such as {next(iter(found.values()))}"
         )
     return None
+
+
+def _shards_in(root: Path) -> SourceChoice | None:
+    """Return a folder of tar files in which pictures are followed by their classes."""
+    files = sorted(each for each in root.rglob("*") if each.name.lower().endswith(SHARDS))
+    return _shards(root, files[0]) if files and is_shard(files[0]) else None
+
+
+def _shards(path: Path, first: Path) -> SourceChoice:
+    settings = {"path": str(path)}
+    group = group_key_in(first)
+    return SourceChoice(
+        source="webdataset", settings=settings if group is None else {**settings, "group": group}
+    )
 
 
 def _parquet_in(root: Path) -> SourceChoice | None:

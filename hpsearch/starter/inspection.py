@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hpsearch.errors import DataError
 from hpsearch.formatting import count_noun
 from hpsearch.registry import Component
-from hpsearch.starter.finding import SourceChoice, find
+from hpsearch.starter.finding import SourceChoice, find, find_named
 from hpsearch.starter.groups import Groups, find_groups
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data.group_split import hold_out
@@ -75,6 +75,15 @@ def inspect_path(path: Path) -> Findings:
     return inspect(find(path))
 
 
+def inspect_named(name: str) -> Findings:
+    """Find the source of a data set by its name and open it.
+
+    Raises:
+        UserError: As ``find_named`` and ``inspect``.
+    """
+    return inspect(find_named(name))
+
+
 def inspect(choice: SourceChoice, data: Path | None = None) -> Findings:
     """Open a source and count.
 
@@ -85,17 +94,6 @@ def inspect(choice: SourceChoice, data: Path | None = None) -> Findings:
     Raises:
         DataError: Something is missing, or there is too little to train on.
     """
-    missing = [
-        key
-        for key, each in SOURCES[choice.source].keys.items()
-        if each.required and key not in choice.settings
-    ]
-    if missing:
-        raise DataError(
-            f"--data takes a data set that needs no further keys, but {choice.source} needs "
-            f"{', '.join(missing)}; give the path of the data (hpsearch init PATH), or write the "
-            "study file yourself (docs/data.md)"
-        )
     choice, groups = _with_groups(choice, data)
     choice, source, images = _opened(choice, data)
     shapes, gray = _sample(images)
@@ -141,7 +139,7 @@ def _opened(choice: SourceChoice, data: Path | None) -> tuple[SourceChoice, Sour
             f"a model needs at least two classes to distinguish, but {source.origin} has "
             f"{count_noun(len(source.class_names), 'class', 'classes')}"
         )
-    return replace(choice, notes=(*choice.notes, *source.notes)), source, images
+    return replace(choice, notes=(*choice.notes, *source.notes, *source.warnings)), source, images
 
 
 def _with_groups(choice: SourceChoice, data: Path | None) -> tuple[SourceChoice, Groups | None]:

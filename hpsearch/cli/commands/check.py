@@ -259,6 +259,8 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
         shapes = ", ".join("x".join(map(str, shape)) for shape in source.input_shapes)
         say(f"data {source.name}: {_divided(source)}, {source.classes} classes, {shapes}")
         say(f"  images per class: {_per_class(source)}")
+        for note in source.notes:
+            say(f"note: {note}")
     for model in report.models:
         say(
             f"model {model.name}: {_span(model.smallest_parameters, model.largest_parameters)} "

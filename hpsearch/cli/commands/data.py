@@ -92,7 +92,11 @@ def prepare(
     hpsearch data prepare fashion_mnist --input-size 32
     """
     from hpsearch.results.images_used import images_used
-    from hpsearch.training.data.data_warnings import data_warnings, images_per_class
+    from hpsearch.training.data.data_warnings import (
+        data_notes,
+        data_warnings,
+        images_per_class,
+    )
     from hpsearch.training.data.prepare import prepare as prepare_data
 
     if (source is None) == (study is None):
@@ -106,6 +110,7 @@ def prepare(
     else:
         configs, seed = [_source_config(str(source), input_size)], 0
     done: list[dict[str, Any]] = []
+    told: dict[str, None] = {}
     warned: dict[str, None] = {}
     for config in configs:
         prepared = prepare_data(config, split_seed=seed, root=data)
@@ -127,7 +132,9 @@ def prepare(
         )
         warnings = data_warnings(config.source.name, prepared)
         warned |= dict.fromkeys(warnings)  # the same of every size
-        done[-1]["warnings"] = list(warnings)
+        notes = data_notes(config.source.name, prepared)
+        told |= dict.fromkeys(notes)
+        done[-1] |= {"notes": list(notes), "warnings": list(warnings)}
         if not as_json:
             shape = "x".join(map(str, prepared.input_shape))
             images = f"{len(prepared.train_indices):,} training and "
@@ -143,6 +150,8 @@ def prepare(
     if as_json:
         print_json(done)
         return
+    for note in told:
+        say(f"note: {note}")
     for warning in warned:
         say(f"warning: {warning}", style="yellow")
 

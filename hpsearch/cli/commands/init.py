@@ -32,8 +32,8 @@ def init(
         typer.Option(
             "--data",
             metavar="NAME",
-            help="Instead of PATH: a data set that hpsearch knows, such as fashion_mnist "
-            "(`hpsearch data list`).",
+            help="Instead of PATH: a data set by its name, such as fashion_mnist "
+            "(`hpsearch data list`) or one of torchvision, such as eurosat.",
         ),
     ] = None,
     output: Annotated[
@@ -53,7 +53,9 @@ def init(
     ] = _DEFAULT_TIME,
     name: Annotated[
         str | None,
-        typer.Option("--name", metavar="STUDY", help="The study's name; by default the folder's."),
+        typer.Option(
+            "--name", metavar="STUDY", help="The study's name; by default that of the file."
+        ),
     ] = None,
     workers: Annotated[
         int,
@@ -76,7 +78,7 @@ def init(
     \b
     hpsearch init photos/ && hpsearch launch --study photos.yaml --confirm
     hpsearch init photos/ --for 2h --out big.yaml
-    hpsearch init --data fashion_mnist
+    hpsearch init --data eurosat
     """
     from hpsearch.durable_files import write_file
     from hpsearch.starter import drafting
@@ -92,7 +94,13 @@ def init(
         raise UserError(
             f"--name must be 1 to 64 letters, digits, _ and -, but got {name!r}; use another name"
         )
-    study = name or (str(source) if path is None else drafting.name_for(path))
+    if output is not None and output.suffix not in (".yaml", ".yml"):
+        raise UserError(
+            f"a study file's name must end in .yaml, but got --out {output}; give --out "
+            f"{output}.yaml"
+        )
+    of_data = drafting.study_name(str(source)) if path is None else drafting.name_for(path)
+    study = name or (of_data if output is None else drafting.study_name(output.stem))
     file = output or Path(f"{study}.yaml")
     if file.exists() and not force:
         raise UserError(
@@ -107,7 +115,7 @@ def init(
     if path is not None:
         drafting.require_outside(path)
     start_fork_server()
-    given = shlex.quote(str(path)) if path is not None else f"--data {source}"
+    given = shlex.quote(str(path)) if path is not None else f"--data {shlex.quote(str(source))}"
     if not as_json:
         say(f"{given}: looking at the pictures", stderr=True)
     drafted = drafting.draft(
@@ -116,7 +124,7 @@ def init(
             source=source,
             output=file,
             name=study,
-            command=f"hpsearch init {given}",
+            command=_command(given, output, name, time, workers),
             seconds=seconds(time),
             workers=workers,
         ),
@@ -134,6 +142,18 @@ def init(
         return
     _print(drafted, file, seconds(time), workers)
     say(f"Next: {launch}", style="bold")
+
+
+def _command(data: str, output: Path | None, name: str | None, time: str, workers: int) -> str:
+    """Return the command with the options that aren't the defaults."""
+    options = {
+        "--for": None if time == _DEFAULT_TIME else time,
+        "--out": output,
+        "--name": name,
+        "--workers": None if workers == RunConfig.workers else workers,
+    }
+    given = [f" {key} {shlex.quote(str(value))}" for key, value in options.items() if value]
+    return f"hpsearch init {data}{''.join(given)}"
 
 
 def _print(drafted: Drafted, file: Path, asked: float, workers: int) -> None:

@@ -16,10 +16,15 @@ def data_warnings(source: str, data: PreparedData) -> tuple[str, ...]:
 
     If a trial trains on several splits or folds, a class counts as missing if it is missing in one.
     """
-    notes = tuple(f"data source {source}: {note}" for note in data.notes)
+    of_source = tuple(f"data source {source}: {each}" for each in data.warnings)
     if not len(data.val_indices):  # a model whose metrics are known already
-        return notes
-    return (*notes, *_sizes(source, data), *_classes(source, data))
+        return of_source
+    return (*of_source, *_sizes(source, data), *_classes(source, data))
+
+
+def data_notes(source: str, data: PreparedData) -> tuple[str, ...]:
+    """Return what was found in the files of ``source`` and not given, each a sentence."""
+    return tuple(f"data source {source}: {each}" for each in data.notes)
 
 
 def images_per_class(data: PreparedData) -> tuple[int, ...]:

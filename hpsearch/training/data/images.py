@@ -103,8 +103,11 @@ class Source:
     version: str = "1"
     #: Where the images come from, for people: a folder, or a package.
     origin: str = ""
-    #: Remarks for people on how the files were read, each a sentence without a full stop.
+    #: What was found in the files and not given, such as the names of columns, each a sentence
+    #: without a full stop.
     notes: tuple[str, ...] = ()
+    #: What people may not expect: pictures that are left out, classes with nearly equal names.
+    warnings: tuple[str, ...] = ()
 
 
 SOURCES: Registry[Source] = Registry("data source")

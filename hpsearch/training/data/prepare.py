@@ -66,8 +66,9 @@ class PreparedData:
     cache_folder: Path
     #: Its size on disk.
     cache_bytes: int
-    #: Remarks for people on how the source's files were read.
+    #: As of ``Source``.
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     #: The group of each image, int64 ``(n,)`` from 0; ``None`` if the source has no groups.
     #: Images of one group (such as those of one object) are on the same side of every split, and
     #: their predictions aren't independent.
@@ -320,6 +321,7 @@ def _prepared(
         cache_folder=entry.folder,
         cache_bytes=entry.bytes,
         notes=source.notes,
+        warnings=source.warnings,
         groups=None if groups is None else torch.from_numpy(groups),
     )
 

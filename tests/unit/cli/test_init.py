@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 
 import pytest
@@ -55,6 +57,32 @@ def test_a_built_in_set(checked, here):
     assert "# horizontal_flip" in text
 
 
+def test_the_study_is_named_after_the_file_and_the_next_commands_find_it(hpsearch, here):
+    photos(here / "photos", {"cat": 40, "dog": 40})
+    (here / "plans").mkdir()
+    ran = hpsearch("init", "photos", "--for", "1d", "--out", "plans/big search.yaml")
+    assert ran.code == 0, ran.all
+    text = (here / "plans" / "big search.yaml").read_text()
+    assert "study: big_search\n" in text
+    assert "`hpsearch init photos --for 1d --out 'plans/big search.yaml'`" in text.replace(
+        "\n# ", " "
+    )
+    assert "hpsearch launch --study 'plans/big search.yaml' --confirm" in ran.out
+    (command,) = re.findall(r"hpsearch (check .*)", text)
+    assert hpsearch(*shlex.split(command)).code == 0
+
+
+def test_a_set_of_torchvision_by_its_name(checked, here):
+    root = here.parent / "data" / "torchvision" / "EuroSAT"
+    photos(root / "eurosat" / "2750", {"Sea": 40, "Land": 40})
+    ran, file = checked("--data", "eurosat")
+    assert file == "eurosat.yaml"
+    text = (here / file).read_text()
+    assert 'torchvision:\n      name: "EuroSAT"' in text
+    assert "test_fraction: 0.15" in text
+    assert "2 classes (34 each)" in ran.out
+
+
 def test_a_file_is_never_replaced(hpsearch, here):
     photos(here / "photos", {"cat": 8, "dog": 8})
     (here / "photos.yaml").write_text("mine")
@@ -83,7 +111,10 @@ def test_damaged_pictures_are_named_and_nothing_is_written(hpsearch, here):
         (("photos", "--out", "none/x.yaml"), "create it"),
         (("--data", "fashion_mnits"), "Did you mean 'fashion_mnist'?"),
         (("--data", "image_folder"), "hpsearch init PATH"),
+        (("--data", "torchvision"), "by its own name (--data eurosat)"),
+        (("--data", "eurosatt"), "Did you mean 'eurosat'?"),
         (("photos", "--name", "no name"), "--name"),
+        (("photos", "--out", "photos"), "give --out photos.yaml"),
     ],
 )
 def test_what_is_refused(hpsearch, here, arguments, told):

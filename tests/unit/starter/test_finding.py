@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 
 import numpy as np
 import pytest
 from support.photo_folders import photos
 
 from hpsearch.errors import DataError
-from hpsearch.starter.finding import find
+from hpsearch.starter.finding import SourceChoice, find, find_named
 
 BOTH = {"cat": 1, "dog": 1}
 
@@ -133,6 +135,38 @@ def test_arrays(tmp_path):
     choice = find(tmp_path / "files" / "x.npy")
     assert (choice.source, choice.settings["path"]) == ("arrays", str(tmp_path / "files"))
     assert find(tmp_path / "files") == choice
+
+
+def shard(path, *about):
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for n, each in enumerate(about):
+            for ending, content in {"jpg": b"x", **each}.items():
+                member = tarfile.TarInfo(f"{n}.{ending}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_webdataset_shards(tmp_path):
+    samples = [{"cls": b"1"}, {"cls": b"0"}]
+    file = shard(tmp_path / "set" / "train-000.tar", *samples)
+    shard(tmp_path / "set" / "val-000.tar", *samples)
+    assert (find(file).source, find(file).settings) == ("webdataset", {"path": str(file)})
+    assert find(tmp_path / "set").settings == {"path": str(tmp_path / "set")}
+    # Groups that repeat, in json
+    samples = [{"json": b'{"label": 1, "patient_id": "p%d"}' % (n // 2)} for n in range(4)]
+    assert find(shard(tmp_path / "a.tar", *samples)).settings["group"] == "patient_id"
+    assert "group" not in find(shard(tmp_path / "b.tar", *samples[::2])).settings
+    # An archive of pictures that have no class beside them
+    told = message(shard(tmp_path / "c.tar", {}, {}))
+    assert "must be unpacked first" in told
+
+
+def test_sets_by_their_names():
+    assert find_named("digits") == SourceChoice(source="digits")
+    assert find_named("FashionMNIST") == SourceChoice(source="fashion_mnist")
+    assert find_named("svhn") == SourceChoice(source="torchvision", settings={"name": "SVHN"})
 
 
 def test_parquet_with_pictures_inside_and_with_their_names(tmp_path):

@@ -379,7 +379,7 @@ def test_files_that_are_left_out_are_counted_by_ending(flowers, root, save):
     (flowers / "aster" / "LICENSE").touch()
     save(flowers / "cover.png")
     data = prepare(config(flowers, test_fraction=0.2), split_seed=1, root=root)
-    assert data.notes == (
+    assert data.warnings == (
         f"5 of 41 files below {flowers} are left out, because their endings aren't those of "
         "pictures (3 .heic, 1 .db, 1 without an ending)",
         f"1 picture directly in {flowers} is left out: not in the folder of a class",
@@ -393,7 +393,7 @@ def test_every_ending_that_pillow_reads_is_a_picture(flowers, place, suffix):
     source = image_folder(place, path=flowers)
     assert len(source.train.files) == 37
     assert source.train.read().images[25].shape == (6, 8, 3)  # after 12 asters and 13 other roses
-    assert source.notes == ()
+    assert source.warnings == ()
 
 
 def test_a_class_that_nothing_trains_is_refused(in_parts, place, save):

@@ -195,14 +195,14 @@ def test_groups_are_a_column(photos, save, place):
     path = save(text("file,label,patient_id", lines))
     source = table(place, path=path, images_path=photos)
     assert source.train.read().groups is None
-    assert "give group: patient_id" in source.notes[1]
+    assert "give group: patient_id" in source.warnings[0]
     grouped = table(place, path=path, images_path=photos, group="patient_id", test_fraction=0.2)
     assert grouped.test is not None
     train, test = (part.read() for part in (grouped.train, grouped.test))
     assert train.groups is not None
     assert test.groups is not None
     assert len(np.unique(train.groups)) + len(np.unique(test.groups)) == 10
-    assert len(grouped.notes) == 1
+    assert grouped.warnings == ()
     lines = [[*row, "train" if n else "val"] for n, row in enumerate(lines)]
     path = save(text("file,label,patient_id,split", lines))
     with pytest.raises(DataError, match=r"no group may be in two parts, but 1 are among .*: p0"):
@@ -247,14 +247,14 @@ def test_labels_are_checked_against_given_classes(photos, save, place):
         table(place, path=path, images_path=photos, class_names=["dog", "cat", "eel"])
     lines[7][1] = "cat"
     source = table(place, path=save(text("file,label", lines)), images_path=photos)
-    assert "differ only in upper and lower case: Dog, dog" in source.notes[1]
+    assert "differ only in upper and lower case: Dog, dog" in source.warnings[0]
 
 
 def test_a_row_may_be_repeated_but_not_contradicted(photos, save, place):
     lines = [*rows(), rows()[2]]
     source = table(place, path=save(text("file,label", lines)), images_path=photos)
     assert len(source.train.read().labels) == 30
-    assert source.notes[1] == "left out, since they repeat other rows of labels.csv: 1 row"
+    assert source.warnings[0] == "left out, since they repeat other rows of labels.csv: 1 row"
     lines.append([lines[2][0], "dog"])
     with pytest.raises(DataError, match=r"\(line 33: 02\.png is in line 4 with other values\)"):
         table(place, path=save(text("file,label", lines)), images_path=photos)
@@ -264,7 +264,7 @@ def test_several_labels_in_one_value_are_noted(photos, save, place):
     lines = rows()
     lines[4][1] = "cat|dog"
     source = table(place, path=save(text("file,label", lines)), images_path=photos)
-    assert source.notes[1].startswith("1 label of several classes, such as cat|dog,")
+    assert source.warnings[0].startswith("1 label of several classes, such as cat|dog,")
 
 
 @pytest.mark.parametrize(

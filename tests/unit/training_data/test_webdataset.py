@@ -157,6 +157,55 @@ def test_labels_may_be_in_json_or_another_file(save, png, place):
         masks[0]
 
 
+def test_groups_are_a_key_of_json(save, png, place, tmp_path):
+    def shard(name: str, *people: object, label: bytes = b"") -> None:
+        files = {}
+        for n, person in enumerate(people):
+            about = json.dumps({"label": n % 2, "person": person}).encode()
+            files |= {f"{n:02}.png": png(n), f"{n:02}.json": about}
+            files |= {f"{n:02}.cls": label} if label else {}
+        save(name, files)
+
+    def source(**keys: object):
+        return webdataset(place, path=tmp_path, group="person", **keys)
+
+    shard("a-train-0.tar", *(n // 4 for n in range(12)), "x", "x")
+    shard("a-train-1.tar", "x", "x")
+    train = source(test_fraction=0.3)
+    assert train.test is not None
+    groups = [set(each.read().groups.tolist()) for each in (train.train, train.test)]
+    assert [len(each) for each in groups] == [3, 1] and not groups[0] & groups[1]
+    assert source().train.read().groups.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+    assert webdataset(place, path=tmp_path).train.read().groups is None
+    # Those of test pictures are compared, too, while their labels stay closed
+    shard("a-test-0.tar", "y", 9, label=b"unheard")
+    assert source(label="json").test is not None
+    shard("a-test-0.tar", "y", 2, label=b"unheard")
+    with pytest.raises(DataError, match=r"1 are, such as 2, .*a-test-0\.tar and in .*train-0"):
+        source(label="json")
+    shard("a-test-0.tar", "y", None)
+    with pytest.raises(DataError, match=r"group must be .*01\.json can't .*'person' isn't a num"):
+        source()
+    save("a-test-0.tar", {"0.png": png(0), "0.cls": b"1"})
+    with pytest.raises(DataError, match=r"0\.png can't be used \(its sample has no json\)"):
+        source()
+
+
+def test_held_out_pictures_keep_their_names(shard, place, tmp_path):
+    path = shard("a.tar")
+    source = webdataset(place, path=path, test_fraction=0.5)
+    assert source.test is not None and source.test.name_of and source.train.name_of
+    names = []
+    for part in (source.train, source.test):
+        whole = webdataset(place, path=path).train.read()
+        for index, picture in enumerate(part.read().images):
+            name = part.name_of(index)
+            row = int(name.partition("/s/")[2].removesuffix(".png"))
+            assert np.array_equal(whole.images[row], picture)
+            names.append(name)
+    assert sorted(names) == [f"a.tar/s/{n:04}.png" for n in range(6)]
+
+
 def test_patterns_are_expanded_as_a_shell_does():
     assert [*_expanded("{a,b}-{08..10}.tar", "key")] == [
         "a-08.tar", "a-09.tar", "a-10.tar", "b-08.tar", "b-09.tar", "b-10.tar"

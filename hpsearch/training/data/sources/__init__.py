@@ -11,7 +11,7 @@
 - ``torchvision_sets``  data sets of torchvision by name
 - ``webdataset``     tar files in which a picture is followed by its class
 - ``part_files``     which part each file of a set is, if it has several
-- ``held_out``       test images that are held out of images in one file
+- ``held_out``       from parts to a source, with test images that are held out of a part
 """
 
 from __future__ import annotations

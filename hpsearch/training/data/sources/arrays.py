@@ -25,7 +25,7 @@ from hpsearch.training.data.sources.array_files import (
     described,
     find_arrays,
 )
-from hpsearch.training.data.sources.held_out import held_out
+from hpsearch.training.data.sources.held_out import source_of_parts
 
 _KEY = "data.source.arrays"
 _Names = Annotated[list[str], Field(min_length=2)]
@@ -139,19 +139,14 @@ def arrays(
         name: _part(pair, classes, groups if name == "train" else None, layout, scale)
         for name, pair in parts.items()
     }
-    train, test = read["train"], read.get("test")
-    if test_fraction is not None:
-        settings |= {"test_fraction": test_fraction}
-        train, test = held_out(train, test_fraction)
     shown = "; ".join(f"{name} {described(pair)}" for name, pair in parts.items())
     given = all(None not in keys[name] for name in parts)
-    return Source(
-        name="arrays",
+    return source_of_parts(
+        "arrays",
+        read,
         class_names=classes.names,
-        train=train,
-        validation=read.get("validation"),
-        test=test,
         settings=settings,
+        test_fraction=test_fraction,
         origin=str(file),
         notes=() if given else (f"arrays found in {file.name}: {shown}",),
     )

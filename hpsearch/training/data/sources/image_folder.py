@@ -102,7 +102,7 @@ def image_folder(
         if folder is not None
     }
     _check_groups(listed)
-    train, notes = listed["train"], _notes(listed.values())
+    train, warnings = listed["train"], _warnings(listed.values())
     if test_fraction is not None:
         split = hold_out(train.labels, _numbered(train.groups), test_fraction)
         listed |= {"train": train.at(split.train), "test": train.at(split.validation)}
@@ -115,7 +115,7 @@ def image_folder(
         test=parts.get("test"),
         settings={"colour": colour, "group": group},
         origin=str(root),
-        notes=notes,
+        warnings=warnings,
     )
 
 
@@ -262,22 +262,22 @@ def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | N
     )
 
 
-def _notes(parts: Iterable[_Listed]) -> tuple[str, ...]:
+def _warnings(parts: Iterable[_Listed]) -> tuple[str, ...]:
     """Return a sentence for each kind of files that were left out of the parts."""
-    notes = []
+    warnings = []
     for part in parts:
         if part.ignored:
             left_out = part.ignored.total()
-            notes.append(
+            warnings.append(
                 f"{left_out:,} of {left_out + len(part.files):,} files below {part.folder} are "
                 f"left out, because their endings aren't those of pictures{by_ending(part.ignored)}"
             )
         if part.loose:
-            notes.append(
+            warnings.append(
                 f"{count_noun(part.loose, 'picture')} directly in {part.folder} "
                 f"{'is' if part.loose == 1 else 'are'} left out: not in the folder of a class"
             )
-    return tuple(notes)
+    return tuple(warnings)
 
 
 def _subfolders(folder: Path) -> list[str]:

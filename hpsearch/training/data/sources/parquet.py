@@ -28,7 +28,7 @@ from hpsearch.training.data.images import SOURCES, DamagedPicture, Images, Part,
 from hpsearch.training.data.picture_files import Colour, decode_picture
 from hpsearch.training.data.place import DataRoot, absolute
 from hpsearch.training.data.room import require_memory
-from hpsearch.training.data.sources.held_out import held_out
+from hpsearch.training.data.sources.held_out import source_of_parts
 from hpsearch.training.data.sources.part_files import files_of_parts, given_parts
 from hpsearch.training.data.sources.table_columns import Columns, find_columns
 from hpsearch.training.data.sources.table_rows import PARQUET_ENDINGS, require_pyarrow
@@ -102,18 +102,13 @@ def parquet(
         "counted": counted,
         "colour": colour,
     }
-    train, test = parts["train"], parts.get("test")
-    if test_fraction is not None:
-        settings |= {"test_fraction": test_fraction}
-        train, test = held_out(train, test_fraction)
     note = f"columns found: {columns.image!r} (pictures), {columns.label!r} (classes)"
-    return Source(
-        name="parquet",
+    return source_of_parts(
+        "parquet",
+        parts,
         class_names=names,
-        train=train,
-        validation=parts.get("validation"),
-        test=test,
         settings=settings,
+        test_fraction=test_fraction,
         origin=str(root),
         notes=() if image and label else (note,),
     )

@@ -12,7 +12,7 @@ from hpsearch.training.data.group_split import TestFraction
 from hpsearch.training.data.images import SOURCES, Part, Source
 from hpsearch.training.data.pixel_arrays import Layout, Scale
 from hpsearch.training.data.place import DataRoot, absolute
-from hpsearch.training.data.sources.held_out import held_out
+from hpsearch.training.data.sources.held_out import source_of_parts
 from hpsearch.training.data.sources.pickled_entries import Keys, class_names_in, read_images
 
 
@@ -78,19 +78,14 @@ def pickled_dict(
         read = partial(read_images, file, keys, names, layout=layout, scale=scale)
         return Part(read=read, files=(file,))
 
-    train, test = whole(file), None
-    if test_path is not None:
-        test = whole(_file(test_path))
-    elif test_fraction is not None:
-        settings |= {"test_fraction": test_fraction}
-        train, test = held_out(train, test_fraction)
-    return Source(
-        name="pickled_dict",
+    paths = {"train": path, "validation": val_path, "test": test_path}
+    parts = {part: whole(_file(each)) for part, each in paths.items() if each is not None}
+    return source_of_parts(
+        "pickled_dict",
+        parts,
         class_names=names,
-        train=train,
-        validation=None if val_path is None else whole(_file(val_path)),
-        test=test,
         settings=settings,
+        test_fraction=test_fraction,
         origin=str(file),
     )
 

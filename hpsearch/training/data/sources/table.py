@@ -141,7 +141,8 @@ def table(
             "colour": colour,
         },
         origin=str(main.path),
-        notes=tuple(_notes(main, columns, given, found.group, names, repeated)),
+        notes=_notes(main, columns, given),
+        warnings=tuple(_warnings(main, columns, found.group, names, repeated)),
     )
 
 
@@ -363,22 +364,20 @@ def _class_names(rows: _Rows) -> list[str]:
     return sorted(names)
 
 
-def _notes(
-    table: TableRows,
-    columns: Columns,
-    given: Columns,
-    group: str | None,
-    names: Sequence[str],
-    repeated: int,
-) -> Iterator[str]:
-    """Yield what people should know about how a table was read."""
+def _notes(table: TableRows, columns: Columns, given: Columns) -> tuple[str, ...]:
+    """Return which columns were found."""
     uses = {"file names": columns.file, "classes": columns.label, "parts": columns.split}
     known = given.used()
     found = [f"{name!r} ({use})" for use, name in uses.items() if name and name not in known]
     if columns.one_hot and not given.one_hot:
         found.append(f"{first_few([*map(repr, columns.one_hot)])} (a class each)")
-    if found:
-        yield f"columns found in {table.path.name}: {', '.join(found)}"
+    return (f"columns found in {table.path.name}: {', '.join(found)}",) if found else ()
+
+
+def _warnings(
+    table: TableRows, columns: Columns, group: str | None, names: Sequence[str], repeated: int
+) -> Iterator[str]:
+    """Yield what people may not expect of how a table was read."""
     if group is not None and columns.group is None:
         values = set(table.column(group))
         if len(values) < len(table.rows):

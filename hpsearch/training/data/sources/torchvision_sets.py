@@ -23,7 +23,7 @@ from hpsearch.training.data.images import SOURCES, Images, Part, Source
 from hpsearch.training.data.picture_files import Colour, PictureFiles
 from hpsearch.training.data.pixel_arrays import as_pictures
 from hpsearch.training.data.place import DataRoot, absolute
-from hpsearch.training.data.sources.held_out import held_out
+from hpsearch.training.data.sources.held_out import source_of_parts
 
 _KEY = "data.source.torchvision"
 _PartName: TypeAlias = Literal["train", "validation", "test"]
@@ -177,7 +177,7 @@ def torchvision(
     root = _find(place, name, known, None if path is None else absolute(path))
     listed = {part: _Listed(name, known, root, part) for part in known.parts}
     names = known.class_names or tuple(map(_class_name, listed["train"].dataset.classes))
-    parts = {
+    parts: dict[str, Part] = {
         part: Part(
             read=partial(_read, each, colour),
             files=_Files(each.files),
@@ -186,18 +186,12 @@ def torchvision(
         )
         for part, each in listed.items()
     }
-    train, test = parts["train"], parts.get("test")
-    settings: dict[str, Any] = {"set": name, "colour": colour}
-    if test_fraction is not None:
-        settings |= {"test_fraction": test_fraction}
-        train, test = held_out(train, test_fraction)
-    return Source(
-        name="torchvision",
+    return source_of_parts(
+        "torchvision",
+        parts,
         class_names=names,
-        train=train,
-        validation=parts.get("validation"),
-        test=test,
-        settings=settings,
+        settings={"set": name, "colour": colour},
+        test_fraction=test_fraction,
         origin=str(root),
     )
 
@@ -301,14 +295,33 @@ def _groups(files: Sequence[Path], pattern: str | None) -> NDArray[np.int64] | N
     return np.unique(np.array(texts), return_inverse=True)[1].astype(np.int64)
 
 
+def set_names() -> list[str]:
+    """Return the names of the sets as torchvision spells them."""
+    return [*_SETS]
+
+
+def source_of_set(name: str) -> tuple[str, dict[str, str]] | None:
+    """Return the source that reads a set of torchvision, and its keys.
+
+    Args:
+        name: The set, in any case: ``eurosat``.
+
+    Returns:
+        ``("torchvision", {"name": "EuroSAT"})``; ``None``: there is no such set.
+    """
+    if name.upper() in _OWN:
+        return _OWN[name.upper()], {}
+    spelt = next((each for each in _SETS if each.upper() == name.upper()), None)
+    return None if spelt is None else ("torchvision", {"name": spelt})
+
+
 def _known(name: str) -> tuple[str, _Set]:
     """Return a set and its name in torchvision's spelling. Raises ``DataError``."""
-    if name.upper() in _OWN:
-        own = _OWN[name.upper()]
-        raise DataError(f"{name} has a source of its own: write data: {{source: {own}}}")
-    for each, known in _SETS.items():
-        if each.upper() == name.upper():
-            return each, known
+    source, keys = source_of_set(name) or ("", {})
+    if keys:
+        return keys["name"], _SETS[keys["name"]]
+    if source:
+        raise DataError(f"{name} has a source of its own: write data: {{source: {source}}}")
     raise DataError(
         f"{_KEY}.name must be one of torchvision's sets {', '.join(_SETS)}, but got {name!r}; "
         "pictures of any other set can be read as an image_folder, a table or arrays"

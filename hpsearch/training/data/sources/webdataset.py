@@ -1,7 +1,7 @@
 """WebDataset's shards: tar files in which the files of a sample follow each other.
 
 ``0001.jpg``, ``0001.cls`` is a sample: a picture, and its class as text. Instead of ``.cls``, a
-``.json`` may contain the class. Format: https://github.com/webdataset/webdataset
+``.json`` may contain the class, and it may contain a group. Format: https://github.com/webdataset/webdataset
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import itertools
 import json
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hpsearch.errors import DataError
@@ -33,7 +34,7 @@ from hpsearch.training.data.packed_pictures import (
 )
 from hpsearch.training.data.picture_files import SUFFIXES, Colour
 from hpsearch.training.data.place import DataRoot, absolute
-from hpsearch.training.data.sources.held_out import held_out
+from hpsearch.training.data.sources.held_out import source_of_parts
 from hpsearch.training.data.sources.part_files import files_of_parts, given_parts
 from hpsearch.training.data.sources.table_columns import find_columns
 
@@ -47,6 +48,10 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _BLOCK = 512
+#: The ending of the files.
+SHARDS = ".tar"
+#: So many samples show what a tar file contains.
+_FIRST_SAMPLES = 50
 
 
 @SOURCES.register("webdataset")
@@ -58,6 +63,7 @@ def webdataset(
     image: str | None = None,
     label: str | None = None,
     json_key: str | None = None,
+    group: str | None = None,
     class_names: _Names | None = None,
     val_path: Path | None = None,
     test_path: Path | None = None,
@@ -77,6 +83,8 @@ def webdataset(
         label: The ending of the file with the class: ``cls`` or another that contains its name or
             number, or ``json``; ``None``: ``cls``, else ``json``.
         json_key: The key of the class in ``json``; ``None``: the one with a common name for it.
+        group: A key of ``json``; pictures with the same value stay on the same side of every split;
+            ``None``: each picture may be on either side.
         class_names: The classes, which labels that are numbers count from 0; ``None``: the labels.
         val_path: As ``path``, for validation pictures.
         test_path: As ``path``, for test pictures.
@@ -85,8 +93,8 @@ def webdataset(
         colour: ``rgb`` or ``gray``; pictures are converted to it.
 
     Raises:
-        DataError: If a file is missing or damaged, a sample has no picture or no class, or two
-            keys contradict each other.
+        DataError: If a file is missing or damaged, a sample has no picture, no class or no group,
+            a group is in two parts, or two keys contradict each other.
     """
     root = absolute(path)
     files = given_parts(
@@ -97,7 +105,8 @@ def webdataset(
         test_path=test_path,
         test_fraction=test_fraction,
     )
-    keys = _Keys(image=image, label=label, json_key=json_key)
+    keys = _Keys(image=image, label=label, json_key=json_key, group=group)
+    _require_apart(files, keys, place.memo_folder)
     if class_names is None:
         labels: set[str] = set()
         for file in files["train"]:
@@ -117,17 +126,13 @@ def webdataset(
     }
     settings: dict[str, Any] = {"keys": [image, label, json_key], "colour": colour}
     settings |= {"counted": class_names is not None}
-    train, test = parts["train"], parts.get("test")
-    if test_fraction is not None:
-        settings |= {"test_fraction": test_fraction}
-        train, test = held_out(train, test_fraction)
-    return Source(
-        name="webdataset",
+    settings |= {} if group is None else {"group": group}
+    return source_of_parts(
+        "webdataset",
+        parts,
         class_names=names,
-        train=train,
-        validation=parts.get("validation"),
-        test=test,
         settings=settings,
+        test_fraction=test_fraction,
         origin=str(root),
     )
 
@@ -139,17 +144,18 @@ class _Keys:
     image: str | None
     label: str | None
     json_key: str | None
+    group: str | None = None
 
 
 def _files(path: Path, key: str) -> dict[str, list[Path]]:
     """Return the tar files of each part. Raises ``DataError``."""
     if "{" not in path.name and "{" not in path.parent.name:
-        if path.is_file() and path.suffix.lower() != ".tar":
+        if path.is_file() and path.suffix.lower() != SHARDS:
             raise DataError(
                 f"{key} must be tar files that aren't compressed (.tar), but got {path}; unpack it "
                 "by gunzip"
             )
-        return files_of_parts(path, (".tar",), key)
+        return files_of_parts(path, (SHARDS,), key)
     files = [Path(each) for each in _expanded(str(path), key)]
     missing = [each for each in files if not each.is_file()]
     if missing:
@@ -186,10 +192,42 @@ def _expanded(pattern: str, key: str) -> Iterator[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sample:
-    """A picture, and its label as text."""
+    """A picture, and the files with its label and its group."""
 
     picture: Packed
-    label: str
+    label_file: Packed
+    #: The ending of ``label_file``.
+    ending: str
+    #: The file with the group; ``None``: it isn't there.
+    group_file: Packed | None
+    keys: _Keys
+
+    def label(self) -> str:
+        """Return the label as text. Raises ``DataError``."""
+        key = self.keys.json_key
+        try:
+            return _text(self.label_file, self.ending, key or _clear_label)
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(
+                f"a label must be a number or a text, but {self.label_file.full_name} can't be "
+                f"read ({error}); correct it, or give {_KEY}.label and {_KEY}.json_key"
+            ) from error
+
+    def group(self) -> str | None:
+        """Return the group as text; ``None`` if none is asked for. Raises ``DataError``."""
+        key, file = self.keys.group, self.group_file
+        if key is None:
+            return None
+        try:
+            if file is None:
+                raise ValueError("its sample has no json")
+            return _text(file, "json", key)
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(
+                f"{_KEY}.group must be a key of every sample's json with a number or a text, but "
+                f"{(file or self.picture).full_name} can't be used ({error}); correct it, or leave "
+                "group out"
+            ) from error
 
 
 def _samples(path: Path, keys: _Keys) -> Iterator[_Sample]:
@@ -211,33 +249,91 @@ def _samples(path: Path, keys: _Keys) -> Iterator[_Sample]:
                 f"class ({keys.label or 'cls or json'}), but {name} in {path} has "
                 f"{first_few([*sample])}; give the endings as {_KEY}.image and {_KEY}.label"
             )
-        yield _Sample(picture=sample[image], label=_label(sample[label], label, keys.json_key))
+        described = label if _is_json(label) else "json"
+        yield _Sample(
+            picture=sample[image],
+            label_file=sample[label],
+            ending=label,
+            group_file=sample.get(described),
+            keys=keys,
+        )
 
 
-def _label(place: Packed, ending: str, json_key: str | None) -> str:
-    """Return a sample's label. Raises ``DataError``."""
-    try:
-        if place.size > _LARGEST_LABEL:
-            raise ValueError(f"it has {place.size:,} bytes; at most {_LARGEST_LABEL:,} are read")
-        text = read_packed(place).decode()
-        if ending.rpartition(".")[2] == "json":
-            values = json.loads(text)
-            if not isinstance(values, dict):
-                raise ValueError("it isn't a JSON object")
-            key = json_key or find_columns([*values]).label
-            if key not in values:
-                raise ValueError(f"{key or 'a label'} isn't among {first_few([*values])}")
-            if not isinstance(values[key], int | str):
-                raise ValueError(f"{key!r} isn't a number or a text")
-            text = str(values[key])
-        if not text.strip():
-            raise ValueError("it is empty")
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"a label must be a number or a text, but {place.full_name} can't be read ({error}); "
-            f"correct it, or give {_KEY}.label and {_KEY}.json_key"
-        ) from error
+def _is_json(ending: str) -> bool:
+    return ending.rpartition(".")[2] == "json"
+
+
+def _text(place: Packed, ending: str, key: str | Callable[[Mapping[str, Any]], str | None]) -> str:
+    """Return the text in a file, or the value of a key if it is JSON.
+
+    Args:
+        place: The file.
+        ending: Its ending.
+        key: The key, or a function that finds it among those of the file.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: It isn't a text or a number.
+    """
+    if _is_json(ending):
+        values = _values(place)
+        found = key if isinstance(key, str) else key(values)
+        if found not in values:
+            raise ValueError(f"{found or 'a label'} isn't among {first_few([*values])}")
+        if not isinstance(values[found], int | str):
+            raise ValueError(f"{found!r} isn't a number or a text")
+        text = str(values[found])
+    else:
+        text = _content(place)
+    if not text.strip():
+        raise ValueError("it is empty")
     return text.strip()
+
+
+def _values(place: Packed) -> dict[str, Any]:
+    values = json.loads(_content(place))
+    if not isinstance(values, dict):
+        raise ValueError("it isn't a JSON object")
+    return values
+
+
+def _content(place: Packed) -> str:
+    if place.size > _LARGEST_LABEL:
+        raise ValueError(f"it has {place.size:,} bytes; at most {_LARGEST_LABEL:,} are read")
+    return read_packed(place).decode()
+
+
+def _clear_label(values: Mapping[str, Any]) -> str | None:
+    return find_columns([*values]).label
+
+
+def is_shard(path: Path) -> bool:
+    """Whether the first samples of a tar file are pictures with their classes."""
+    try:
+        return len([sample.label() for sample in _first_samples(path)]) > 0
+    except DataError:
+        return False
+
+
+def group_key_in(path: Path) -> str | None:
+    """Return the key of ``json`` that has a common name for groups and values of groups.
+
+    Args:
+        path: A tar file for which ``is_shard`` is true.
+    """
+    samples = _first_samples(path)
+    try:
+        known = [_values(each.group_file) for each in samples if each.group_file is not None]
+        key = find_columns([*known[0]]).group if known else None
+        groups = [replace(each, keys=replace(each.keys, group=key)).group() for each in samples]
+    except (DataError, OSError, ValueError, RecursionError):
+        return None
+    return key if 1 < len(set(groups)) < len(groups) else None
+
+
+def _first_samples(path: Path) -> list[_Sample]:
+    keys = _Keys(image=None, label=None, json_key=None)
+    return [*itertools.islice(_samples(path, keys), _FIRST_SAMPLES)]
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -288,7 +384,33 @@ def _entries(path: Path) -> Iterator[Packed]:
 
 
 def _labels_in(path: Path, keys: _Keys) -> list[str]:
-    return sorted({sample.label for sample in _samples(path, keys)})
+    return sorted({sample.label() for sample in _samples(path, keys)})
+
+
+def _groups_in(path: Path, keys: _Keys) -> list[str]:
+    return sorted({sample.group() or "" for sample in _samples(path, keys)})
+
+
+def _require_apart(files: Mapping[str, Sequence[Path]], keys: _Keys, memo: Path) -> None:
+    """Raise ``DataError`` if a group is in two parts."""
+    if keys.group is None:
+        return
+    seen: dict[str, Path] = {}
+    reading = {"groups": [keys.image, keys.label, keys.group]}
+    for own in files.values():
+        groups = {
+            group: file
+            for file in own
+            for group in remembered(file, reading, partial(_groups_in, file, keys), memo)
+        }
+        shared = sorted(groups.keys() & seen.keys())
+        if shared:
+            raise DataError(
+                f"no group may be in two parts, but {len(shared):,} are, such as {shared[0]}, "
+                f"which is in {seen[shared[0]]} and in {groups[shared[0]]}; move each group of "
+                f"{keys.group!r} into one of them"
+            )
+        seen |= groups
 
 
 def _in_order(labels: set[str], path: Path) -> tuple[str, ...]:
@@ -307,13 +429,14 @@ def _read(
     files: Sequence[Path], keys: _Keys, names: Sequence[str], counted: bool, colour: Colour
 ) -> Images:
     samples = [sample for file in files for sample in _samples(file, keys)]
+    labels = [sample.label() for sample in samples]
     numbers = {name: number for number, name in enumerate(names)}
-    if counted and all(_WHOLE.fullmatch(sample.label) for sample in samples):
+    if counted and all(map(_WHOLE.fullmatch, labels)):
         numbers = {str(number): number for number in range(len(names))}
     wrong = [
-        f"{sample.picture.name}: {sample.label}"
-        for sample in samples
-        if sample.label not in numbers
+        f"{sample.picture.name}: {label}"
+        for sample, label in zip(samples, labels, strict=True)
+        if label not in numbers
     ]
     if wrong:
         raise DataError(
@@ -322,8 +445,15 @@ def _read(
         )
     return Images(
         images=PackedPictures(places=[sample.picture for sample in samples], colour=colour),
-        labels=np.array([numbers[sample.label] for sample in samples], dtype=np.int64),
+        labels=np.array([numbers[label] for label in labels], dtype=np.int64),
+        groups=_numbered([sample.group() for sample in samples]),
     )
+
+
+def _numbered(groups: Sequence[str | None]) -> NDArray[np.int64] | None:
+    """Return a number for each picture's group; ``None`` without groups."""
+    texts = [group for group in groups if group is not None]
+    return np.unique(texts, return_inverse=True)[1].astype(np.int64) if texts else None
 
 
 def _names(files: Sequence[Path], keys: _Keys) -> Callable[[int], str]:
