@@ -50,7 +50,8 @@ def test_no_control_or_format_character_is_left_beside_ascii(text):
     assert controls <= set("\t\n")
 
 
-@given(st.text())
+# Every character but halves of surrogate pairs; `st.text()` takes a second to list the same
+@given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_cleaning_twice_is_cleaning_once(text):
     assert clean(clean(text)) == clean(text)
     assert len(clean(text)) == len(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def test_the_layers_of_the_architecture_page_are_the_packages():
     assert packages <= shown <= inside(PACKAGE)
 
 
+@cache
 def imports(root: Path) -> dict[str, set[str]]:
     """Return module -> the modules that it imports, anywhere in its text.
 

@@ -8,8 +8,8 @@
 - ``lease``           watching other workers' leases by the own monotonic clock
 - ``ledger``          every write about a ticket: start, report, release, fail
 - ``fence``           only the ticket's owner can write
-- ``decision``        whether a trial goes on: what a pruner may see, and the pruning audit
-- ``rungs``           trials that wait at rungs: which goes on, and how they end
+- ``decision``        whether a trial continues: what a pruner may see, and the pruning audit
+- ``rungs``           trials that wait at rungs: which continues, and how they end
 - ``outcomes``        a trial's end in the terms of the study's goals
 - ``validity``        declaring an ended trial invalid, and taking that back
 - ``events``          the append-only event log: kinds, writing, reading

@@ -136,7 +136,7 @@ def decide(
         score: The epoch, as a pruner sees it.
         sign: 1, or -1 if less of the objective is better.
         pruner: The rule.
-        audit: Which trials go on although the rule stops them.
+        audit: Which trials continue although the rule stops them.
     """
     peers = LedgerPeers(connection, study_id, score.ticket, sign)
     if not pruner(score, peers):

@@ -35,9 +35,9 @@ class EventKind(StrEnum):
     INFEASIBLE = "infeasible"
     #: A checkpoint is safe on disk.
     CHECKPOINT = "checkpoint"
-    #: A checkpoint couldn't be read; the trial went on from an older one.
+    #: A checkpoint couldn't be read; the trial continued from an older one.
     CHECKPOINT_UNUSABLE = "checkpoint_unusable"
-    #: There was no room for a checkpoint; training went on.
+    #: There was no room for a checkpoint; training continued.
     CHECKPOINT_SKIPPED = "checkpoint_skipped"
     #: ``doctor --repair`` removed a damaged checkpoint from the ticket.
     CHECKPOINT_FORGOTTEN = "checkpoint_forgotten"

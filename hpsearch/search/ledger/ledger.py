@@ -184,7 +184,7 @@ class Ledger:
         checkpoint: CheckpointRef | None = None,
         measured: Mapping[str, float] | None = None,
     ) -> Decision:
-        """Record one epoch, decide once whether the trial goes on, and end it if it doesn't.
+        """Record one epoch, decide once whether the trial continues, and end it if it doesn't.
 
         Args:
             claim: The ticket, as this worker claimed it.
@@ -404,7 +404,7 @@ class Ledger:
         """Decide at a rung; returns the decision and the ticket's columns that follow from it.
 
         The ticket waits, and the claim rule chooses what a worker would get now. If that is this
-        ticket, the trial goes on at once, without reading its checkpoint again.
+        ticket, the trial continues at once, without reading its checkpoint again.
         """
         if ticket["audited_from"] is not None:
             return Decision.CONTINUE, {}

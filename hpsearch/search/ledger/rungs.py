@@ -1,4 +1,4 @@
-"""The trials that wait at rungs: which one goes on, and how they end.
+"""The trials that wait at rungs: which one continues, and how they end.
 
 The caller of each function holds the study's lock, so that no count changes until its transaction
 ends.
@@ -29,7 +29,7 @@ from hpsearch.search.pruning.promotion import LEAST_COMPLETE, Rung, fronts, most
 from hpsearch.study_file.goals import Goals
 
 #: The attribute of a trial's row with the confusion matrix of its newest epoch, if the trial has
-#: ended or waits. It is removed when the trial goes on, as it would be an earlier epoch's.
+#: ended or waits. It is removed when the trial continues, as it would be an earlier epoch's.
 VAL_CONFUSION = "val_confusion"
 
 #: A ticket that waits for a worker, not at a rung: its last worker died or had to leave.
@@ -41,7 +41,7 @@ def next_promoted(
 ) -> Row | None:
     """Choose the ticket that is promoted next.
 
-    If the study has no new trials left, the best of the highest rung go on until
+    If the study has no new trials left, the best of the highest rung continue until
     ``LEAST_COMPLETE`` trials are complete.
 
     Args:
@@ -51,7 +51,7 @@ def next_promoted(
         counter: Counts the study's trials at its rungs.
 
     Returns:
-        The ticket's row; ``None`` if no ticket may go on now.
+        The ticket's row; ``None`` if no ticket may continue now.
     """
     if rules.promotion is None or not rules.rungs:
         return None
@@ -91,7 +91,7 @@ class _Place(NamedTuple):
         return self.epochs_done >= epoch and (audited is None or audited >= epoch)
 
     def was_promoted(self, epoch: int) -> bool:
-        """Whether it went on from this rung."""
+        """Whether it continued from this rung."""
         return (
             self.epochs_done >= epoch
             and (self.audited_from is None or self.audited_from > epoch)
@@ -244,7 +244,7 @@ def end_waiting(
 
 
 def any_lost(connection: Connection, study_id: int) -> bool:
-    """Whether a ticket ``IS_LOST``: it goes on before any is promoted."""
+    """Whether a ticket ``IS_LOST``: it continues before any is promoted."""
     query = sa.select(tickets.c.ticket).where(tickets.c.study_id == study_id, IS_LOST)
     return connection.execute(query.limit(1)).first() is not None
 
@@ -308,7 +308,7 @@ def reopen(connection: Connection, study_id: int, goals: Goals) -> None:
 
 
 def unfinished_values(connection: Connection, study_id: int) -> dict[int, tuple[int, float]]:
-    """Return Optuna's trial id -> (epochs done, value there), of each trial that may go on."""
+    """Return Optuna's trial id -> (epochs done, value there), of each trial that may continue."""
     query = sa.select(tickets.c.trial_id, tickets.c.epochs_done, tickets.c.value).where(
         tickets.c.study_id == study_id,
         tickets.c.state.in_((TicketState.PAUSED, TicketState.RUNNING)),

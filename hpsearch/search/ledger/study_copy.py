@@ -28,7 +28,7 @@ BATCH = 1000
 _OTHER_TABLES = (
     *rows.OF_STUDIES,
     *rows.OF_TRIALS,
-    # Workers of a fleet go on with the database that they were launched into
+    # Workers of a fleet continue with the database that they were launched into
     *(table for table in OWN_TABLES if table is not fleets),
 )
 

@@ -1,7 +1,7 @@
 """A process forked from the server, whose end is noticed even if the server has ended.
 
 multiprocessing learns of a child's end only from the fork server. If the server is killed, its
-children go on but count as dead (with exit code 255), so other workers would get their work. So
+children continue but count as dead (with exit code 255), so other workers would get their work. So
 each child has one end of its own pipe, the line: it breaks when the child ends, and not before.
 """
 

@@ -1,6 +1,6 @@
 """One launch: workers are started, replaced if they die, and told to leave at the end.
 
-A worker that dies is replaced, and its trial goes on at once: the supervisor saw its end, so no
+A worker that dies is replaced, and its trial continues at once: the supervisor saw its end, so no
 worker has to wait for its lease. A worker without a sign of life for the study's ``trial_timeout``
 is killed. With ``autoscale`` the number of workers on a GPU follows their throughput, until
 ``hpsearch scale`` sets it.
@@ -256,7 +256,7 @@ class Supervisor:
                 self._start(pool, device)
 
     def _start_others(self, pool: WorkerPool) -> bool:
-        """Start workers that replace others; return whether the launch may go on."""
+        """Start workers that replace others; return whether the launch may continue."""
         wanted, self._unstarted = self._unstarted, []
         for device, slot in wanted:
             self._start(pool, device, slot)
@@ -282,7 +282,7 @@ class Supervisor:
             self._is_starting = False
 
     def _handle_exit(self, worker: WorkerHandle) -> bool:
-        """Free the tickets of a dead worker; return whether the launch may go on."""
+        """Free the tickets of a dead worker; return whether the launch may continue."""
         if worker.exit_code == 0:
             return True
         hit(FailPoint.DEATH_SEEN)
@@ -299,7 +299,7 @@ class Supervisor:
         return self._may_go_on(of_its_trial=of_its_trial)
 
     def _may_go_on(self, *, of_its_trial: bool) -> bool:
-        """Whether the launch goes on after one more death.
+        """Whether the launch continues after one more death.
 
         If an epoch was trained since the launch began, the machine works: a worker that dies in a
         trial dies of that trial, and the ledger ends the trial after a few attempts.

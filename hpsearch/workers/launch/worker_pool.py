@@ -21,7 +21,8 @@ from hpsearch.workers.launch.progress import WorkerStatus
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.run_config import WorkerOptions
 
-#: A worker that was asked to stop is killed after this time; its trial goes on from its checkpoint.
+#: A worker that was asked to stop is killed after this time.
+#: Its trial continues from its checkpoint.
 LEAVE_SECONDS = 8.0
 
 #: How long the operating system may take to end a worker that was killed.
@@ -45,7 +46,7 @@ class WorkerHandle:
     heartbeat: Heartbeat
     #: Why it was killed; ``None`` if it wasn't.
     killed: str | None = None
-    #: Whether it was asked to stop while the launch goes on.
+    #: Whether it was asked to stop while the launch continues.
     retired: bool = False
     started: float = field(default_factory=time.monotonic)
 

@@ -1,8 +1,8 @@
 """One attempt at one configured trial: its training, its reports and its checkpoints.
 
 A full or a locked disk, or an object store that is down, isn't the trial's fault. If a checkpoint
-can't be written, training goes on without it; if the best weights can't be written, the trial waits
-before its end; if the checkpoints can't be read, it waits before it continues.
+can't be written, training continues without it. If the best weights can't be written, the trial
+waits before its end; if the checkpoints can't be read, it waits before it continues.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Attempt:
                 return self._give_back("its best weights couldn't be written")
             end = self._with_predictions(end)
         elif (
-            # A trial that pauses at a rung goes on from there
+            # A trial that pauses at a rung continues from there
             end.epoch in self.context.ledger.rules.rungs
             or time.monotonic() - self.saved_at >= self._checkpoint_pause()
         ):
@@ -303,7 +303,7 @@ class Attempt:
 
     def _pause(self, interrupted: TrainingInterrupted) -> None:
         self._refuse_if_lost()
-        # If it can't be written, the next attempt goes on from the checkpoint before.
+        # If it can't be written, the next attempt continues from the checkpoint before.
         reference = self._save(self.epochs_done, interrupted.state, part="-part")
         self.context.ledger.release(self.claim, "the worker was asked to stop", reference)
         hit(FailPoint.RELEASED)
@@ -311,7 +311,7 @@ class Attempt:
             self._retain(reference)
 
     def _give_back(self, reason: str) -> str:
-        """Release a trial that waits for the disk or store; it goes on from its last checkpoint."""
+        """Release a trial that waits for the disk or store; its last checkpoint stays."""
         self._refuse_if_lost()
         self.context.ledger.release(self.claim, f"the worker was asked to stop; {reason}")
         return "paused"

@@ -2,7 +2,7 @@
 
 A thread renews the lease, not the loop: one long epoch must not look like a dead worker. If
 renewals fail for a whole lease (the database can't be reached), another worker may have the trial
-already, so the loop waits at its next batch for the ledger's answer: go on, or drop the trial.
+already, so the loop waits at its next batch for the ledger's answer: continue, or drop the trial.
 
 Since the thread renews, a loop that hangs would never lose its trial. So the thread also watches
 the batches; if none is finished for the study's ``trial_timeout``, it ends the attempt and the
@@ -101,7 +101,7 @@ class LeaseKeeper:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
-        # No renewal may still run when the worker goes on to another trial.
+        # No renewal may still run when the worker continues to another trial.
         self._thread.join()
 
     def should_stop(self) -> bool:
