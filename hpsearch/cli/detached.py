@@ -47,6 +47,7 @@ def start(
     overrides: Sequence[str],
     name: str | None,
     confirm: bool = False,
+    deadline: Sequence[str] = (),
     notify: str | None = None,
 ) -> Started:
     """Start the same launch in the background; return when its study is stored and it searches.
@@ -58,6 +59,7 @@ def start(
         overrides: The values of ``--set``.
         name: The value of ``--name``; ``None``: the study's own name.
         confirm: Whether the launch confirms its winner at the end.
+        deadline: The options of its deadline.
         notify: The target of ``--notify``; ``None``: no one.
 
     Raises:
@@ -76,6 +78,7 @@ def start(
                     *own_command(),
                     *arguments(run, study, overrides, name),
                     *(["--confirm"] if confirm else []),
+                    *deadline,
                 ],
                 # The database's URL may contain a password, a webhook's is often a secret, and
                 # every user of the machine can read argv.

@@ -13,6 +13,8 @@ from hpsearch.engines.engine import ENGINES, Engine, FleetWorker
 from hpsearch.errors import UserError
 from hpsearch.formatting import count_noun
 from hpsearch.registry import Component
+from hpsearch.results.confirmation.spec import confirmed_search
+from hpsearch.results.deadline.forecast import read_forecast
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.fleets import Fleet, fleets_of
@@ -140,6 +142,15 @@ def find_fleet(database: Database, study: StoredStudy, named: str | None, storag
     )
 
 
+def _is_out_of_time(database: Database, stored: StoredStudy) -> bool:
+    """Whether a study's deadline leaves no time for its trainings."""
+    search, now = confirmed_search(stored), time.time()
+    known = read_forecast(database, search or stored.name, now=now, workers=1)
+    if known is None:
+        return False
+    return now >= (known.search_ends if search is None else known.confirmation_ends)
+
+
 def watch(
     database: Database,
     stored: StoredStudy,
@@ -174,6 +185,8 @@ def watch(
             next_look = time.monotonic() + _ENGINE_SECONDS
             alive = [each for each in engine.look() if each.state != "ended"]
             without = 0 if alive else without + 1
+            if not alive and _is_out_of_time(database, stored):
+                return LaunchResult(reason="deadline", counts=counts)
             if without == _LOOKS_WITHOUT_WORKERS:
                 return LaunchResult(reason="left", counts=counts)
         time.sleep(_TICK_SECONDS)

@@ -14,6 +14,7 @@ from hpsearch.results.confirmation.stored import (
     newest,
     progress_of,
 )
+from hpsearch.results.deadline.sentence import deadline_state
 from hpsearch.results.ranking import front, knee
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.summary import summary
@@ -32,6 +33,7 @@ def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
         **with_confirmed_best(database, record, summary(record)),
         "pruning": bill and bill.as_json(),
         **_confirmation(database, record),
+        **_deadline(database, record),
         **_knowledge(database, record),
         **_prior(database, record),
     }
@@ -85,6 +87,12 @@ def winners(database: Database, record: StudyRecord) -> dict[int, str]:
     if best is not None:
         marks[record.trial(best["number"]).ticket] = "confirmed winner"
     return marks
+
+
+def _deadline(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return the state of the search's deadline; empty if it has none."""
+    state = deadline_state(database, record)
+    return {} if state is None else {"deadline": state.to_json()}
 
 
 def _knowledge(database: Database, record: StudyRecord) -> dict[str, Any]:

@@ -38,6 +38,15 @@ class Budget:
     trial_timeout: float = 1800.0
 
 
+#: ``Budget.trials`` of a study that only its deadline ends.
+OPEN_TRIALS = 100_000
+
+
+def trials_of(number: int, budget: int) -> str:
+    """Return ``12 of 40 trials``, or ``12 trials`` if only a deadline ends the search."""
+    return f"{number} trials" if budget >= OPEN_TRIALS else f"{number} of {budget} trials"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Confirm:
     """How the winner is confirmed."""

@@ -16,7 +16,7 @@ import torch
 
 from hpsearch import component_registries
 from hpsearch.errors import InfeasibleConfig, UserError
-from hpsearch.results.confirmation.choosing import Choice, choose, most_trainings
+from hpsearch.results.confirmation.choosing import Choice, Fits, choose, most_trainings
 from hpsearch.results.confirmation.plan import entries
 from hpsearch.results.confirmation.spec import (
     FIRST_ROUND,
@@ -74,6 +74,8 @@ class ConfirmRequest:
     seeds: int | None = None
     #: Whether to begin a new confirmation even if there is one already.
     again: bool = False
+    #: Returns whether there is time for these finalists and seeds; ``None`` if time is no limit.
+    fits: Fits | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +145,7 @@ def prepare_confirmation(
         exactly=request.top is not None,
         # Numbers that the user chose, here or in the study file, are reduced only by a share
         bounded=not given and study.document.get("confirm") is None,
+        fits=request.fits,
     )
     before = max((spec_of(each).last_seed for each in known), default=0)
     spec = _spec(search, settings, choice, before, given)
@@ -207,6 +210,7 @@ def run(
     config: RunConfig,
     on_progress: Callable[[Progress], None],
     elsewhere: Callable[[StoredStudy], LaunchResult] | None = None,
+    may_measure: Callable[[], bool] = lambda: True,
 ) -> LaunchResult:
     """Run the trainings of a confirmation's plan, then measure the finalists' latencies.
 
@@ -217,6 +221,7 @@ def run(
         on_progress: Called about twice a second, from the calling thread.
         elsewhere: Lets an engine's workers run the stored confirmation, and watches them; ``None``
             for workers on this machine.
+        may_measure: Returns whether there is time to measure latencies.
 
     Returns:
         How the run ended. Latencies are measured only if it is finished.
@@ -232,11 +237,14 @@ def run(
     record = read_study(database, prepared.name)
     if not record.is_finished:  # A finished confirmation trains nothing, so it needs no images.
         require_same_images(database, stored, prepared.study, config.data)
-    if elsewhere is None:
+    if progress_of(record).finished and not record.is_finished:
+        # It was shortened, for its deadline, while other trainings ran
+        outcome = LaunchResult(reason="finished", counts=record.counts)
+    elif elsewhere is None:
         outcome = supervise(database, stored, prepared.study, config, allocation, on_progress)
     else:
         outcome = elsewhere(stored)
-    if outcome.reason == "finished":
+    if outcome.reason == "finished" and may_measure():
         device = resolve_devices(config.devices)[0]
         open_device(device)
         measure_latencies(database, prepared, device=device, data=config.data)

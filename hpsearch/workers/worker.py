@@ -37,6 +37,7 @@ from hpsearch.workers.run_config import WorkerOptions
 from hpsearch.workers.threads import ThreadShare
 from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
 from hpsearch.workers.trial.context import WorkerContext, clean_up
+from hpsearch.workers.trial.deadline_watch import DeadlineWatch
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.trial.tracked import close_orphaned_runs
 from hpsearch.workers.trial.trial_run import run_trial
@@ -147,6 +148,8 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
     seen_stops = stored.stops if options.seen_stops is None else options.seen_stops
     sampler = SAMPLERS.build(study.sampler)
     rules = search_rules(study, sampler)
+    watch = DeadlineWatch(database, stored, rules.rungs)
+    watch.refresh()
     claims = Claims(
         database,
         stored.study_id,
@@ -155,6 +158,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
         seen_stops=seen_stops,
         needs_point=lambda ticket: sampler.is_enumerated and ticket > len(study.try_first),
         rules=rules,
+        has_time=watch.allows,
     )
     context = WorkerContext(
         study=study,
@@ -173,7 +177,8 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
         ),
         run=options.run,
         seen_stops=seen_stops,
-        leave=stop_signal.requested,
+        leave=lambda: stop_signal.requested() or watch.is_over(),
+        deadline=watch,
         starts=starts_of(study, data=options.run.data),
         tracking=Tracking(study.trackers),
     )
@@ -184,7 +189,8 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
             claims,
             stop_signal,
             lambda claim: run_trial(context, claim),
-            lambda: confirms and extend_budget_from_plan(database, stored.name),
+            lambda: confirms and extend_budget_from_plan(database, stored.name, watch.shorten),
+            watch,
         )
         if ended is Idle.FINISHED:
             hit(FailPoint.STUDY_FINISHED)
@@ -201,14 +207,17 @@ def _pull(
     stop_signal: StopSignal,
     run: Callable[[Claim], None],
     more: Callable[[], bool],
+    watch: DeadlineWatch,
 ) -> Idle | None:
     """Run what can be claimed; when nothing is left, ``more`` returns whether there is new work."""
     while not stop_signal.requested():
+        watch.refresh()
         claimed = claims.claim()
+        watch.saw(claims.running + isinstance(claimed, Claim))
         if isinstance(claimed, Claim):
             run(claimed)
         elif claimed is Idle.WAIT:
             stop_signal.wait(POLL_SECONDS)
-        elif claimed is Idle.STOPPED or not more():
+        elif claimed in (Idle.STOPPED, Idle.OUT_OF_TIME) or not more():
             return claimed
     return None

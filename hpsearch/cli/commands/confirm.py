@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from hpsearch.search.database.storage import Database
     from hpsearch.study_file.study import StudyFile
     from hpsearch.workers.confirmation import ConfirmationRun, ConfirmRequest
+    from hpsearch.workers.launch.progress import Progress
     from hpsearch.workers.launch.supervisor import LaunchResult
     from hpsearch.workers.launch.timing import TimeRange
     from hpsearch.workers.run_config import RunConfig
@@ -104,6 +107,7 @@ def confirm_with(
     profile: Profile | None = None,
     *,
     as_json: bool,
+    deadline: ConfirmingInTime | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Confirm a stored search, and print the verdict unless ``as_json``.
 
@@ -113,6 +117,7 @@ def confirm_with(
         request: The user's settings of the confirmation.
         profile: The engine that runs the workers; ``None``: this machine.
         as_json: Whether the caller prints the result for programs.
+        deadline: What keeps the confirmation in time; ``None`` without a deadline.
 
     Returns:
         The exit code, and the verdict for programs.
@@ -134,15 +139,51 @@ def confirm_with(
         print_warnings(search, stderr=as_json)
         _print_asked(prepared, stderr=as_json)
         if profile is None:
-            _print_time(confirmation.time_left(prepared, run), stderr=as_json)
+            if deadline is None:
+                _print_time(confirmation.time_left(prepared, run), stderr=as_json)
             with live.presenter(prepared.study.objective.metric, stderr=as_json) as present:
-                outcome = confirmation.run(database, prepared, run, present)
+                outcome = confirmation.run(
+                    database, prepared, run, _looking(present, deadline), None, _measures(deadline)
+                )
         else:
             start = partial(
                 fleets.run_workers, profile, run, database, study=prepared.study, stderr=as_json
             )
-            outcome = confirmation.run(database, prepared, run, lambda progress: None, start)
+            outcome = confirmation.run(
+                database, prepared, run, lambda progress: None, start, _measures(deadline)
+            )
+        if deadline is not None:
+            deadline.end(outcome.reason)
         return _end(database, study.name, prepared, outcome, as_json=as_json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmingInTime:
+    """What keeps a confirmation within a deadline."""
+
+    #: Called about twice a second.
+    look: Callable[[], None]
+    #: Called when the trainings have ended, with the reason.
+    end: Callable[[str], None]
+    #: Returns whether there is time to measure latencies.
+    may_measure: Callable[[], bool]
+
+
+def _looking(
+    present: Callable[[Progress], None], deadline: ConfirmingInTime | None
+) -> Callable[[Progress], None]:
+    if deadline is None:
+        return present
+
+    def show(progress: Progress) -> None:
+        deadline.look()
+        present(progress)
+
+    return show
+
+
+def _measures(deadline: ConfirmingInTime | None) -> Callable[[], bool]:
+    return (lambda: True) if deadline is None else deadline.may_measure
 
 
 def after_launch(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpsearch.cli.deadline_options import warn_of_little_time
 from hpsearch.cli.options import (
     DEFAULT_STORAGE,
     EngineOption,
@@ -27,6 +28,7 @@ from hpsearch.workers.runs_place.place import absolute
 
 if TYPE_CHECKING:
     from hpsearch.engines.profiles import Profile
+    from hpsearch.results.deadline.stored import Deadline
     from hpsearch.search.database.storage import Database
     from hpsearch.search.ledger.fleets import Fleet
     from hpsearch.search.ledger.studies import StoredStudy
@@ -109,6 +111,8 @@ class FleetLaunch:
     changes: Sequence[str]
     name: str | None
     config: RunConfig
+    #: Its new deadline; ``None``: the stored one.
+    deadline: Deadline | None = None
 
 
 def engine_profile(
@@ -205,8 +209,10 @@ def launch(
     wanted = f"{what.config.workers} on {profile.engine}:{profile.name}"
     live.print_preview(preview, engine=wanted, stderr=as_json)
     require_usable(profile, what.config, loaded.name)
-    outcome = start(loaded, alone, lambda progress: None, preview.allocation)
-    if outcome.reason == "finished":
+    if what.deadline is not None:
+        warn_of_little_time(what.deadline, preview, stderr=as_json)
+    outcome = start(loaded, alone, lambda progress: None, preview.allocation, what.deadline)
+    if outcome.reason in ("finished", "deadline"):
         return loaded, outcome
     with database_for_reading(what.config.storage) as database:
         stored = record_of(database, loaded.name).study

@@ -12,6 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from hpsearch.cli.before_deadline import BeforeDeadline
+from hpsearch.cli.deadline_options import (
+    ForOption,
+    GpuHoursOption,
+    TrainFinalOption,
+    UntilOption,
+    given_deadline,
+    open_budget,
+    options_of,
+    warn_of_little_time,
+)
 from hpsearch.cli.notify import Notifier, NotifyOption
 from hpsearch.cli.options import (
     DEFAULT_RUNS,
@@ -90,6 +101,10 @@ def launch(
             "--confirm", help="When the search is finished, confirm its winner: `hpsearch confirm`."
         ),
     ] = False,
+    until: UntilOption = None,
+    within: ForOption = None,
+    gpu_hours: GpuHoursOption = None,
+    train_final: TrainFinalOption = False,
     track: TrackOption = None,
     notify: NotifyOption = None,
     overrides: SetOption = None,
@@ -106,6 +121,7 @@ def launch(
     hpsearch launch --study cnn_dilation --workers 2 --trials 12 --epochs 3 \\
         --set data.source=fashion_mnist --set data.limit=4000
     hpsearch launch --study my_study.yaml --timeout 8h --detach
+    hpsearch launch --study my_study.yaml --workers 2 --until 08:00
     hpsearch launch --study my_study.yaml --engine slurm:big --workers 16
     """
     from hpsearch.cli import detached
@@ -114,6 +130,15 @@ def launch(
 
     has_begun = detached.say_that_it_has_begun()
     definition_of(study, run.storage)  # What is wrong there is said before anything slow begins.
+    began_at = time.time()
+    deadline = given_deadline(
+        until=until,
+        within=within,
+        gpu_hours=gpu_hours,
+        train_final=train_final,
+        timeout=run.timeout,
+        now=began_at,
+    )
     # It imports torch, and reads and checks the study; this process needs no torch for the rest.
     start_fork_server()
     changes = changes_of(
@@ -124,6 +149,9 @@ def launch(
         epochs=epochs,
         trackers=track,
     )
+    if trials is None and not any(each.startswith("budget.trials=") for each in overrides or ()):
+        head = head_of_definition(study, run.storage)
+        changes += open_budget(deadline, head, name=name, storage=run.storage, now=began_at)
     from hpsearch.cli.terminal import live
     from hpsearch.workers.launch.isolation import run_isolated
     from hpsearch.workers.launch.launching import launch as start
@@ -134,18 +162,30 @@ def launch(
     if profile is not None:
         if detach:
             fleets.require_nothing_afterwards(confirm=confirm, notify=notify)
-        what = fleets.FleetLaunch(study=study, changes=changes, name=name, config=config)
+        what = fleets.FleetLaunch(
+            study=study, changes=changes, name=name, config=config, deadline=deadline
+        )
         notifier = Notifier(target=notify, command="launch", study=study, storage=run.storage)
         with notifier.on_failure():
             ended = fleets.launch(profile, what, dry_run=dry_run, detach=detach, as_json=as_json)
             if ended is None:
                 return
             loaded, outcome = ended
-            code, summed = _end(loaded, outcome, config, profile, confirm, as_json)
+            code, summed = _end(
+                loaded,
+                outcome,
+                config,
+                profile,
+                confirm,
+                as_json,
+                workers=config.workers or 1,
+            )
         _tell(notifier, outcome, code, summed, as_json=as_json)
     loaded, pending = run_isolated(check_launch, study, changes, name, config)
     preview = timed(pending)
     live.print_preview(preview, stderr=as_json)
+    if deadline is not None:
+        warn_of_little_time(deadline, preview, stderr=as_json)
     if dry_run:
         say("Nothing was started (--dry-run)", stderr=as_json)
         return
@@ -157,6 +197,7 @@ def launch(
             overrides=changes,
             name=name,
             confirm=confirm,
+            deadline=options_of(deadline),
             notify=notify,
         )
         detached.tell(started, as_json=as_json)
@@ -165,17 +206,20 @@ def launch(
     notifier = Notifier(target=notify, command="launch", study=preview.study, storage=run.storage)
     with notifier.on_failure():
         with live.presenter(loaded.objective.metric, stderr=as_json) as present:
+            before_deadline = BeforeDeadline(loaded, config, preview.allocation.count)
 
             def show_progress(progress: Progress) -> None:
                 has_begun()
-                present(progress)
+                present(replace(progress, deadline=before_deadline.look(progress)))
 
-            outcome = start(loaded, config, show_progress, preview.allocation)
+            outcome = start(loaded, config, show_progress, preview.allocation, deadline)
         has_begun()  # a finished search shows no progress, and confirming it may take hours
         if config.timeout is not None:  # of the search and its confirmation together
             left = max(1.0, config.timeout - (time.monotonic() - began))
             config = replace(config, timeout=left)
-        code, summed = _end(loaded, outcome, config, None, confirm, as_json)
+        code, summed = _end(
+            loaded, outcome, config, None, confirm, as_json, workers=preview.allocation.count
+        )
     _tell(notifier, outcome, code, summed, as_json=as_json)
 
 
@@ -186,13 +230,33 @@ def _end(
     profile: Profile | None,
     confirm: bool,
     as_json: bool,
+    workers: int,
 ) -> tuple[int, dict[str, Any]]:
     """Print the end of a search and confirm its winner; return the exit code and the result."""
+    from hpsearch.results.deadline.stored import deadline_of
+
     with database_for_reading(config.storage) as database:
         record = record_of(database, loaded.name)
+        deadline = deadline_of(database, record.study)
+    follows = deadline is not None and outcome.reason in ("finished", "deadline")
     code, summed = end_of_launch(
-        outcome, record, config.storage, as_json=as_json, exported=not confirm
+        outcome, record, config.storage, as_json=as_json, exported=not confirm and not follows
     )
+    if deadline is not None and follows:
+        from hpsearch.cli.after_search import AfterSearch, run_stages
+
+        after = AfterSearch(
+            study=loaded,
+            config=config,
+            deadline=deadline,
+            workers=workers,
+            profile=profile,
+            as_json=as_json,
+            summed=summed,
+            code=code,
+        )
+        run_stages(after)
+        return after.code, summed
     if confirm:
         from hpsearch.cli.commands.confirm import after_launch
 

@@ -100,9 +100,11 @@ def _fleets(database: Database, record: StudyRecord, storage: str) -> Sequence[F
 
 
 def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
+    from hpsearch.study_file.study import trials_of
+
     counts, budget = document["trials"], document["budget"]
     say(
-        f"{document['study']}: {record.counts.finished} of {budget['trials']} trials finished"
+        f"{document['study']}: {trials_of(record.counts.finished, budget['trials'])} finished"
         + (" (every point of the space has been used)" if record.study.exhausted else ""),
         style="bold",
     )
@@ -117,6 +119,8 @@ def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
         f"{count_noun(document['epochs_run'], 'epoch')} in "
         f"{show_time(document['compute_seconds'])} of training"
     )
+    if "deadline" in document:
+        say(document["deadline"]["sentence"])
     print_warnings(record)
     if document["pruning"] is not None:
         _print_pruning(document["pruning"], record.objective.metric)

@@ -43,12 +43,13 @@ def end_of_launch(
 def _print_end(record: StudyRecord, outcome: LaunchResult, storage: str, *, exported: bool) -> None:
     from hpsearch.results.ranking import ranked, violators
     from hpsearch.results.winner import best_seen
+    from hpsearch.study_file.study import trials_of
 
     counts, study = record.counts, record.study
     say()
     say(
         f"{study.name}: {ENDINGS[outcome.reason]}; "
-        f"{counts.finished} of {study.trial_budget} trials "
+        f"{trials_of(counts.finished, study.trial_budget)} "
         f"({counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed"
         + (f", {counts.invalid} invalid)" if counts.invalid else ")"),
         style="bold",
@@ -71,7 +72,7 @@ def _print_end(record: StudyRecord, outcome: LaunchResult, storage: str, *, expo
             f"Search: {with_storage_option(f'hpsearch worker --study {study.name}', storage)} "
             "(on any host)"
         )
-    elif outcome.reason != "finished":
+    elif outcome.reason not in ("finished", "deadline"):
         say("Continue: run the same command again")
     broken = len(violators(record))
     if broken:

@@ -32,6 +32,7 @@ QUIET_SECONDS = 30.0
 #: How a launch ended, in words.
 ENDINGS = {
     "finished": "finished",
+    "deadline": "ended for its deadline",
     "stopped": "stopped by `hpsearch stop`",
     "timeout": "out of time",
     "interrupted": "interrupted",
@@ -76,9 +77,10 @@ def print_preview(preview: Preview, *, engine: str | None = None, stderr: bool =
     epochs = f"{preview.epochs_per_trial} epochs"
     if preview.trainings_per_trial > 1:
         epochs = f"{preview.trainings_per_trial} x {epochs}"
+    is_open = _is_open(preview.trials)
+    trials = "trials until the deadline" if is_open else count_noun(left, "trial")
     say(
-        f"{count_noun(left, 'trial')} of up to {epochs} over "
-        f"{count_noun(preview.parameters, 'parameter')}; {workers}",
+        f"{trials} of up to {epochs} over {count_noun(preview.parameters, 'parameter')}; {workers}",
         stderr=stderr,
     )
     if preview.trainings_per_trial > 1:
@@ -89,14 +91,17 @@ def print_preview(preview: Preview, *, engine: str | None = None, stderr: bool =
         )
     alone = "" if devices else " with one worker like this machine"
     hours = "its time isn't known"
-    if preview.time is not None:
+    if is_open:
+        hours = "it ends for its deadline"
+    elif preview.time is not None:
         text = show_time_range(preview.time.low, preview.time.high)
         hours = f"{text}{alone} if nothing is pruned"
     say(
         f"{hours}, up to {show_bytes(preview.disk_bytes)} for checkpoints",
         stderr=stderr,
     )
-    say(preview.completion, stderr=stderr)
+    if not is_open:
+        say(preview.completion, stderr=stderr)
     for warning in preview.warnings:
         say(f"warning: {warning}", style="yellow", stderr=stderr)
 
@@ -207,17 +212,26 @@ class Page:
             f"{show_time(progress.elapsed)} elapsed",
             f"{_left(progress)} left",
         ]
+        told = [] if progress.deadline is None else [progress.deadline]
         crew = ", ".join(f"{states[state]} {state}" for state in sorted(states))
         return [
             "   ".join(trials),
             "   ".join(pace),
             f"{count_noun(len(progress.workers), 'worker')}" + (f": {crew}" if crew else ""),
+            *told,
         ]
 
 
 def _left(progress: Progress) -> str:
-    left = progress.seconds_left
+    left = None if _is_open(progress.budget_trials) else progress.seconds_left
     return "-" if left is None else show_time_range(left.low, left.high)
+
+
+def _is_open(trials: int) -> bool:
+    """Whether only a deadline ends the search."""
+    from hpsearch.study_file.study import OPEN_TRIALS
+
+    return trials >= OPEN_TRIALS
 
 
 def _by_state(workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
@@ -228,7 +242,8 @@ def _by_state(workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
 def _share(progress: Progress) -> str:
     # Trials that wait at a rung count as tried, since they may never be promoted
     counts = progress.counts
-    return f"{counts.finished + counts.waiting}/{progress.budget_trials}"
+    tried = counts.finished + counts.waiting
+    return f"{tried}" if _is_open(progress.budget_trials) else f"{tried}/{progress.budget_trials}"
 
 
 def _metrics_line(progress: Progress, metric: str) -> str:
@@ -238,5 +253,5 @@ def _metrics_line(progress: Progress, metric: str) -> str:
     return (
         f"{counts.complete} complete, {counts.pruned} pruned{share}, {counts.running} running; "
         f"best {best}; {progress.epochs_per_second:.2f} epochs/s; "
-        f"{_left(progress)} left"
+        f"{_left(progress)} left" + ("" if progress.deadline is None else f"; {progress.deadline}")
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
@@ -22,6 +23,10 @@ DEFAULT_SHARE = 1.0
 
 #: Seeds aren't lowered below this number; the number of finalists is lowered instead.
 _FEWEST_SEEDS = 3
+
+
+#: Whether there is time for a confirmation of these finalists with this number of seeds.
+Fits: TypeAlias = Callable[[Finalists, int], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,7 @@ def choose(
     tried: bool,
     exactly: bool = False,
     bounded: bool = False,
+    fits: Fits | None = None,
 ) -> Choice:
     """Choose the finalists and their seeds.
 
@@ -68,9 +74,10 @@ def choose(
         exactly: Whether ``settings.top`` is the number of finalists, without additional ones that
             are tied with the last of them.
         bounded: Whether to stay within the epochs that the search ran if ``settings`` has no share.
+        fits: Returns whether there is time for a confirmation; ``None`` if time is no limit.
 
     Returns:
-        The choice, as far as the share allows the settings.
+        The choice, as far as the share and the time allow the settings.
 
     Raises:
         UserError: If no trial is complete or paused at a rung.
@@ -108,6 +115,14 @@ def choose(
     share = settings.share
     if share is None and bounded:
         share = DEFAULT_SHARE
+    if fits is not None:
+        return within_time(
+            best,
+            settings,
+            fits,
+            most_epochs=None if share is None else share * search.counts.epochs_run,
+            epochs_per_trial=search.study.epochs_per_trial,
+        )
     if share is None:
         chosen = best(settings.top, True)
         return Choice(finalists=chosen, seeds=settings.seeds, rule=chosen.rule)
@@ -145,13 +160,7 @@ def within_share(
         The choice; its rule describes how the settings were changed.
     """
     allowed = share * search_epochs
-    fewest = min(settings.seeds, _FEWEST_SEEDS)
-    tries = [(top, settings.seeds, True) for top in range(settings.top, 2, -1)]
-    if settings.top > 1:
-        for top in (2, 1):
-            tries += [(top, seeds, True) for seeds in range(settings.seeds, fewest - 1, -1)]
-    tries += [(1, seeds, False) for seeds in range(settings.seeds, FIRST_ROUND - 1, -1)]
-    for top, seeds, with_rival in tries:
+    for top, seeds, with_rival in smaller(settings):
         chosen = best(top, with_rival)
         most = most_trainings(len(chosen.trials), seeds, baseline=chosen.baseline is not None)
         cost = most * epochs_per_trial
@@ -173,6 +182,57 @@ def within_share(
     if cost > allowed:
         rule += f" (no confirmation is smaller: it may take {cost})"
     return Choice(finalists=chosen, seeds=seeds, rule=rule)
+
+
+def within_time(
+    best: Callable[[int, bool], Finalists],
+    settings: Confirm,
+    fits: Fits,
+    *,
+    most_epochs: float | None,
+    epochs_per_trial: int,
+) -> Choice:
+    """Lower the settings as ``within_share`` does, until there is time for the confirmation.
+
+    Args:
+        best: Returns the finalists for a ``top``, and with or without the question's rival.
+        settings: The user's settings.
+        fits: Returns whether there is time for a confirmation.
+        most_epochs: The most epochs that a share allows; ``None`` without one.
+        epochs_per_trial: Epochs of one training.
+
+    Returns:
+        The choice; its rule describes how the settings were changed.
+    """
+    for top, seeds, with_rival in smaller(settings):
+        chosen = best(top, with_rival)
+        most = most_trainings(len(chosen.trials), seeds, baseline=chosen.baseline is not None)
+        if most_epochs is not None and most * epochs_per_trial > most_epochs:
+            continue
+        if fits(chosen, seeds):
+            break
+    rule = chosen.rule
+    changed = [
+        f"{name} {before} became {now}"
+        for name, before, now in (("top", settings.top, top), ("seeds", settings.seeds, seeds))
+        if before != now
+    ]
+    if changed:
+        rule += f"; to end before the deadline, {' and '.join(changed)}"
+    return Choice(finalists=chosen, seeds=seeds, rule=rule)
+
+
+def smaller(settings: Confirm) -> list[tuple[int, int, bool]]:
+    """Return smaller and smaller settings: ``top``, seeds, and whether the question's rival runs.
+
+    The first are the user's.
+    """
+    fewest = min(settings.seeds, _FEWEST_SEEDS)
+    tries = [(top, settings.seeds, True) for top in range(settings.top, 2, -1)]
+    if settings.top > 1:
+        for top in (2, 1):
+            tries += [(top, seeds, True) for seeds in range(settings.seeds, fewest - 1, -1)]
+    return tries + [(1, seeds, False) for seeds in range(settings.seeds, FIRST_ROUND - 1, -1)]
 
 
 def _error_of(database: Database, search: StudyRecord, number: int) -> Error | None:

@@ -71,6 +71,15 @@ class SearchSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shortened:
+    """Fewer seeds than planned, so that a confirmation ends before its deadline."""
+
+    #: Number of seeds of the selection, and of the report.
+    selection: int
+    report: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConfirmationSpec:
     """A confirmation's settings, fixed when it is created.
 
@@ -97,6 +106,8 @@ class ConfirmationSpec:
     #: it isn't, it doesn't compete, and is trained with the report's seeds only.
     baseline: Configuration | None
     search: SearchSnapshot
+    #: ``None`` if every planned seed is trained.
+    shortened: Shortened | None = None
 
     def __post_init__(self) -> None:
         if not self.trials or len(set(self.trials)) != len(self.trials):
@@ -139,6 +150,7 @@ class ConfirmationSpec:
             search=SearchSnapshot(
                 **{**search, "field": Field(**search["field"]) if "field" in search else None}
             ),
+            shortened=Shortened(**section["shortened"]) if "shortened" in section else None,
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -150,6 +162,7 @@ class ConfirmationSpec:
             requested["given"] = list(self.requested.given)
         if self.search.field is None:
             del search["field"]
+        shortened = {} if self.shortened is None else {"shortened": asdict(self.shortened)}
         return {
             "study": self.study,
             "fingerprint": self.fingerprint,
@@ -160,6 +173,7 @@ class ConfirmationSpec:
             "finalists": [asdict(each) for each in self.finalists],
             "baseline": None if self.baseline is None else asdict(self.baseline),
             "search": search,
+            **shortened,
         }
 
     @property
@@ -181,12 +195,13 @@ class ConfirmationSpec:
     @property
     def selection_seeds(self) -> range:
         """The seeds that choose the winner."""
-        return range(1, self.seeds + 1)
+        return range(1, (self.shortened.selection if self.shortened else self.seeds) + 1)
 
     @property
     def report_seeds(self) -> range:
         """The seeds whose mean is reported."""
-        return range(self.seeds + 1, 2 * self.seeds + 1)
+        number = self.shortened.report if self.shortened else self.seeds
+        return range(self.seeds + 1, self.seeds + 1 + number)
 
     @property
     def last_seed(self) -> int:

@@ -82,7 +82,7 @@ def trainings(confirmation: StudyRecord) -> dict[PlannedTraining, TrialRecord]:
 
 def progress_of(confirmation: StudyRecord) -> Progress:
     """Return the confirmation's progress."""
-    return _walked(confirmation)[0]
+    return ended_trainings(confirmation)[0]
 
 
 def expected_trainings(confirmation: StudyRecord) -> int:
@@ -90,10 +90,12 @@ def expected_trainings(confirmation: StudyRecord) -> int:
 
     Its budget contains only what the plan knows so far, which grows from round to round.
     """
-    return expected_length(spec_of(confirmation.study), _walked(confirmation)[1])
+    return expected_length(spec_of(confirmation.study), ended_trainings(confirmation)[1])
 
 
-def _walked(confirmation: StudyRecord) -> tuple[Progress, dict[PlannedTraining, TrainingResult]]:
+def ended_trainings(
+    confirmation: StudyRecord,
+) -> tuple[Progress, dict[PlannedTraining, TrainingResult]]:
     """Return the progress, and the result of each training that has ended."""
     spec = spec_of(confirmation.study)
     ended = {trial.ticket: trial for trial in confirmation.trials if trial.state.is_finished}

@@ -90,6 +90,8 @@ class Claims:
         needs_point: Returns whether a new ticket, given by number, draws from an enumerated space.
         rules: The study's rules for promotions and for failed attempts.
         watch: Decides which leases have expired; ``None`` for a new one.
+        has_time: Returns whether a trial may be trained further, given its epochs so far and
+            their seconds (zeros for a new one); a study with a deadline needs it.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Claims:
         needs_point: Callable[[int], bool],
         rules: SearchRules,
         watch: LeaseWatch | None = None,
+        has_time: Callable[[int, float], bool] = lambda epochs, seconds: True,
     ) -> None:
         self._database = database
         self._study_id = study_id
@@ -112,12 +115,18 @@ class Claims:
         self._needs_point = needs_point
         self._rules = rules
         self._watch = watch or LeaseWatch()
+        self._has_time = has_time
         self._counter = RungCounter(study_id, rules.rungs)
         self._run_key: str | None = None
         #: How many trials ran at the last claim.
         self._running = 0
         #: The event of the last claim.
         self._seen: SeenEvent | None = None
+
+    @property
+    def running(self) -> int:
+        """How many trials ran at the last claim, without the claimed one."""
+        return self._running
 
     def claim(self) -> Claim | Idle:
         """Take a ticket that was lost or given back, a promoted one, or a new one, in this order.
@@ -181,18 +190,24 @@ class Claims:
         if expired:
             somebody_runs = self._find(connection, _RUNS) is not None
             lost = self._find(connection, IS_LOST)
-        if lost is not None:
+        if lost is not None and self._may_go_on(lost):
             return self._resume(connection, key, lost)
         promoted = next_promoted(connection, study, self._rules, self._counter)
-        if promoted is not None:
+        if promoted is not None and self._may_go_on(promoted):
             return self._resume(connection, key, promoted)
-        if issued < study["trials"] + study["granted"] and not study["exhausted"]:
+        is_left = issued < study["trials"] + study["granted"] and not study["exhausted"]
+        if is_left and self._has_time(0, 0.0):
             return self._issue(connection, key, study, issued + 1)
+        if is_left or lost is not None or promoted is not None:
+            return Idle.OUT_OF_TIME
         if somebody_runs:
             return Idle.WAIT
         if self._rules.rungs:
             end_waiting(connection, self._study_id, self._rules, owner=self._owner)
         return Idle.FINISHED
+
+    def _may_go_on(self, ticket: Row) -> bool:
+        return self._has_time(ticket["epochs_done"], ticket["compute_seconds"])
 
     def _require_same(self, study: Row) -> None:
         """Refuse another study that has the id of this worker's study."""

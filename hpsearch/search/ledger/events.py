@@ -77,6 +77,12 @@ class EventKind(StrEnum):
     REPAIRED = "repaired"
     LATENCY_MEASURED = "latency_measured"
     TEST_OPENED = "test_opened"
+    #: The study got a deadline, or none any more; its search ended for it; what followed took time.
+    DEADLINE_SET = "deadline_set"
+    SEARCH_CLOSED = "search_closed"
+    STAGE_ENDED = "stage_ended"
+    #: A confirmation has fewer seeds, so that it ends in time.
+    PLAN_SHORTENED = "plan_shortened"
 
 
 #: Events by which a worker takes a ticket.

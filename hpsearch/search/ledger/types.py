@@ -24,6 +24,8 @@ class Idle(StrEnum):
     FINISHED = "finished"
     #: A person asked the study to stop.
     STOPPED = "stopped"
+    #: What is left has no time before the study's deadline.
+    OUT_OF_TIME = "the time until its deadline is used"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,22 +12,35 @@ from pathlib import Path
 from hpsearch.durable_files import why_unwritable
 from hpsearch.errors import UserError
 from hpsearch.failpoints import FailPoint, hit
+from hpsearch.results.confirmation.spec import confirmed_search
+from hpsearch.results.deadline.forecast import read_forecast, used
+from hpsearch.results.deadline.stored import (
+    Deadline,
+    closing_of,
+    deadline_of,
+    set_deadline,
+)
+from hpsearch.results.records import read_study
 from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
-from hpsearch.search.ledger import studies
+from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger.claims import free_tickets_of
 from hpsearch.search.ledger.fleets import Fleet, fleet_key
 from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.allocation import WorkerAllocation, allocate_workers
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult, Supervisor
-from hpsearch.workers.owners import this_host
+from hpsearch.workers.owners import is_alive, this_host
 from hpsearch.workers.run_config import RunConfig, WorkerOptions
 from hpsearch.workers.runs_place.checks import require_usable
 from hpsearch.workers.runs_place.place import Runs, absolute
 
 #: The engine of a launch on this machine.
 LOCAL = "local"
+
+#: Seconds by which a launch lets its workers stop by themselves when a deadline needs it.
+_STOPPING = 2.0
 
 #: Bounds of a lease, in seconds.
 SHORTEST_LEASE, LONGEST_LEASE = 0.5, 3600.0
@@ -37,6 +51,7 @@ def launch(
     run: RunConfig,
     on_progress: Callable[[Progress], None],
     allocation: WorkerAllocation | None = None,
+    deadline: Deadline | None = None,
 ) -> LaunchResult:
     """Run workers until the study is finished, stopped, out of time or interrupted.
 
@@ -47,6 +62,7 @@ def launch(
         run: How its trials are run.
         on_progress: Called about twice a second, from the calling thread.
         allocation: What ``check_options`` returned; ``None``: it is called here.
+        deadline: The study's new deadline; ``None``: the stored one, until it has passed.
 
     Raises:
         UserError: An option is out of bounds, or the stored study differs from ``study``.
@@ -58,6 +74,13 @@ def launch(
         hit(FailPoint.TABLES_CREATED)
         stored = studies.attach(database, study)
         hit(FailPoint.STUDY_STORED)
+        set_or_keep(database, stored, deadline)
+        under = deadline_of(database, stored)
+        if under is not None:
+            free_dead_workers(database, stored.study_id)
+            if closing_of(database, stored.study_id, under) is not None:
+                counts = queries.counts(database, stored.study_id)
+                return LaunchResult(reason="deadline", counts=counts)
         return supervise(database, stored, study, run, allocation, on_progress)
     finally:
         database.close()
@@ -104,7 +127,49 @@ def supervise(
         fleet=_fleet(stored, workers.run, len(allocation.devices)),
     )
     time_limit = run.timeout or study.budget.time
-    return supervisor.run(on_progress, timeout=time_limit)
+    confirms = confirmed_search(stored)
+
+    def until_deadline() -> float | None:
+        now = time.time()
+        known = read_forecast(database, confirms or stored.name, now=now, workers=1)
+        if known is None:
+            return None
+        # Workers stop by themselves; only one whose training doesn't ask must be told
+        ends = known.search_is_cut if confirms is None else known.confirmation_ends
+        return ends + _STOPPING - now
+
+    return supervisor.run(on_progress, timeout=time_limit, until_deadline=until_deadline)
+
+
+def free_dead_workers(database: Database, study_id: int) -> None:
+    """Free the trials of this host's workers that have ended, without waiting for their leases.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+    """
+    for owner, pid in queries.owners_at_work(database, host=this_host()).items():
+        if not is_alive(pid):
+            free_tickets_of(database, study_id, owner)
+
+
+def set_or_keep(database: Database, stored: StoredStudy, deadline: Deadline | None) -> None:
+    """Store a new deadline of a search, or remove the stored one if it has passed.
+
+    Args:
+        database: The study's database.
+        stored: The study.
+        deadline: The new deadline; ``None`` to keep the stored one.
+    """
+    if deadline is not None:
+        record = read_study(database, stored.name)
+        set_deadline(
+            database, stored.study_id, replace(deadline, used_before=used(database, record))
+        )
+        return
+    before = deadline_of(database, stored)
+    if before is not None and before.has_passed(time.time()):
+        set_deadline(database, stored.study_id, None)
 
 
 def _fleet(stored: StoredStudy, run: RunConfig, workers: int) -> Fleet:

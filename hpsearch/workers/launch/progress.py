@@ -66,6 +66,8 @@ class Progress:
     messages: tuple[str, ...]
     #: Seconds since the launch began.
     elapsed: float
+    #: The study's deadline in a sentence; ``None`` without one.
+    deadline: str | None = None
 
 
 class ProgressReader:

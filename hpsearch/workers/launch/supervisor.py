@@ -70,7 +70,9 @@ MAX_LOST_SERVERS = 30
 
 logger = logging.getLogger(__name__)
 
-Reason = Literal["finished", "stopped", "timeout", "interrupted", "left", "failed", "stored"]
+Reason = Literal[
+    "finished", "deadline", "stopped", "timeout", "interrupted", "left", "failed", "stored"
+]
 
 
 class _ToldToLeave(BaseException):
@@ -121,13 +123,20 @@ class Supervisor:
         self._epochs_at_death = 0
 
     def run(
-        self, on_progress: Callable[[Progress], None], *, timeout: float | None
+        self,
+        on_progress: Callable[[Progress], None],
+        *,
+        timeout: float | None,
+        until_deadline: Callable[[], float | None] = lambda: None,
     ) -> LaunchResult:
         """Supervise until nothing is left to do; call it from the main thread.
 
         Args:
             on_progress: Called after each look, about twice a second.
             timeout: Seconds after which running trials are paused; ``None``: no limit.
+            until_deadline: Returns the seconds that the study's deadline leaves for training; its
+                workers stop by themselves before, and are told to leave then. ``None``: no
+                deadline.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         reader = ProgressReader(self._database, self._stored, self._study)
@@ -150,7 +159,7 @@ class Supervisor:
                 seconds=math.inf, interrupted=lambda: self._signals > 0
             )
             try:
-                reason = self._watch(pool, reader, on_progress, deadline)
+                reason = self._watch(pool, reader, on_progress, deadline, until_deadline)
             except GaveUpWaiting:
                 reason = "interrupted"
             self._database.patience = Patience()
@@ -176,14 +185,24 @@ class Supervisor:
         reader: ProgressReader,
         on_progress: Callable[[Progress], None],
         deadline: float | None,
+        until_deadline: Callable[[], float | None],
     ) -> Reason:
         work = ThroughputReader(self._database, self._stored.study_id)
-        look_at = 0.0
+        look_at = ask_at = 0.0
+        leave_at = math.inf
         while len(pool) or self._unstarted:
             if self._signals:
                 return "interrupted"
             if deadline is not None and time.monotonic() >= deadline:
                 return "timeout"
+            began = time.monotonic()
+            if began >= ask_at:
+                left = until_deadline()
+                leave_at = math.inf if left is None else began + left
+                now = time.monotonic()
+                ask_at = now + max(SCALE_SECONDS, LEDGER_PAUSE * (now - began))
+            if time.monotonic() >= leave_at:
+                return "deadline"
             pool.kill_silent(self._study.budget.trial_timeout)
             for worker in pool.take_dead():
                 if not self._handle_exit(worker):
@@ -205,7 +224,9 @@ class Supervisor:
         if stops > self._stored.stops:
             return "stopped"
         # All have left by themselves. The counts show whether the study is finished.
-        return "finished" if self._is_finished() else "left"
+        if self._is_finished():
+            return "finished"
+        return "left" if leave_at == math.inf else "deadline"
 
     @contextmanager
     def _stored_fleet(self) -> Iterator[None]:

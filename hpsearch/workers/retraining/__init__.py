@@ -4,5 +4,6 @@
 - ``progress_file`` the progress of a training in a folder, so that the next call continues
 - ``session``       training one assignment to its end
 - ``outcome``       the trained model, as the folder that predict reads
+- ``final``         the winner on all images, before a deadline
 - ``verification``  whether data and metrics are those that a frozen config records
 """

@@ -13,6 +13,7 @@
 - ``tracked``       what trackers get of a trial
 - ``confirmation_plan``  what a worker needs of a confirmation's plan: the finalist of a ticket, and
   the next round
+- ``deadline_watch``  what may begin before the study's deadline, and when to stop
 - ``same_images``  whether the images that are there now are those that a study's trials were
   trained on
 """

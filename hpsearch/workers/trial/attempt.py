@@ -123,8 +123,16 @@ class Attempt:
             for end in self.keeper.watched(self._epochs(state)):
                 if self._report(end) != "continue":
                     return
+                if self._has_no_time():
+                    self._leave(end.state)
+                    return
         except TrainingInterrupted as interrupted:
             self._pause(interrupted)
+
+    def _has_no_time(self) -> bool:
+        """Whether the study's deadline ends the training at this epoch."""
+        deadline = self.context.deadline
+        return deadline is not None and deadline.must_pause(self.epochs_done)
 
     def _epochs(self, state: dict[str, Any] | None) -> Iterator[EpochEnd]:
         build_plan, run = self.build_plan, self.context.run
@@ -302,10 +310,17 @@ class Attempt:
             self.context.folder.clean_up(set(ended), winners=())
 
     def _pause(self, interrupted: TrainingInterrupted) -> None:
+        self._leave(interrupted.state)
+
+    def _leave(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Save the state and give the trial back; another attempt goes on from there."""
         self._refuse_if_lost()
+        reason = self.context.why_leaving()
+        if self._has_no_time() and self.context.deadline is not None:
+            reason = self.context.deadline.reason
         # If it can't be written, the next attempt continues from the checkpoint before.
-        reference = self._save(self.epochs_done, interrupted.state, part="-part")
-        self.context.ledger.release(self.claim, "the worker was asked to stop", reference)
+        reference = self._save(self.epochs_done, state, part="-part")
+        self.context.ledger.release(self.claim, reason, reference)
         hit(FailPoint.RELEASED)
         if reference is not None:
             self._retain(reference)

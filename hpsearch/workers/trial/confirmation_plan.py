@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from optuna.distributions import IntDistribution
 
 from hpsearch.failpoints import FailPoint, hit
@@ -43,13 +45,21 @@ def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTri
     )
 
 
-def extend_budget_from_plan(database: Database, name: str) -> bool:
+def extend_budget_from_plan(
+    database: Database, name: str, shorten: Callable[[], object] = lambda: None
+) -> bool:
     """Raise a confirmation's budget to what is planned by now; return whether work is left.
 
     A round is planned when the one before it has ended, so a worker that finds nothing to claim
     calls this. Several workers may call it at once: the plan is the same for all of them, and the
     budget only grows.
+
+    Args:
+        database: The confirmation's database.
+        name: Its name.
+        shorten: Called before another round begins: it may lower the seeds, for a deadline.
     """
+    shorten()
     record = read_study(database, name)
     now = progress_of(record)
     if len(now.planned) > record.study.trial_budget:

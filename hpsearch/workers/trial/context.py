@@ -21,6 +21,7 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.tracking.tracking import Tracking
 from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.threads import ThreadShare
+from hpsearch.workers.trial.deadline_watch import DeadlineWatch
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.trial.same_images import SameImages
 
@@ -43,8 +44,16 @@ class WorkerContext:
     leave: Callable[[], bool]
     #: Draws the first points, before the sampler has results.
     starts: Starts | None = None
+    #: The study's deadline, if it has one.
+    deadline: DeadlineWatch | None = None
     #: The trackers.
     tracking: Tracking = field(default_factory=Tracking)
+
+    def why_leaving(self) -> str:
+        """Return why a trial is given back, for the event log."""
+        if self.deadline is not None and self.deadline.is_over():
+            return self.deadline.reason
+        return "the worker was asked to stop"
 
     @cached_property
     def same_images(self) -> SameImages:

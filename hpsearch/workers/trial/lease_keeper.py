@@ -59,6 +59,7 @@ class LeaseKeeper:
         seen_stops: The study's ``stops`` when the worker began; a larger count stops the worker.
         trial_timeout: Seconds in which watched code must finish a batch.
         exit_process: Ends a process that hangs.
+        after_renewal: Called after each renewal, from the keeper's thread.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class LeaseKeeper:
         seen_stops: int,
         trial_timeout: float = math.inf,
         exit_process: Callable[[int], object] = os._exit,
+        after_renewal: Callable[[], object] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._claim = claim
@@ -79,6 +81,7 @@ class LeaseKeeper:
         self._seen_stops = seen_stops
         self._trial_timeout = trial_timeout
         self._exit_process = exit_process
+        self._after_renewal = after_renewal
         self._watched_thread = threading.get_ident()
         self._renewed_at = time.monotonic()
         #: When the watched code last finished a batch; ``None`` while no code is watched.
@@ -160,6 +163,7 @@ class LeaseKeeper:
         asked_at = time.monotonic()
         try:
             stops = self._ledger.renew(self._claim)
+            self._after_renewal()
         except (LeaseLost, DatabaseReplaced):
             # Also if the trial ended a moment ago; then this has no effect. Without its database
             # the trial is lost as well: the loop ends, and its next write raises the reason.

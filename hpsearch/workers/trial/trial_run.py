@@ -77,6 +77,7 @@ def run_trial(context: WorkerContext, claim: Claim) -> None:
         leave=context.leave,
         seen_stops=context.seen_stops,
         trial_timeout=context.study.budget.trial_timeout,
+        after_renewal=context.deadline.refresh if context.deadline else lambda: None,
     )
     with keeper:
         try:
@@ -160,7 +161,7 @@ def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Con
     while infeasible < MAX_INFEASIBLE:
         if context.leave():
             # Two hundred draws may take longer than the time that a worker has to leave.
-            ledger.release(claim, "the worker was asked to stop")
+            ledger.release(claim, context.why_leaving())
             return None
         try:
             drawn = draw_trial(

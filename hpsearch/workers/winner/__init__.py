@@ -2,5 +2,6 @@
 
 - ``final_evaluation``  its evaluation on the test images
 - ``exporting``         files of its trained model
+- ``results``           the files of a winner in their default places
 - ``labelling``         labels that it gives to pictures
 """

@@ -1,0 +1,9 @@
+"""One deadline for a search, its confirmation and what follows: what is stored, and the estimates.
+
+- ``costs``     seconds of trainings and confirmations, from measured epochs
+- ``stages``    what follows a search, in order, each with its estimated seconds
+- ``stored``    the deadline and what was done for it, in the event log
+- ``forecast``  until when a search may train, from what the ledger contains
+- ``shorter``   a confirmation that ends in time: fewer seeds
+- ``sentence``  the deadline in one sentence
+"""

@@ -1,0 +1,260 @@
+"""Until when a study may train, from its deadline and what the ledger contains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import fmean
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.results.confirmation.stored import newest
+from hpsearch.results.deadline.costs import (
+    EpochTime,
+    quantile,
+    spread_of,
+    training_seconds,
+)
+from hpsearch.results.deadline.stages import Measured, reserved
+from hpsearch.results.deadline.stored import (
+    Deadline,
+    closing_of,
+    deadline_of,
+    stage_seconds,
+)
+from hpsearch.results.ranking import contenders
+from hpsearch.results.records import StudyRecord, TrialRecord, read_study
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import TicketState, epochs, events
+from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger.events import BEGINNINGS, EventKind
+from hpsearch.study_file.study import Confirm
+
+#: Seconds for the report and the bundle before they were measured, and the multiple of what was
+#: measured: another program may need the machine at the wrong moment.
+UNKNOWN_REPORT, REPORT_MARGIN = 15.0, 2.0
+
+#: Seconds of an attempt besides its epochs before they were measured.
+_UNKNOWN_OVERHEAD = 0.5
+
+#: The newest events from which that is measured.
+_RECENT = 300
+
+#: The share of the trials whose epochs take less than those that are expected of a new trial.
+_MOST = 0.8
+
+#: Seconds of the deadline's end for what can't be estimated: a worker that leaves, a last write.
+_SLACK = 2.0
+
+#: The share of the reserved time by which a slow epoch may enter it, before it is stopped inside.
+_INTO_THE_RESERVE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What is known of a study under a deadline at one moment; moments in seconds since 1970."""
+
+    #: When everything must be written.
+    at: float
+    #: Stage after the search -> estimated seconds.
+    reserved: Mapping[str, float]
+    #: When the search was ended for the deadline; ``None`` if it wasn't yet.
+    closed_at: float | None
+    #: The time of epochs of a trial that isn't known yet.
+    epoch: EpochTime
+    #: Seconds of an attempt besides its epochs.
+    overhead: float
+    #: Trial number -> seconds of an epoch, of the trials that may be confirmed.
+    known: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def search_ends(self) -> float:
+        """The moment at which the reserved time begins."""
+        planned = self.at - sum(self.reserved.values()) - _SLACK
+        return planned if self.closed_at is None else min(planned, self.closed_at)
+
+    @property
+    def search_is_cut(self) -> float:
+        """The moment at which an epoch of the search that still runs is stopped inside."""
+        into = _INTO_THE_RESERVE * self.reserved.get("confirm", 0.0)
+        return self.search_ends + into
+
+    @property
+    def confirmation_ends(self) -> float:
+        """The moment at which the last training of the confirmation must have ended."""
+        later = [seconds for stage, seconds in self.reserved.items() if stage != "confirm"]
+        return self.at - sum(later) - _SLACK
+
+    def time_of(self, epochs: int, done: int = 0, seconds: float = 0.0) -> float:
+        """Return about how long ``epochs`` more epochs of a trial take at most.
+
+        Args:
+            epochs: The number of epochs.
+            done: Epochs that the trial has trained before.
+            seconds: The seconds that these took.
+        """
+        mean = seconds / done if done and seconds > 0 else self.epoch.mean
+        return training_seconds(
+            EpochTime(mean=mean, spread=self.epoch.spread), epochs, overhead=self.overhead
+        )
+
+
+def next_goal(done: int, rungs: Sequence[int], last: int) -> int:
+    """Return the epoch that makes training on worth it: the next rung, or the last epoch.
+
+    Args:
+        done: Epochs that the trial has trained.
+        rungs: The epochs at which trials pause, ascending.
+        last: Epochs of a whole trial.
+    """
+    return next((rung for rung in rungs if rung > done), last)
+
+
+def read_forecast(database: Database, name: str, *, now: float, workers: int) -> Forecast | None:
+    """Estimate until when a search and its confirmation may train.
+
+    Args:
+        database: The study's database.
+        name: The name of the search.
+        now: Seconds since 1970.
+        workers: How many workers train; at least those that run now are assumed.
+
+    Returns:
+        The forecast; ``None`` if the study has no deadline.
+    """
+    # Most studies have none, and reading all trials takes long
+    deadline = deadline_of(database, studies.find(database, name))
+    if deadline is None:
+        return None
+    return forecast(database, read_study(database, name), deadline, now, workers)
+
+
+def forecast(
+    database: Database, record: StudyRecord, deadline: Deadline, now: float, workers: int
+) -> Forecast:
+    """Estimate until when a search and its confirmation may train.
+
+    Args:
+        database: The study's database.
+        record: The search.
+        deadline: Its deadline.
+        now: Seconds since 1970.
+        workers: How many workers train; at least those that run now are assumed.
+    """
+    workers = max(1, workers, record.counts.running)
+    study_id = record.study.study_id
+    overhead = _overhead(database, study_id)
+    at = deadline.at
+    if at is None:
+        left = (deadline.worker_seconds or 0.0) - (used(database, record) - deadline.used_before)
+        at = now + left / workers
+    trained = [each for each in record.trials if each.epochs_done and each.compute_seconds > 0]
+    means = [each.compute_seconds / each.epochs_done for each in trained]
+    chosen = [each for each in _candidates(record, trained) if each.compute_seconds > 0]
+    sample = [each.ticket for each in chosen[:12]]
+    curves = queries.curves(database, study_id, sample) if sample else {}
+    spread = spread_of([[end.seconds for end in curve] for curve in curves.values()])
+    total = record.study.epochs_per_trial
+    settings = confirm_settings(record)
+
+    def whole(trial: TrialRecord) -> float:
+        mean = trial.compute_seconds / trial.epochs_done
+        return training_seconds(EpochTime(mean=mean, spread=spread), total, overhead=overhead)
+
+    first = next((each for each in trained if each.ticket == 1), None)
+    tried = bool(record.study.document.get("try_first"))
+    report = stage_seconds(database, study_id, "report")
+    measured = Measured(
+        workers=workers,
+        finalists=tuple(map(whole, chosen[: settings.top])),
+        baseline=whole(first) if tried and first is not None else None,
+        confirm=settings,
+        total=at - deadline.begun,
+        report=UNKNOWN_REPORT if report is None else 1 + REPORT_MARGIN * report,
+    )
+    closing = closing_of(database, study_id, deadline)
+    return Forecast(
+        at=at,
+        reserved=reserved(measured, deadline.stages),
+        closed_at=None if closing is None else closing.moment,
+        epoch=EpochTime(mean=quantile(means, _MOST) if means else 0.0, spread=spread),
+        overhead=overhead,
+        known={
+            each.number: each.compute_seconds / each.epochs_done
+            for each in trained
+            if each.number is not None
+        },
+    )
+
+
+def confirm_settings(record: StudyRecord) -> Confirm:
+    """Return the settings of the confirmation in a stored study."""
+    return Confirm(**(record.study.document.get("confirm") or {}))
+
+
+def used(database: Database, record: StudyRecord) -> float:
+    """Return the seconds of training that a search and its newest confirmation have used."""
+    total = _used(database, record)
+    confirmation = newest(database, record.study.name)
+    return total if confirmation is None else total + _used(database, confirmation)
+
+
+def _used(database: Database, record: StudyRecord) -> float:
+    attempts = sum(each.attempts for each in record.trials)
+    overhead = _overhead(database, record.study.study_id) if attempts else 0.0
+    return record.counts.compute_seconds + attempts * overhead
+
+
+def _candidates(record: StudyRecord, trained: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that may be confirmed, best first; before there are any, all trials."""
+    found = [
+        each
+        for each in contenders(record)
+        if each.state is TicketState.COMPLETE or each.rung is not None
+    ]
+    return found or sorted(trained, key=lambda each: -each.epochs_done)
+
+
+def _overhead(database: Database, study_id: int) -> float:
+    """Return the mean seconds of an attempt besides its epochs.
+
+    The times of an attempt's first and last event are of one worker's clock. They are used for
+    this estimate only.
+    """
+    ends = (EventKind.PAUSED, EventKind.COMPLETE, EventKind.PRUNED)
+    recent = (
+        sa.select(events.c.ticket, events.c.attempt, events.c.kind, events.c.at)
+        .where(
+            events.c.study_id == study_id,
+            events.c.kind.in_([kind.value for kind in (*BEGINNINGS, *ends)]),
+        )
+        .order_by(events.c.event_id.desc())
+        .limit(_RECENT)
+    )
+
+    def work(connection: Connection) -> list[float]:
+        begun: dict[tuple[int, int], float] = {}
+        took: dict[tuple[int, int], float] = {}
+        for ticket, attempt, kind, at in reversed(connection.execute(recent).all()):
+            key, moment = (ticket, attempt), datetime.fromisoformat(at).timestamp()
+            if kind in BEGINNINGS:
+                begun[key] = moment
+            elif key in begun and key not in took:
+                took[key] = moment - begun[key]
+        if not took:
+            return []
+        trained = (
+            sa.select(epochs.c.ticket, epochs.c.attempt, sa.func.sum(epochs.c.seconds))
+            .where(
+                epochs.c.study_id == study_id,
+                epochs.c.ticket.in_(sorted({ticket for ticket, _ in took})),
+            )
+            .group_by(epochs.c.ticket, epochs.c.attempt)
+        )
+        seconds = {(row[0], row[1]): float(row[2]) for row in connection.execute(trained)}
+        return [max(0.0, took[key] - seconds[key]) for key in took if key in seconds]
+
+    found = database.read(work)
+    return fmean(found) if found else _UNKNOWN_OVERHEAD

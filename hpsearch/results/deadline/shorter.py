@@ -1,0 +1,259 @@
+"""A confirmation that would be late gets fewer seeds, so that it ends in time.
+
+What was trained stays: a selection is shortened after the rounds that have begun, and the report
+after the seeds that have begun. So a known ticket keeps its place in the plan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult, progress
+from hpsearch.results.confirmation.spec import (
+    FIRST_ROUND,
+    ConfirmationSpec,
+    Shortened,
+    spec_of,
+)
+from hpsearch.results.confirmation.stored import ended_trainings
+from hpsearch.results.deadline.costs import EpochTime, makespan, training_seconds
+from hpsearch.results.deadline.forecast import Forecast
+from hpsearch.results.records import StudyRecord, read_study
+from hpsearch.search.database.storage import Database
+from hpsearch.search.database.tables import studies as studies_table
+from hpsearch.search.database.tables import tickets
+from hpsearch.search.ledger.events import EventKind, record_event
+from hpsearch.search.ledger.statements import lock_study
+from hpsearch.study_file.compare import fingerprint
+
+#: The fewest seeds of the report: one alone has no interval.
+FEWEST_REPORTED = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """The trainings of a confirmation that have ended, and those that have begun."""
+
+    outcomes: Mapping[PlannedTraining, TrainingResult]
+    #: Number of tickets: the first entries of the plan have begun.
+    issued: int
+    #: Entry -> epochs that it has trained so far, of those that haven't ended.
+    epochs_done: Mapping[PlannedTraining, int]
+
+
+def seconds_left(
+    spec: ConfirmationSpec, begun: Begun, seconds: Mapping[int, float], *, epochs: int, workers: int
+) -> float:
+    """Return how long the rest of a confirmation takes if no other finalist is dropped.
+
+    Args:
+        spec: Its settings.
+        begun: What was trained before.
+        seconds: Trial -> seconds of a whole training.
+        epochs: Epochs of a training.
+        workers: How many workers train side by side.
+    """
+    assumed, total = dict(begun.outcomes), 0.0
+    otherwise = max(seconds.values(), default=0.0)
+    while not (now := progress(spec, assumed)).finished:
+        means = [each.mean for each in now.standings if each.mean is not None]
+        level = means[0] if means else 0.0
+        left = [entry for entry in now.planned if entry not in assumed]
+        total += makespan(
+            [
+                seconds.get(entry.trial, otherwise)
+                * (1 - begun.epochs_done.get(entry, 0) / max(1, epochs))
+                for entry in left
+            ],
+            workers,
+        )
+        assumed |= {entry: TrainingResult(value=level) for entry in left}
+    return total
+
+
+def shorter_specs(spec: ConfirmationSpec, begun: Begun) -> Iterator[ConfirmationSpec]:
+    """Yield the settings with fewer and fewer seeds that contain every training that has begun."""
+    now = progress(spec, begun.outcomes)
+    issued = now.planned[: begun.issued]
+    used = max((entry.seed for entry in issued if entry.seed <= spec.seeds), default=0)
+    reported = max((entry.seed - spec.seeds for entry in issued), default=0)
+    # Once the report has begun, its place in the plan is fixed
+    fixed = len(spec.selection_seeds) if now.winner is not None else None
+    least = max(FIRST_ROUND, used if fixed is None else fixed)
+    fewest = max(FEWEST_REPORTED, reported)
+    for number in range(spec.seeds, 0, -1):
+        selection = max(least, min(number, len(spec.selection_seeds)))
+        report = max(fewest, min(number, len(spec.report_seeds)))
+        found = replace(spec, shortened=Shortened(selection=selection, report=report))
+        if (selection, report) != (len(spec.selection_seeds), len(spec.report_seeds)):
+            yield found
+        if (selection, report) == (least, fewest):
+            return
+
+
+def fitting(
+    spec: ConfirmationSpec,
+    begun: Begun,
+    seconds: Mapping[int, float],
+    *,
+    epochs: int,
+    workers: int,
+    left: float,
+) -> ConfirmationSpec | None:
+    """Return settings with fewer seeds that end in time, or the smallest there are.
+
+    Args:
+        spec: The settings.
+        begun: What was trained before.
+        seconds: Trial -> seconds of a whole training.
+        epochs: Epochs of a training.
+        workers: How many workers train side by side.
+        left: Seconds until the confirmation must have ended.
+
+    Returns:
+        The settings; ``None`` if the present ones fit, or no smaller ones are possible.
+    """
+    if seconds_left(spec, begun, seconds, epochs=epochs, workers=workers) <= left:
+        return None
+    smallest = None
+    for smallest in shorter_specs(spec, begun):
+        if seconds_left(smallest, begun, seconds, epochs=epochs, workers=workers) <= left:
+            break
+    return smallest
+
+
+def cut(spec: ConfirmationSpec, begun: Begun) -> ConfirmationSpec | None:
+    """Return the settings that need only what has ended; ``None`` if that isn't enough.
+
+    It is enough if a winner is chosen and has two seeds of the report, with those that it is
+    compared with.
+    """
+    now = progress(spec, begun.outcomes)
+    if now.winner is None or now.finished:
+        return None
+    open_ones = [entry.seed for entry in now.planned if entry not in begun.outcomes]
+    report = min(open_ones) - 1 - spec.seeds
+    if report < FEWEST_REPORTED:
+        return None
+    shortened = Shortened(selection=len(spec.selection_seeds), report=report)
+    return replace(spec, shortened=shortened)
+
+
+def shorten_if_late(
+    database: Database, name: str, forecast: Forecast, *, now: float, workers: int
+) -> bool:
+    """Lower the seeds of a confirmation that would end after ``forecast.confirmation_ends``.
+
+    Args:
+        database: The confirmation's database.
+        name: The confirmation's name.
+        forecast: That of its search.
+        now: Seconds since 1970.
+        workers: How many workers train.
+
+    Returns:
+        Whether it was changed.
+    """
+    record = read_study(database, name)
+    spec, begun, epochs = spec_of(record.study), _begun(record), record.study.epochs_per_trial
+    found = fitting(
+        spec,
+        begun,
+        _seconds(record, spec, forecast),
+        epochs=epochs,
+        workers=max(1, workers, record.counts.running),
+        left=forecast.confirmation_ends - now,
+    )
+    return found is not None and _store(database, record, found, begun)
+
+
+def cut_to_what_ended(database: Database, name: str) -> bool:
+    """Drop the seeds of the report that haven't ended; return whether that ends a confirmation."""
+    record = read_study(database, name)
+    begun = _begun(record)
+    found = cut(spec_of(record.study), begun)
+    return found is not None and _store(database, record, found, begun)
+
+
+def _begun(record: StudyRecord) -> Begun:
+    plan, outcomes = ended_trainings(record)
+    by_ticket = {each.ticket: each for each in record.trials}
+    return Begun(
+        outcomes=outcomes,
+        issued=max(by_ticket, default=0),
+        epochs_done={
+            entry: by_ticket[number].epochs_done
+            for number, entry in enumerate(plan.planned, start=1)
+            if number in by_ticket and entry not in outcomes
+        },
+    )
+
+
+def _seconds(record: StudyRecord, spec: ConfirmationSpec, forecast: Forecast) -> dict[int, float]:
+    """Return finalist -> seconds of a training, as measured here, or in the search before."""
+    plan, _ = ended_trainings(record)
+    by_ticket = {each.ticket: each for each in record.trials}
+    found = {}
+    for trial in spec.params:
+        mine = [
+            by_ticket[number]
+            for number, entry in enumerate(plan.planned, start=1)
+            if entry.trial == trial and number in by_ticket
+        ]
+        done = sum(each.epochs_done for each in mine)
+        mean = sum(each.compute_seconds for each in mine) / done if done else 0.0
+        mean = mean or forecast.known.get(trial, forecast.epoch.mean)
+        found[trial] = training_seconds(
+            EpochTime(mean=mean, spread=forecast.epoch.spread),
+            record.study.epochs_per_trial,
+            overhead=forecast.overhead,
+        )
+    return found
+
+
+def _store(database: Database, record: StudyRecord, spec: ConfirmationSpec, begun: Begun) -> bool:
+    """Write the settings, unless another training has begun meanwhile; return whether it did."""
+    planned = len(progress(spec, begun.outcomes).planned)
+    study, before = record.study, spec_of(record.study)
+    rule = (
+        f"{before.rule.partition(_NOTE)[0]}{_NOTE}{len(spec.selection_seeds)} of {spec.seeds} "
+        f"seeds choose and {len(spec.report_seeds)} of {spec.seeds} report"
+    )
+    document = {**study.document, "confirms": replace(spec, rule=rule).to_document()}
+
+    def work(connection: Connection) -> bool:
+        row = lock_study(connection, study.study_id)
+        query = sa.select(sa.func.coalesce(sa.func.max(tickets.c.ticket), 0)).where(
+            tickets.c.study_id == study.study_id
+        )
+        same = row["document"] is not None and json.loads(row["document"]) == dict(study.document)
+        if not same or connection.execute(query).scalar_one() != begun.issued:
+            return False
+        change = {"before": row["trials"] + row["granted"], "now": planned}
+        detail = {"selection": len(spec.selection_seeds), "report": len(spec.report_seeds)}
+        for kind, about in (
+            (EventKind.PLAN_SHORTENED, detail),
+            (EventKind.BUDGET_CHANGED, change),
+        ):
+            record_event(connection, study.study_id, None, None, kind, None, about)
+        connection.execute(
+            sa.update(studies_table)
+            .where(studies_table.c.study_id == study.study_id)
+            .values(
+                document=json.dumps(document),
+                fingerprint=fingerprint(document),
+                trials=planned - row["granted"],
+            )
+        )
+        return True
+
+    return database.write(work)
+
+
+#: How the note begins that a shortened confirmation adds to its rule.
+_NOTE = "; to end before the deadline, "

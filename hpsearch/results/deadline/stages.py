@@ -1,0 +1,97 @@
+"""What follows a search, in order, each stage with its estimated seconds.
+
+To insert a stage: add it to ``STAGES`` with its estimate, and its work under the same name to
+``hpsearch.cli.after_search``. A stage that is not always wanted is ``optional``: it runs if the
+stored deadline names it (``Deadline.stages``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from hpsearch.results.confirmation.choosing import smaller
+from hpsearch.results.deadline.costs import confirmation_seconds
+from hpsearch.study_file.study import Confirm
+
+#: The most of the time from the launch to the deadline that is kept for the confirmation.
+MOST_FOR_CONFIRMATION = 0.4
+
+#: All images as a multiple of those of a trial, for which some are kept apart for validation.
+_ALL_IMAGES = 1.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The inputs of the estimates: what the search has measured so far."""
+
+    workers: int
+    #: Seconds of a whole training of each trial that may become a finalist, best first; empty
+    #: before the first epoch.
+    finalists: tuple[float, ...]
+    #: The same of the baseline, the first of ``try_first``; ``None`` without one.
+    baseline: float | None
+    #: The study file's settings.
+    confirm: Confirm
+    #: Seconds from the launch to the deadline.
+    total: float
+    #: Seconds of writing report and bundle.
+    report: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step after the search."""
+
+    name: str
+    #: Returns about how many seconds it takes.
+    seconds: Callable[[Measured], float]
+    #: Whether it runs only if the deadline names it.
+    optional: bool = False
+
+
+def _confirm(measured: Measured) -> float:
+    """Return the time of the largest confirmation that may be reserved."""
+    most = MOST_FOR_CONFIRMATION * measured.total
+    if not measured.finalists:
+        return most / 2  # whatever it costs, the search must begin
+    known = measured.finalists
+    cost = most
+    for top, seeds, _ in smaller(measured.confirm):
+        # Trials that don't exist yet take as long as the slowest that does
+        finalists = [*known[:top], *[max(known)] * (top - len(known))]
+        cost = confirmation_seconds(
+            finalists, seeds=seeds, baseline=measured.baseline, workers=measured.workers
+        )
+        if cost <= most:
+            break
+    return cost
+
+
+def _train_final(measured: Measured) -> float:
+    return _ALL_IMAGES * max(measured.finalists, default=0.0)
+
+
+#: In the order in which they run. The report is last, as it contains the results of all others.
+STAGES = (
+    Stage(name="confirm", seconds=_confirm),
+    Stage(name="train-final", seconds=_train_final, optional=True),
+    Stage(name="report", seconds=lambda measured: measured.report),
+)
+
+
+def stages_of(wanted: frozenset[str]) -> Iterator[Stage]:
+    """Yield the stages that run, in order; ``wanted`` are the names of optional ones."""
+    for stage in STAGES:
+        if not stage.optional or stage.name in wanted:
+            yield stage
+
+
+def reserved(measured: Measured, wanted: frozenset[str]) -> dict[str, float]:
+    """Return stage -> estimated seconds, in order.
+
+    Args:
+        measured: What the search has measured.
+        wanted: The names of the optional stages that run.
+    """
+    return {stage.name: stage.seconds(measured) for stage in stages_of(wanted)}

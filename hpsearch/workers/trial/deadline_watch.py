@@ -1,0 +1,140 @@
+"""What a worker needs to know of its study's deadline: what may begin, and when to stop.
+
+Every worker decides by itself, from the ledger and the time of day, so workers on other hosts need
+no launch for it. The estimate is read again every few seconds, never inside a batch.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from hpsearch.errors import UnknownName
+from hpsearch.results.confirmation.spec import confirmed_search
+from hpsearch.results.deadline.forecast import Forecast, next_goal, read_forecast
+from hpsearch.results.deadline.shorter import shorten_if_late
+from hpsearch.results.deadline.stored import CONFIRMING_IS_OVER, SEARCH_IS_OVER
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger.studies import StoredStudy
+
+#: Seconds between two estimates, and the pause after one as a multiple of its length: it reads all
+#: trials, so it takes long in a long search.
+LOOK_SECONDS, LOOK_PAUSE = 3.0, 20.0
+
+#: Estimates per second of all workers together.
+_MOST_LOOKS_PER_SECOND = 16
+
+#: Seconds over which the largest number of running trials counts as the number of workers.
+_WORKERS_WINDOW = 60.0
+
+
+class DeadlineWatch:
+    """Tells one worker what its study's deadline allows.
+
+    Args:
+        database: The study's database.
+        study: A search, or a confirmation; its deadline is that of its search.
+        rungs: The epochs at which trials pause, ascending.
+        clock: Returns seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        study: StoredStudy,
+        rungs: Sequence[int],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._name = study.name
+        self._search = confirmed_search(study)
+        self._rungs = tuple(rungs)
+        self._last = study.epochs_per_trial
+        self._clock = clock
+        self._forecast: Forecast | None = None
+        self._looked_at = -math.inf
+        self._pause = 0.0
+        #: When how many trials ran, the newest last.
+        self._running: list[tuple[float, int]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def workers(self) -> int:
+        """About how many workers train."""
+        return max((number for _, number in self._running), default=1)
+
+    @property
+    def reason(self) -> str:
+        """Why a trial stops when its time is over."""
+        return SEARCH_IS_OVER if self._search is None else CONFIRMING_IS_OVER
+
+    def saw(self, running: int) -> None:
+        """Note how many trials run."""
+        now = self._clock()
+        kept = [each for each in self._running if now - each[0] < _WORKERS_WINDOW]
+        self._running = [*kept, (now, running)]
+
+    def refresh(self) -> None:
+        """Read the estimate again if it is older than some seconds; any thread may call it."""
+        now = self._clock()
+        # Many workers together must not ask the database all the time
+        least = max(LOOK_SECONDS, self.workers / _MOST_LOOKS_PER_SECOND)
+        if abs(now - self._looked_at) < max(least, self._pause):
+            return
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            with suppress(UnknownName):  # the search of a confirmation may be deleted
+                self._forecast = read_forecast(
+                    self._database, self._search or self._name, now=now, workers=self.workers
+                )
+            self._looked_at = self._clock()
+            self._pause = LOOK_PAUSE * (self._looked_at - now)
+        finally:
+            self._lock.release()
+
+    def allows(self, done: int, seconds: float) -> bool:
+        """Whether there is time to train a trial to its next rung, or to its last epoch.
+
+        Args:
+            done: Epochs that it has trained; 0 for a new trial.
+            seconds: The seconds that these took.
+        """
+        forecast = self._forecast
+        if forecast is None:
+            return True
+        goal = next_goal(done, self._rungs, self._last)
+        needed = forecast.time_of(goal - done, done, seconds)
+        return self._clock() + needed <= self._ends(forecast)
+
+    def must_pause(self, done: int) -> bool:
+        """Whether a trial that has just ended an epoch must be paused: the time is over."""
+        forecast = self._forecast
+        return forecast is not None and done > 0 and self._clock() >= self._ends(forecast)
+
+    def is_over(self) -> bool:
+        """Whether a training must stop at this batch."""
+        forecast = self._forecast
+        if forecast is None:
+            return False
+        cut = forecast.search_is_cut if self._search is None else forecast.confirmation_ends
+        return self._clock() >= cut
+
+    def shorten(self) -> None:
+        """Lower the seeds of a confirmation that would be late."""
+        self.refresh()
+        if self._forecast is not None and self._search is not None:
+            shorten_if_late(
+                self._database,
+                self._name,
+                self._forecast,
+                now=self._clock(),
+                workers=self.workers,
+            )
+
+    def _ends(self, forecast: Forecast) -> float:
+        return forecast.search_ends if self._search is None else forecast.confirmation_ends
