@@ -191,8 +191,8 @@ def _fits(
 
 def _train_final(after: AfterSearch) -> None:
     """Train the winner on all images, into ``STUDY-final``, if it can end before the report."""
-    from hpsearch.workers.retraining.final import train_final
     from hpsearch.workers.launch.isolation import run_isolated
+    from hpsearch.workers.retraining.final import train_final
 
     folder = Path(f"{after.study.name}-final")
     with database_for_reading(after.config.storage) as database:
