@@ -15,12 +15,20 @@ from hpsearch.study_file.diagnostics import Diagnostics
 from hpsearch.study_file.inherit import filled
 from hpsearch.study_file.overrides import Override
 from hpsearch.study_file.schema import Section
-from hpsearch.study_file.sections import RECIPES
+from hpsearch.study_file.sections import LOOP, RECIPES
 from hpsearch.study_file.space import Fixed
 from hpsearch.study_file.syntax import MapNode, YamlNode, from_plain
 from hpsearch.study_file.walk import parse
 
 KEY = "recipe"
+
+#: Keys with which a file can't have a recipe, and why.
+_INSTEAD: Mapping[str, str] = {
+    "found": "a file has either a recipe or `from`, which gives the same sections, but got both; "
+    "remove one of them",
+    LOOP: "a study with a training loop of its own (`loop`) can't have a recipe, which gives "
+    "sections of hpsearch's own training; remove one of them",
+}
 
 
 def expand(
@@ -40,13 +48,9 @@ def expand(
     name = None if node is None else _name(schema, node, diagnostics)
     if node is None or name is None:
         return replace(root, entries=entries), None
-    if "found" in entries:
-        diagnostics.add(
-            node.location,
-            KEY,
-            "a file has either a recipe or `from`, which gives the same sections, but got both; "
-            "remove one of them",
-        )
+    other = next((reason for key, reason in _INSTEAD.items() if key in entries), None)
+    if other is not None:
+        diagnostics.add(node.location, KEY, other)
         return replace(root, entries=entries), None
     defaults = {key: from_plain(each, node.location) for key, each in RECIPES[name].items()}
     entries = filled(entries, schema, defaults, node.location, diagnostics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,3 +119,23 @@ def test_every_recipe_is_a_valid_study(name: str, tmp_path) -> None:
     study = load_study(path, component_registries.registries)
     assert not study.is_frozen  # something is left to search
     assert all(len(study.document[key]) == 1 for key in ("model", "optimizer", "lr_schedule"))
+
+
+def test_a_study_with_a_loop_of_its_own_has_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from hpsearch.training.loops import LOOPS\n\n\n"
+        "@LOOPS.register('loop_with_a_recipe')\n"
+        'def mine(context, /, *, lr: float):\n    """Mine."""\n    yield {"dice": lr}\n'
+    )
+    path = tmp_path / "short.yaml"
+    text = (
+        "study: short\nbudget: {trials: 4, epochs_per_trial: 2}\nplugins: [mine.py]\n"
+        "loop: {loop_with_a_recipe: {lr: {min: 0.1, max: 1}}}\n"
+        "metrics: {dice: maximize}\nobjective: dice\n"
+    )
+    path.write_text(f"{text}recipe: fast\n")
+    with pytest.raises(StudyFileError, match=r"short.yaml:7: recipe: .*\(`loop`\) can't have"):
+        load_study(path, component_registries.registries)
+    path.write_text(text)
+    with pytest.raises(StudyFileError, match=r"^--set recipe=fast: recipe: .*`loop`"):
+        load_study(path, component_registries.registries, overrides=["recipe=fast"])
