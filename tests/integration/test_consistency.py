@@ -6,19 +6,23 @@ The damage is done with SQL to a ledger that real claims and writes made.
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
-from support.ledger import Search, line_row
+from support.ledger import Search, line_row, open_search
 from support.searching import study_file
 
 from hpsearch.results.consistency.facts import read_facts
 from hpsearch.results.consistency.rule import Finding, broken
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.search.database import optuna_rows as rows
-from hpsearch.search.database.storage import read_snapshot
+from hpsearch.search.database.storage import Database, read_snapshot
 from hpsearch.search.database.tables import epochs, events, tickets
 from hpsearch.search.database.tables import studies as studies_table
 from hpsearch.search.ledger import studies
@@ -30,15 +34,12 @@ def checkpoint(ticket: int, epoch: int) -> CheckpointRef:
     return CheckpointRef(key=f"line/{ticket}/epoch-{epoch}.pt", sha256="a" * 64, epoch=epoch)
 
 
-@pytest.fixture
-def searched(search):
+#: Of the study that each rule is tested with.
+PRUNER = {"stop": True, "reduction_factor": 2, "min_epochs": 1}
+
+
+def fill(opened: Search) -> None:
     """Ticket 1 complete after a release and a death, 2 pruned, 3 failed, 4 runs, 5 paused."""
-    opened = search(
-        trials=6,
-        epochs=4,
-        pruner="asha",
-        settings={"stop": True, "reduction_factor": 2, "min_epochs": 1},
-    )
     one, two = opened.hand("host:one"), opened.hand("host:two")
     first = one.started()
     one.report(first, 1, 0.5, checkpoint(1, 1))
@@ -59,11 +60,37 @@ def searched(search):
     one.report(fourth, 1, 0.95, checkpoint(4, 1))
     fifth = two.started()
     two.ledger.release(fifth, "told to leave")
+
+
+@pytest.fixture
+def searched(search):
+    """A study with every kind of ticket, on each kind of server in turn."""
+    opened = search(trials=6, epochs=4, pruner="asha", settings=PRUNER)
+    fill(opened)
     return opened
 
 
-def findings(opened: Search) -> list[Finding]:
-    facts = read_facts(opened.database, "line")
+@pytest.fixture(scope="module")
+def searched_file(sqlite_template, tmp_path_factory) -> Path:
+    """The same study in a SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("searched") / "searched.db"
+    shutil.copy(sqlite_template, path)
+    with closing(Database(f"sqlite:///{path}")) as database:
+        study = study_file(trials=6, epochs=4)
+        fill(open_search(database, study, pruner="asha", settings=PRUNER))
+    return path
+
+
+@pytest.fixture
+def copied(searched_file: Path, tmp_path: Path) -> Iterator[Database]:
+    """A copy of the file, to be damaged."""
+    shutil.copy(searched_file, tmp_path / "hpsearch.db")
+    with closing(Database(f"sqlite:///{tmp_path / 'hpsearch.db'}")) as database:
+        yield database
+
+
+def findings(database: Database) -> list[Finding]:
+    facts = read_facts(database, "line")
     return [finding for rule in RULES for finding in broken(rule, facts)]
 
 
@@ -71,19 +98,19 @@ def test_a_sound_ledger_breaks_no_rule(searched):
     assert {each.state.value for each in searched.tickets()} == {
         "complete", "pruned", "failed", "running", "paused"
     }  # fmt: skip
-    assert findings(searched) == []
+    assert findings(searched.database) == []
 
 
 def test_a_study_without_trials_breaks_no_rule(search):
     search()
-    assert findings(search()) == []
+    assert findings(search().database) == []
 
 
 def test_a_lowered_budget_is_no_breach(searched):
     """The tickets were right when they were issued, and the log says so."""
     studies.attach(searched.database, study_file(trials=2, epochs=4))
     assert searched.events()[-1] == "budget_changed"
-    assert findings(searched) == []
+    assert findings(searched.database) == []
 
 
 def test_a_withdrawn_ticket_leaves_no_gap(search):
@@ -92,7 +119,7 @@ def test_a_withdrawn_ticket_leaves_no_gap(search):
     first, second = one.claim(), two.started()
     one.ledger.withdraw(first)
     assert [each.ticket for each in opened.tickets()] == [second.ticket]
-    assert findings(opened) == []
+    assert findings(opened.database) == []
 
 
 def test_an_epoch_done_again_breaks_no_rule(search):
@@ -105,9 +132,9 @@ def test_an_epoch_done_again_breaks_no_rule(search):
     claim = two.claim()
     two.report(claim, 2, 0.6)
     assert opened.events()[-1] == "epoch_redone"
-    assert findings(opened) == []
+    assert findings(opened.database) == []
     assert two.report(claim, 3, 0.7) == "complete"
-    assert findings(opened) == []
+    assert findings(opened.database) == []
 
 
 def test_a_trial_that_taught_the_sampler_breaks_no_rule(search):
@@ -117,7 +144,7 @@ def test_a_trial_that_taught_the_sampler_breaks_no_rule(search):
     hand.ledger.fail(
         hand.started(), "out of memory", retry=False, infeasible_attrs={"infeasible": "memory"}
     )
-    assert findings(opened) == []
+    assert findings(opened.database) == []
     assert [trial.state for trial in opened.trials()] == [TrialState.PRUNED]
 
 
@@ -324,13 +351,25 @@ DAMAGES = [
 ]
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=[f"{each.rule}: {each.says}" for each in DAMAGES])
-def test_a_damaged_ledger_is_named(searched, damage):
-    searched.database.write(lambda connection: connection.execute(damage.statement))
-    found = findings(searched)
+def require_named(database: Database, damage: Damage) -> None:
+    """Do the damage, and check that its rule alone says so once."""
+    database.write(lambda connection: connection.execute(damage.statement))
+    found = findings(database)
     hits = [each for each in found if each.rule == damage.rule and damage.says in each.what]
     assert len(hits) == 1, found
     assert hits[0].where and hits[0].means
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=[f"{each.rule}: {each.says}" for each in DAMAGES])
+def test_a_damaged_ledger_is_named(copied, damage):
+    """On SQLite: a rule compares what was read, which is the same from Postgres."""
+    require_named(copied, damage)
+
+
+@pytest.mark.parametrize("says", [each.says for each in DAMAGES if each.rule == "readable"])
+def test_what_cannot_be_read_is_named_on_each_server(searched, says):
+    (damage,) = [each for each in DAMAGES if each.says == says]
+    require_named(searched.database, damage)
 
 
 def test_every_rule_is_damaged_here():

@@ -173,7 +173,8 @@ class Launch:
             if answer:
                 return answer
             assert self.process is None or self.process.poll() is None, self._printed()
-            time.sleep(0.1)
+            # A look reads the database, and who looks takes a core from those who train
+            time.sleep(0.25)
         raise AssertionError(f"nothing after {seconds} s: {self.tickets()}")
 
     def held(self, after: int = 1, workers: int = 1, seconds: float = 400) -> Ticket:

@@ -7,16 +7,18 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from operator import truediv
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from support.pretended_gpu import PretendedGpu, pretended_gpu
+from support.processes import _without_main_module
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from benchmarks import loops
+from benchmarks import loops, turns
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import (
     machine,
@@ -35,6 +37,7 @@ from benchmarks.gpu.runner import Answer, run_parts
 from benchmarks.gpu.settings import Settings
 from hpsearch.registry import Component
 from hpsearch.training.registries import MODELS
+from hpsearch.workers.launch.fork_server import start_fork_server
 
 CPU = Settings(device="cpu", quick=True)
 GPU = Settings(device="cuda:0", quick=True)
@@ -173,12 +176,16 @@ class TestParts:
             assert accuracy > 0.6
 
     def test_a_loop_that_dies_leaves_its_column_empty(self, monkeypatch) -> None:
-        monkeypatch.setattr(speed, "LOOPS", {**speed.LOOPS, "reports": loops.graph_epochs})
-        found = speed.seconds_of(
-            trial(gray(CPU), model=Component("mlp"), epochs=10, batch_size=64),
-            CPU,
-        )
-        assert found["bare"] and found["hpsearch"]
+        context = start_fork_server()  # it has imported torch
+        monkeypatch.setattr(turns.multiprocessing, "get_context", lambda _: context)
+        loops_of_two = {"bare": loops.bare_epochs, "CUDA graphs": loops.graph_epochs}
+        # It can't divide a configuration
+        monkeypatch.setattr(speed, "LOOPS", {"reports": truediv, **loops_of_two})
+        with _without_main_module():
+            found = speed.seconds_of(
+                trial(gray(CPU), model=Component("mlp"), epochs=10, batch_size=64), CPU
+            )
+        assert found["bare"]
         assert (found["reports"], found["CUDA graphs"]) == (None, None)
 
 
