@@ -14,6 +14,7 @@
 - ``worker_start``    seconds and memory of a worker before its first trial
 - ``honesty``         whether the intervals of a confirmation are right, on searches with a known
   truth; a quarter of an hour on one core
+- ``ablations``       whether the effects of an ablation are right, on trainings with a known truth
 - ``label_errors``    which share of swapped labels a report finds
 - ``gpu``             `make gpu`: parity, resume, bf16, memory, workers and speed on a GPU; eight
   minutes

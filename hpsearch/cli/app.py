@@ -16,6 +16,7 @@ import typer
 
 import hpsearch
 from hpsearch.cli.commands import (
+    ablate,
     check,
     confirm,
     dashboard,
@@ -82,6 +83,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Results": {
         "confirm": confirm.confirm,
+        "ablate": ablate.ablate,
         "status": status.status,
         "logs": fleets.logs,
         "show": show.show_trial,

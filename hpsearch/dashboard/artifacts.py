@@ -22,9 +22,9 @@ from optuna.trial import FrozenTrial
 from hpsearch.dashboard.study_view import StudyView, StudyViews
 from hpsearch.errors import UserError
 from hpsearch.results import trial_attributes
-from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.opening import study_of
 from hpsearch.results.overfitting import overfits_from
+from hpsearch.results.planned import parent_of
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries, studies
@@ -67,7 +67,7 @@ def kinds_of(view: StudyView, trial: FrozenTrial, large: frozenset[str]) -> list
         kinds.append(CONFUSION)
     # A frozen config would run the study's plug-ins here, in the process that answers requests.
     study = view.record.study
-    if not study.document.get("plugins") and not is_confirmation(study):
+    if not study.document.get("plugins") and parent_of(study) is None:
         kinds.append(CONFIG)
     return kinds
 

@@ -19,8 +19,7 @@ from hpsearch.errors import DamagedStudy
 from hpsearch.foreign_text import clean
 from hpsearch.metrics import MetricFormat
 from hpsearch.reporting import palette
-from hpsearch.results.confirmation.spec import confirmed_search
-from hpsearch.results.confirmation.stored import is_confirmation
+from hpsearch.results.planned import parent_of
 from hpsearch.results.question import introduction
 from hpsearch.results.records import TrialRecord
 from hpsearch.results.winner import Winner, winner_of
@@ -107,12 +106,12 @@ class Home:
         return _render("study_head", card=self._card(view))
 
     def _card_or_damage(self, name: str, study_id: int) -> Card | None:
-        """Return a search's card; ``None`` for a confirmation, which is a part of its search."""
+        """Return a search's card; ``None`` for a planned study, a part of its search."""
         try:
             view = self._views.of(name)
         except DamagedStudy as error:
             return _damaged(name, study_id, str(error))
-        return None if is_confirmation(view.record.study) else self._card(view)
+        return None if parent_of(view.record.study) is not None else self._card(view)
 
     def _card(self, view: StudyView) -> Card:
         name = view.record.study.name
@@ -128,8 +127,8 @@ class Home:
     def _build(self, view: StudyView) -> Card:
         record = view.record
         study = record.study
-        search = confirmed_search(study)
-        winner = None if search is not None else winner_of(record, view.verdict)
+        parent = parent_of(study)
+        winner = None if parent is not None else winner_of(record, view.verdict)
         confirmation: tuple[str, str] | None = None
         if view.confirmation is not None:
             stored = studies.find_or_none(self._database, view.confirmation)
@@ -140,7 +139,7 @@ class Home:
         return Card(
             name=study.name,
             page=_page(study.study_id),
-            report=f"/report/{search or study.name}",
+            report=f"/report/{study.name if parent is None else parent.search}",
             state=_state(view),
             progress=state_line(view),
             value=value,
@@ -151,7 +150,7 @@ class Home:
             description=introduction(study.document),
             warnings=[*contradictions, *(f"{each}." for each in record.warnings)],
             basis=about_winner(view),
-            commands=[] if search is not None else commands(view),
+            commands=[] if parent is not None else commands(view),
         )
 
     def _thumbnail(self, view: StudyView, winner: Winner | None) -> Thumbnail | None:

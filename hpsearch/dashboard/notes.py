@@ -14,10 +14,9 @@ from optuna.trial import FrozenTrial
 from hpsearch.dashboard.study_view import StudyView
 from hpsearch.dashboard.thresholds import Thresholds
 from hpsearch.metrics import MetricFormat
-from hpsearch.results.confirmation.spec import confirmed_search
-from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.error_text import first_line, shortened
 from hpsearch.results.markdown import block, words
+from hpsearch.results.planned import parent_of
 from hpsearch.results.question import introduction
 from hpsearch.results.ranking import knee
 from hpsearch.results.records import TrialRecord
@@ -44,8 +43,8 @@ def study_note(view: StudyView) -> str:
     parts.append(f"**{words(state_line(view))}**")
     parts += [f"**Warning**: {words(each)}." for each in record.warnings]
     parts.append(words(about_winner(view)))
-    if (search := confirmed_search(record.study)) is not None:
-        parts.append(f"[Report of the search](/report/{search})")
+    if (parent := parent_of(record.study)) is not None:
+        parts.append(f"[Report of the search](/report/{parent.search})")
         return "\n\n".join(parts)
     parts.append(f"[Report](/report/{name})")
     parts.append("**To reproduce**\n\n" + block("\n".join(commands(view))))
@@ -82,7 +81,7 @@ def state_line(view: StudyView) -> str:
 def winner_line(view: StudyView) -> str:
     """Return the best trial, its value and how reliable that is, in one line."""
     record = view.record
-    if is_confirmation(record.study):
+    if parent_of(record.study) is not None:
         return (
             "The search shows the winner: the best of these trainings only has the luckiest seed."
         )
@@ -103,10 +102,13 @@ def about_winner(view: StudyView) -> str:
     """Return ``winner_line``, and what the value is based on."""
     record, verdict = view.record, view.verdict
     line = winner_line(view)
-    if (search := confirmed_search(record.study)) is not None:
+    if (parent := parent_of(record.study)) is not None:
+        trained = "its finalists"
+        if parent.kind == "ablation":
+            trained = "its winner and configurations that differ from it in one setting"
         return (
-            f"{line} This is the confirmation of the search {search}: its finalists, trained again "
-            "with fresh seeds. The result is in that study's note and report."
+            f"{line} This is the {parent.kind} of the search {parent.search}: {trained}, trained "
+            "again with fresh seeds. The result is in that study's note and report."
         )
     if verdict is None:
         return line

@@ -16,7 +16,7 @@ from threading import Lock
 
 from hpsearch.dashboard.study_view import StudyViews
 from hpsearch.errors import UnknownName
-from hpsearch.results.confirmation.spec import confirmed_search
+from hpsearch.results.planned import parent_of
 from hpsearch.search.database.storage import Database
 
 _SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
@@ -59,13 +59,13 @@ class Reports:
         self._kept: dict[str, Page] = {}
 
     def report(self, name: str) -> Page | None:
-        """Return a study's report (for a confirmation, its search's), or ``None`` if unknown."""
+        """Return a study's report (for a planned study, its search's), or ``None`` if unknown."""
         try:
             view = self._views.of(name)
         except UnknownName:
             return None
-        if (search := confirmed_search(view.record.study)) is not None:
-            return self.report(search)
+        if (parent := parent_of(view.record.study)) is not None:
+            return self.report(parent.search)
         # One at a time: a report takes seconds, and several readers may request the same one.
         with self._lock:
             kept = self._kept.pop(name, None)

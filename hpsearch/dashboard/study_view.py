@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import StorageError
+from hpsearch.results.ablation.stored import ablated_search
 from hpsearch.results.confirmation.reading import read_verdict
 from hpsearch.results.confirmation.stored import (
     confirmations,
@@ -136,6 +137,8 @@ def _read(
 
 def best_trials(record: StudyRecord, verdict: ConfirmationResult | None) -> Sequence[TrialRecord]:
     """Return the trials that are shown as best; ``verdict`` is that of the newest confirmation."""
+    if ablated_search(record.study) is not None:
+        return []
     if is_confirmation(record.study):
         # The best of its trainings would only be that with the luckiest seed.
         return kept_trainings(record) if record.is_finished else []

@@ -8,8 +8,9 @@ from typing import Any
 
 from hpsearch.notebook import html
 from hpsearch.results.confirmation.reading import read_confirmation
-from hpsearch.results.confirmation.stored import confirmations, is_confirmation
+from hpsearch.results.confirmation.stored import confirmations
 from hpsearch.results.confirmation_gap import TestGap, read_test_gap
+from hpsearch.results.planned import parent_of
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.winner import basis_of, winner_of
 from hpsearch.search.database.storage import Database
@@ -67,7 +68,7 @@ def best_of(database: Database, record: StudyRecord) -> Best | None:
     With several objectives, the best seen is the point of the front that is best by the objective
     that pruners decide by. Returns ``None`` if no trial can win yet.
     """
-    verdict = None if is_confirmation(record.study) else read_confirmation(database, record)
+    verdict = None if parent_of(record.study) is not None else read_confirmation(database, record)
     winner = winner_of(record, verdict)
     if winner is None:
         return None

@@ -229,12 +229,12 @@ class Study:
             UserError: The study is a confirmation, the trial is neither complete nor pruned, the
                 reason is empty, or no point of an enumerated space is left for ``again``.
         """
-        from hpsearch.results.confirmation.stored import is_confirmation
+        from hpsearch.results.planned import parent_of
         from hpsearch.search.ledger import validity
 
         def declare(database: Database, record: StudyRecord) -> None:
-            if is_confirmation(record.study):
-                raise UserError("a training of a confirmation can't be declared invalid")
+            if (parent := parent_of(record.study)) is not None:
+                raise UserError(f"a training of the {parent.kind} can't be declared invalid")
             ticket = record.trial(trial).ticket
             validity.invalidate(database, record.study.study_id, ticket, reason, again=again)
 

@@ -18,6 +18,7 @@ from hpsearch.reporting.reading import read_content
 from hpsearch.reporting.sections import (
     answer,
     architectures,
+    experiment,
     failures,
     images,
     parameters,
@@ -34,6 +35,7 @@ from hpsearch.search.database.storage import Database
 #: The parts of a study's report, in order.
 PARTS = (
     answer.answer,
+    experiment.experiment,
     winner.winner,
     architectures.architectures,
     training.training,

@@ -17,6 +17,7 @@ from hpsearch.reporting.analysis.matrices import Matrices, Matrix
 from hpsearch.reporting.hard_pictures import Shown
 from hpsearch.reporting.labels import Unit, short_names
 from hpsearch.reporting.winner_layers import WinnerLayers
+from hpsearch.results.ablation.judging import AblationResult
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.confirmation_gap import TestGap
 from hpsearch.results.final_evaluations import FinalEvaluation
@@ -36,6 +37,17 @@ class Confirmed:
     #: Its options that differ from the study file: ``--seeds 2``.
     options: Sequence[str]
     verdict: ConfirmationResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablated:
+    """An ablation of a study."""
+
+    #: Its name as a study.
+    study: str
+    result: AblationResult
+    #: The comparisons that are decided, as sentences.
+    answers: Sequence[str]
 
 
 def winner_number(
@@ -128,6 +140,8 @@ class StudyContent:
     versions: Mapping[str, str]
     #: The layers of the winner's model.
     layers: WinnerLayers = field(default_factory=WinnerLayers)
+    #: The study's ablations, oldest first.
+    ablations: Sequence[Ablated] = ()
 
     @property
     def unit(self) -> Unit:

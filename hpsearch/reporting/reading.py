@@ -18,12 +18,14 @@ from hpsearch.reporting.analysis.importances import importances
 from hpsearch.reporting.analysis.matrices import Matrix, read_matrices, read_trial_matrices
 from hpsearch.reporting.analysis.observations import read_analysis_data
 from hpsearch.reporting.analysis.table import columns, trial_table
-from hpsearch.reporting.content import Confirmed, StudyContent, winner_number
+from hpsearch.reporting.content import Ablated, Confirmed, StudyContent, winner_number
 from hpsearch.reporting.hard_pictures import hard_pictures
 from hpsearch.reporting.winner_layers import winner_layers
 from hpsearch.results import trial_attributes
+from hpsearch.results.ablation.stored import read_results
+from hpsearch.results.ablation.wording import answers
 from hpsearch.results.confirmation.reading import read_verdict
-from hpsearch.results.confirmation.spec import confirmed_search, spec_of
+from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.stored import (
     confirmations,
     newer_trials,
@@ -31,6 +33,7 @@ from hpsearch.results.confirmation.stored import (
 )
 from hpsearch.results.confirmation_gap import read_test_gap
 from hpsearch.results.final_evaluations import evaluations
+from hpsearch.results.planned import parent_of
 from hpsearch.results.provenance import versions
 from hpsearch.results.question import introduction, model_of
 from hpsearch.results.ranking import front, knee, ranked, violators
@@ -77,13 +80,14 @@ def read_content(
 
     Raises:
         UnknownName: If there is no such study.
-        UserError: If the study is a confirmation.
+        UserError: If the study is a confirmation or an ablation.
     """
     record = read_study(database, name)
-    if (search := confirmed_search(record.study)) is not None:
+    if (parent := parent_of(record.study)) is not None:
         raise UserError(
-            f"a report is made of a search, but {name!r} is the confirmation of {search!r}; run "
-            f"`hpsearch report --study {search}`, which includes its confirmation"
+            f"a report is made of a search, but {name!r} is the {parent.kind} of "
+            f"{parent.search!r}; run `hpsearch report --study {parent.search}`, which includes its "
+            f"{parent.kind}"
         )
     by_ticket = queries.curves(database, record.study.study_id)
     numbers = {trial.ticket: trial.number for trial in record.trials}
@@ -153,6 +157,10 @@ def read_content(
         failures=read_failures(database, record),
         noted=noted,
         versions=versions(),
+        ablations=[
+            Ablated(study=study, result=result, answers=answers(result))
+            for study, result in read_results(database, name)
+        ],
     )
     return replace(content, layers=winner_layers(database, record, content.winner))
 

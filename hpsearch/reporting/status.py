@@ -1,4 +1,4 @@
-"""The output of ``hpsearch status --json``: summary, pruning audit, confirmation, prior."""
+"""The output of ``hpsearch status --json``: summary, audit, confirmation, ablations, prior."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 
 from hpsearch.errors import StorageError
 from hpsearch.reporting.pruning_audit import read_pruning_audit
+from hpsearch.results.ablation.stored import read_results
+from hpsearch.results.ablation.wording import answers
 from hpsearch.results.confirmation.stored import (
     invalid_finalists,
-    is_confirmation,
     newer_trials,
     newest,
     progress_of,
 )
 from hpsearch.results.deadline.sentence import deadline_state
+from hpsearch.results.planned import parent_of
 from hpsearch.results.ranking import front, knee
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.summary import summary
@@ -34,6 +36,7 @@ def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
         "pruning": bill and bill.as_json(),
         **_confirmation(database, record),
         **_deadline(database, record),
+        **_ablations(database, record),
         **_knowledge(database, record),
         **_prior(database, record),
     }
@@ -52,7 +55,7 @@ def with_confirmed_best(
         status: The summary.
     """
     confirmation = newest(database, record.study.name)
-    if confirmation is None or is_confirmation(record.study):
+    if confirmation is None or parent_of(record.study) is not None:
         return status
     now = progress_of(confirmation)
     if not now.finished or now.winner is None:
@@ -104,10 +107,29 @@ def _knowledge(database: Database, record: StudyRecord) -> dict[str, Any]:
 
 def _prior(database: Database, record: StudyRecord) -> dict[str, Any]:
     """Return the results of the study's prior; empty if it has none, or draws nothing."""
-    if is_confirmation(record.study):
+    if parent_of(record.study) is not None:
         return {}
     found = read_prior(database, record)
     return {} if found is None else {"prior": found}
+
+
+def _ablations(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return the state and the decided answers of the search's ablations; empty without one."""
+    if parent_of(record.study) is not None:
+        return {}
+    listed: list[dict[str, Any]] = []
+    for study, result in read_results(database, record.study.name):
+        state = {
+            "study": study,
+            "trial": result.spec.trial,
+            "finished": result.progress.finished,
+            "trainings": result.ended,
+            "planned": result.spec.trainings,
+            "comparisons": len(result.spec.contrasts),
+            "answers": answers(result),
+        }
+        listed.append(state)
+    return {"ablations": listed} if listed else {}
 
 
 def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:

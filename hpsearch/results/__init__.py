@@ -13,6 +13,8 @@ Nothing here formats a page; ``hpsearch.reporting`` does.
 - ``summary``       the counts and the winner, as ``status --json`` prints them
 - ``overfitting``   the epoch from which a trial overfits
 - ``confirmation``  the best trials again, with fresh seeds: plan, statistics, verdict
+- ``ablation``      one setting changed at a time, with paired fresh seeds: plan and effects
+- ``planned``       studies that follow a plan: confirmations and ablations of a search
 - ``final_evaluations`` test evaluations: their number and results, in the event log
 - ``confirmation_gap``  a test value outside the confirmed interval, and the likely reasons
 - ``export``        a winner as files: frozen configs, the model card, the bundle

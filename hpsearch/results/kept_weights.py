@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpsearch.results.ablation.stored import ablated_search
 from hpsearch.results.confirmation.stored import is_confirmation, kept_trainings
 from hpsearch.results.ranking import KEPT_WEIGHTS, front, knee, objective_costs
 from hpsearch.results.records import StudyRecord, TrialRecord
@@ -12,9 +13,12 @@ def weights_kept(record: StudyRecord) -> list[TrialRecord]:
 
     If a front has more than ``KEPT_WEIGHTS`` points, the best by each objective and the knee stay,
     and evenly spaced others in the order of the front. For a confirmation: its winner's trainings.
+    An ablation keeps none: nothing of it is exported.
     """
     if is_confirmation(record.study):
         return kept_trainings(record)
+    if ablated_search(record.study) is not None:
+        return []
     points = front(record)
     if len(points) <= KEPT_WEIGHTS:
         return points

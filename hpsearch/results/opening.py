@@ -104,7 +104,8 @@ def definition_of(name_or_path: str, storage: str) -> Path | StoredStudy:
     Raises:
         UnknownName: If neither a file nor a stored study has this name.
         StudyFileError: If the file is missing or isn't YAML.
-        UserError: If the stored study is a confirmation, which only ``hpsearch confirm`` continues.
+        UserError: If the stored study is a confirmation or an ablation, which ``hpsearch confirm``
+            or ``hpsearch ablate`` continues.
     """
     from hpsearch.study_file.loading import find_study, require_yaml
 
@@ -120,7 +121,7 @@ def _stored_definition(name: str, storage: str, unknown: UnknownName) -> StoredS
     file = sqlite_file(storage)
     if file is not None and not file.exists():
         raise unknown
-    from hpsearch.results.confirmation.spec import confirmed_search
+    from hpsearch.results.planned import parent_of
     from hpsearch.search.ledger import studies
 
     try:
@@ -133,10 +134,10 @@ def _stored_definition(name: str, storage: str, unknown: UnknownName) -> StoredS
         raise UnknownName(
             "study", name, {*unknown.names, *stored}, "You can also give the path of a .yaml file."
         )
-    if (search := confirmed_search(found)) is not None:
+    if (parent := parent_of(found)) is not None:
         raise UserError(
-            f"a study or a study file must be named, but {name!r} is the confirmation of "
-            f"{search!r}; to continue it, run: hpsearch confirm --study {search}"
+            f"a study or a study file must be named, but {name!r} is the {parent.kind} of "
+            f"{parent.search!r}; to continue it, run: {parent.command}"
         )
     return found
 

@@ -1,14 +1,15 @@
 """What a study asks about: the searched parameters that its question names.
 
-The text is the key ``question`` of the study file, or else its ``description``. Both are written by
-people, so parameters and values are found by their names, the beginnings of these names, and other
-words for them ("dense net" for ``mlp``).
+The key ``question`` of the study file may name them by their paths. Otherwise it is a text, or the
+``description`` takes its place. Both are written by people, so parameters and values are found by
+their names, the beginnings of these names, and other words for them ("dense net" for ``mlp``).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.results.records import StudyRecord, TrialRecord
@@ -48,14 +49,40 @@ _SYNONYMS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A study's question in structured form."""
+
+    #: The path of the parameter whose effect is asked about.
+    parameter: str
+    #: Paths of parameters that the effect may depend on.
+    by: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the question as a sentence."""
+        among = dict.fromkeys([self.parameter, *self.by])
+        names = " and ".join(short_name(path, among) for path in self.by)
+        return f"What does {short_name(self.parameter, among)} change{names and f', by {names}'}?"
+
+
+def structured_question(document: Mapping[str, Any]) -> Question | None:
+    """Return the question of a study; ``None`` if it is a text, or isn't there."""
+    written = document.get("question")
+    if not isinstance(written, Mapping):
+        return None
+    return Question(parameter=written["parameter"], by=tuple(written.get("by", ())))
+
+
 def question_of(document: Mapping[str, Any]) -> str:
     """Return the question of a study: its ``question``, else its ``description``."""
-    return str(document.get("question") or document.get("description") or "")
+    written = structured_question(document) or document.get("question")
+    return str(written or document.get("description") or "")
 
 
 def introduction(document: Mapping[str, Any]) -> str:
     """Return what a page shows of a study first: its ``question`` and its ``description``."""
-    return " ".join(str(document[key]) for key in ("question", "description") if document.get(key))
+    question = structured_question(document) or document.get("question")
+    return " ".join(str(each) for each in (question, document.get("description")) if each)
 
 
 def asked_about(record: StudyRecord) -> tuple[str, ...]:
@@ -64,6 +91,10 @@ def asked_about(record: StudyRecord) -> tuple[str, ...]:
     They are in the order of the text; parameters of one name (``sgd.lr``, ``adam.lr``) stay
     together. A parameter is searched if its trials have at least two values.
     """
+    known = structured_question(record.study.document)
+    if known is not None:
+        several = [path for path, values in values_by_path(record).items() if len(values) > 1]
+        return tuple(path for path in (known.parameter, *known.by) if path in several)
     words, own = _text_of(record)
     found: dict[str, tuple[int, int]] = {}
     for path, values in values_by_path(record).items():

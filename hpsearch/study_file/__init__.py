@@ -29,6 +29,7 @@ Further uses:
 - ``compare``: fingerprints, and how two studies differ.
 - ``json_schema``: the schema for editors.
 - ``durations``: ``8h``, ``30m``, ``90s``.
+- ``question_key``: the key `question`, a text or paths of searched parameters.
 - ``goal_keys``: the rules between the keys `objective`, `objectives`, `prune_on` and `constraints`.
 - ``portable``: paths of a study in a form that a file can use on other machines.
 - ``shipped``: study files and priors that come with hpsearch, by name.

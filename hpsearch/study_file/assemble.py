@@ -13,6 +13,7 @@ from hpsearch.study_file.first_trials import FirstTrial, parse_first_trials
 from hpsearch.study_file.goal_keys import check_goals, normal_form
 from hpsearch.study_file.goals import Goals
 from hpsearch.study_file.plugins import Plugin
+from hpsearch.study_file.question_key import check_question
 from hpsearch.study_file.schema import AUTO, ComponentChoice, Section
 from hpsearch.study_file.sections import LOOP, NO_HELP, space_of
 from hpsearch.study_file.shipped import SHIPPED, file_of, sha256_of
@@ -47,8 +48,9 @@ def assemble(
     first_trials = _first_trials(schema, space, node, diagnostics)
     provenance = _provenance(node.entries.get("provenance"), diagnostics)
     _check_found(node.entries.get("found"), diagnostics)
-    confirms = node.entries.get("confirms")
+    confirms, ablates = node.entries.get("confirms"), node.entries.get("ablates")
     check_goals(children, node, diagnostics)
+    check_question(Space(space), node.entries.get("question"), diagnostics)
     if len(diagnostics):
         raise diagnostics.error()
     document = _document(children, plugins, first_trials, provenance)
@@ -92,6 +94,7 @@ def assemble(
         provenance=provenance,
         confirm=Confirm(**(document.get("confirm") or {})),
         confirms=None if confirms is None else to_plain(confirms),
+        ablates=None if ablates is None else to_plain(ablates),
         trackers=_switched_on(document.get("trackers") or {}),
         prior=(document.get("search") or NO_HELP)["prior"],
         prior_sha256=(document.get("search") or NO_HELP).get("sha256"),
@@ -179,7 +182,10 @@ def _document(
         del document["search"]
     if document.get("evaluate") == "weights":
         del document["evaluate"]  # earlier versions don't have this key
-    for key in ("plugins", "trackers", "found", "confirm", "confirms", "try_first", "provenance"):
+    for key in (
+        *("plugins", "trackers", "found", "confirm", "confirms", "ablates"),
+        *("try_first", "provenance"),
+    ):
         if not document[key]:
             del document[key]
     return document

@@ -34,8 +34,10 @@ def freeze(
     """
     config = study.space.freeze(params).config
     frozen = {key: config.get(key, value) for key, value in study.document.items()}
-    for done in ("try_first", "confirm", "confirms", "trackers", "search"):
+    for done in ("try_first", "confirm", "confirms", "ablates", "trackers", "search"):
         frozen.pop(done, None)
+    if isinstance(frozen.get("question"), Mapping):
+        del frozen["question"]  # nothing is searched any more, so nothing has these paths
     frozen["budget"] = {**study.document["budget"], "trials": 1, "time": None}
     frozen["provenance"] = json_safe(provenance)
     return frozen

@@ -112,7 +112,7 @@ def load_study_dict(
     diagnostics = Diagnostics()
     node = from_plain(given.content, SourceLocation("the study's dict", folder=given.folder))
     changes = _changes(overrides, name, diagnostics)
-    _refuse_confirms(node, changes, diagnostics)
+    _refuse_planned(node, changes, diagnostics)
     text = to_yaml(to_plain(node))
 
     def find_it(origin: Origin) -> InheritedConfig:
@@ -175,7 +175,7 @@ def _load(
     text = read_text(path)
     node = read_yaml(text, _place(path), diagnostics)
     changes = _changes(overrides, name, diagnostics)
-    _refuse_confirms(node, changes, diagnostics)
+    _refuse_planned(node, changes, diagnostics)
 
     def find_it(origin: Origin) -> InheritedConfig:
         files = (*inside, path.resolve())
@@ -214,7 +214,7 @@ def study_from_document(
     if "search" not in document:
         document = {**document, "search": NO_HELP}
     node = from_plain(document, SourceLocation(where))
-    _refuse_confirms(None, changes, diagnostics)
+    _refuse_planned(None, changes, diagnostics)
     for change in changes:
         if is_origin(change.path):
             diagnostics.add(
@@ -396,21 +396,25 @@ def _changes(
     return changes
 
 
-def _refuse_confirms(
+def _refuse_planned(
     node: YamlNode | None, changes: list[Override], diagnostics: Diagnostics
 ) -> None:
-    """Report ``confirms`` in a file or an override: only a stored study may have it."""
+    """Report ``confirms`` or ``ablates`` in a file or an override: only a stored study has them."""
     entries = node.entries if isinstance(node, MapNode) else {}
-    given = [entries["confirms"]] if "confirms" in entries else []
-    given += [each.value for each in changes if each.path.partition(".")[0] == "confirms"]
-    for written in given:
-        if to_plain(written) is not None:
-            diagnostics.add(
-                written.location,
-                "confirms",
-                "only hpsearch writes this key, for the study in which it confirms a winner; leave "
-                "it out, and run `hpsearch confirm`",
-            )
+    for key, what, command in (
+        ("confirms", "confirms a winner", "confirm"),
+        ("ablates", "compares a winner with changed configurations", "ablate"),
+    ):
+        given = [entries[key]] if key in entries else []
+        given += [each.value for each in changes if each.path.partition(".")[0] == key]
+        for written in given:
+            if to_plain(written) is not None:
+                diagnostics.add(
+                    written.location,
+                    key,
+                    f"only hpsearch writes this key, for the study in which it {what}; leave it "
+                    f"out, and run `hpsearch {command}`",
+                )
 
 
 def _with_plugins_of(

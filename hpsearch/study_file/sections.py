@@ -14,6 +14,7 @@ from hpsearch.metrics import COSTS, OBJECTIVES, Direction
 from hpsearch.registry import Component
 from hpsearch.study_file import durations
 from hpsearch.study_file.goals import MOST_OBJECTIVES, parse_constraint, read_constraint
+from hpsearch.study_file.question_key import RULE as QUESTION
 from hpsearch.study_file.schema import (
     AUTO,
     ComponentChoice,
@@ -314,7 +315,9 @@ def root_schema(registries: Registries) -> Section:
             ),
             "description": Value(type=str, default=""),
             # Stored only if it is given, so that earlier documents keep their form
-            "question": Value(type=str, default="", silent=True),
+            "question": Value(
+                type=str | dict[str, str | list[str]], default="", silent=True, rule=QUESTION
+            ),
             "seed": Value(type=Annotated[int, Field(ge=0, lt=2**32)], default=0),
             "objective": objective,
             "objectives": objectives,
@@ -350,6 +353,7 @@ def root_schema(registries: Registries) -> Section:
             "recipe": Value(type=_one_of(RECIPES) | None, default=None, silent=True),
             "found": Raw(json_schema={"type": ["object", "null"]}),
             "confirms": Raw(json_schema={"type": "null"}),
+            "ablates": Raw(json_schema={"type": "null"}),
             "data": data,
             "model": ComponentChoice(registry=registries["model"]),
             "optimizer": ComponentChoice(registry=registries["optimizer"]),

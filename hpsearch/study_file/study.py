@@ -90,6 +90,8 @@ class StudyFile:
     confirm: Confirm = Confirm()
     #: Which finalists of which study are trained again here; ``None`` for a search.
     confirms: Mapping[str, Any] | None = None
+    #: Which variants of which study's trial are compared here; ``None`` for a search.
+    ablates: Mapping[str, Any] | None = None
     #: Trackers, which receive every epoch besides the ledger.
     trackers: tuple[Component, ...] = ()
     #: The prior, which chooses the first points, before the sampler has results.
@@ -112,6 +114,11 @@ class StudyFile:
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything that must be equal for trials to belong together."""
         return fingerprint(self.document)
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether its trials follow a plan, as in a confirmation or an ablation."""
+        return self.confirms is not None or self.ablates is not None
 
     @property
     def is_frozen(self) -> bool:

@@ -4,6 +4,8 @@
 - ``worker``          one worker: claim, run, again
 - ``run_config``      the options of a run and of a worker, with all defaults
 - ``trial``           one claimed trial: its configuration, its training, its files, its lease
+- ``planned_study``   what confirmations and ablations have in common: their studies, their runs
+- ``ablation``        one setting of a trial changed at a time, with fresh seeds
 - ``confirmation``    confirming a search's winner with fresh seeds
 - ``winner``          what is done with a winner: test images, files of its model, labels
 - ``retraining``      training a frozen config outside any study; verifying it

@@ -6,16 +6,13 @@ in a study of its own, whose tickets are as safe as those of a search.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from hpsearch import component_registries
-from hpsearch.errors import InfeasibleConfig, UserError
+from hpsearch.errors import UserError
 from hpsearch.results.confirmation.choosing import Choice, Fits, choose, most_trainings
 from hpsearch.results.confirmation.plan import entries
 from hpsearch.results.confirmation.spec import (
@@ -24,7 +21,6 @@ from hpsearch.results.confirmation.spec import (
     ConfirmationSpec,
     RequestedSettings,
     SearchSnapshot,
-    confirmed_search,
     spec_of,
 )
 from hpsearch.results.confirmation.stored import (
@@ -35,15 +31,14 @@ from hpsearch.results.confirmation.stored import (
     progress_of,
     record_latencies,
 )
+from hpsearch.results.planned import planned_studies, seeds_used
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.winner import best_seen
 from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.studies import StoredStudy
-from hpsearch.study_file.freezing import to_yaml
-from hpsearch.study_file.loading import study_from_document
-from hpsearch.study_file.sections import MOST_SEEDS, single_split
+from hpsearch.study_file.sections import MOST_SEEDS
 from hpsearch.study_file.study import Confirm, StudyFile
 from hpsearch.study_file.trial_config import CONFIRM_SEED
 from hpsearch.tracking.tracking import require_usable
@@ -51,19 +46,20 @@ from hpsearch.training.latency import time_side_by_side
 from hpsearch.training.plan import plan
 from hpsearch.workers.devices import resolve_devices
 from hpsearch.workers.gpu import open_device
-from hpsearch.workers.launch.estimate import SAMPLES
-from hpsearch.workers.launch.launching import check_options, supervise
-from hpsearch.workers.launch.probe import Probe, time_of
 from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult
 from hpsearch.workers.launch.timing import TimeRange
+from hpsearch.workers.planned_study import (
+    planned_study,
+    require_quiet,
+    require_search,
+    require_short,
+    run_plan,
+    stored_study_file,
+    time_of_trainings,
+)
 from hpsearch.workers.run_config import RunConfig
-from hpsearch.workers.trial.build_plan import device_name, plan_build
-from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
-from hpsearch.workers.trial.same_images import require_same_images
-
-#: The most characters of a study's name.
-LONGEST_NAME = 64
+from hpsearch.workers.trial.build_plan import device_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +113,7 @@ def prepare_confirmation(
     """
     require_usable(study.trackers)
     name = search.study.name
-    _require_search(search)
+    require_search(search, "confirm")
     known = confirmations(database, name)
     if known and not request.again:
         return _resume(database, search, known[-1], request)
@@ -134,8 +130,9 @@ def prepare_confirmation(
         raise UserError(
             f"a confirmation uses at most {MOST_SEEDS:,} seeds, but got {settings.seeds:,}"
         )
-    _require_quiet(search)
-    own_name = _own_name(name, len(known) + 1)
+    require_quiet(search, "finalists are")
+    own_name = name_of(name, len(known) + 1)
+    require_short(own_name, "confirmation")
     given = [key for key in ("top", "seeds") if getattr(request, key) is not None]
     choice = choose(
         database,
@@ -147,9 +144,11 @@ def prepare_confirmation(
         bounded=not given and study.document.get("confirm") is None,
         fits=request.fits,
     )
-    before = max((spec_of(each).last_seed for each in known), default=0)
+    before = seeds_used(planned_studies(database, name))
     spec = _spec(search, settings, choice, before, given)
-    prepared = _study(search, own_name, spec)
+    prepared = planned_study(
+        search, own_name, "confirmation", {"confirms": spec.to_document()}, len(entries(spec, {}))
+    )
     ensure_tables(database)
     stored = studies.create_or_find(database, prepared)
     if not is_confirmation(stored):
@@ -173,34 +172,12 @@ def time_left(prepared: ConfirmationRun, run: RunConfig) -> TimeRange | None:
     Raises:
         UserError: An option is out of bounds, or the data isn't there.
     """
-    allocation = check_options(run)
-    left = prepared.most - prepared.ended
-    seed = prepared.spec.seeds_before + 1
-    build_plans = []
-    measurable = left > 0 and not prepared.study.has_loop
-    for each in prepared.spec.finalists if measurable else ():
-        config = prepared.study.trial_config({**each.params, CONFIRM_SEED: seed}, ticket=1)
-        device = allocation.devices[0] if allocation.devices else resolve_devices(run.devices)[0]
-        with suppress(InfeasibleConfig):
-            build_plan = plan_build(
-                config,
-                device=device,
-                threads=allocation.threads,
-                exact_threads=False,
-                data=run.data,
-            )
-            build_plans.append(build_plan)
-    probe = Probe(
-        build_plans=pickle.dumps(build_plans[:SAMPLES]),
-        plugins=prepared.study.plugins,
-        data=run.data,
-    )
-    return time_of(
-        probe,
-        trainings=left,
-        epochs=prepared.epochs,
-        workers=allocation.count,
-        on_cpu=allocation.on_cpu,
+    return time_of_trainings(
+        prepared.study,
+        [each.params for each in prepared.spec.finalists],
+        prepared.spec.seeds_before + 1,
+        prepared.most - prepared.ended,
+        run,
     )
 
 
@@ -230,60 +207,12 @@ def run(
         DataError: The images aren't those of the search any more.
         UserError: An option is out of bounds.
     """
-    allocation = check_options(config if elsewhere is None else replace(config, workers=0))
-    # A confirmation that was killed between two rounds has no ticket left, but isn't finished
-    extend_budget_from_plan(database, prepared.name)
-    stored = studies.find(database, prepared.name)
-    record = read_study(database, prepared.name)
-    if not record.is_finished:  # A finished confirmation trains nothing, so it needs no images.
-        require_same_images(database, stored, prepared.study, config.data)
-    if progress_of(record).finished and not record.is_finished:
-        # It was shortened, for its deadline, while other trainings ran
-        outcome = LaunchResult(reason="finished", counts=record.counts)
-    elif elsewhere is None:
-        outcome = supervise(database, stored, prepared.study, config, allocation, on_progress)
-    else:
-        outcome = elsewhere(stored)
+    outcome = run_plan(database, prepared.study, config, on_progress, elsewhere)
     if outcome.reason == "finished" and may_measure():
         device = resolve_devices(config.devices)[0]
         open_device(device)
         measure_latencies(database, prepared, device=device, data=config.data)
     return outcome
-
-
-def _require_search(search: StudyRecord) -> None:
-    if (of := confirmed_search(search.study)) is not None:
-        raise UserError(
-            f"study {search.study.name!r} is the confirmation of {of!r}; name the search: hpsearch "
-            f"confirm --study {of}"
-        )
-    if search.goals.is_multi_objective:
-        listed = ", ".join(search.goals.objectives)
-        raise UserError(
-            f"finalists are compared by one objective, but study {search.study.name!r} has several "
-            f"({listed}); export a point of its front with --pick, or search for one objective "
-            "within `constraints`, and confirm that"
-        )
-
-
-def _require_quiet(search: StudyRecord) -> None:
-    if search.counts.running:
-        name = search.study.name
-        raise UserError(
-            f"finalists are chosen when no trial is running, but study {name!r} has running trials "
-            f"({search.counts.running}); wait until the search ends, or run `hpsearch stop --study "
-            f"{name}`"
-        )
-
-
-def _own_name(name: str, nth: int) -> str:
-    own = name_of(name, nth)
-    if len(own) > LONGEST_NAME:
-        raise UserError(
-            f"a study's name has at most {LONGEST_NAME} characters, but the confirmation's, "
-            f"{own!r}, would have {len(own)}; launch the search under a shorter one (--name)"
-        )
-    return own
 
 
 def _resume(
@@ -308,12 +237,7 @@ def _describe(
     spec = spec_of(stored)
     return ConfirmationRun(
         name=stored.name,
-        study=study_from_document(
-            stored.document,
-            component_registries.registries,
-            text=stored.text,
-            where=f"study {stored.name}",
-        ),
+        study=stored_study_file(stored),
         new=new,
         spec=spec,
         ended=record.counts.finished,
@@ -359,35 +283,6 @@ def _spec(
             best=seen.value,
             field=chosen.field,
         ),
-    )
-
-
-def _study(search: StudyRecord, name: str, spec: ConfirmationSpec) -> StudyFile:
-    """Return the confirmation's study: the search's, with a plan in place of a sampler."""
-    document = {
-        key: value
-        for key, value in search.study.document.items()
-        # Every finalist satisfies the constraints
-        if key not in ("try_first", "confirm", "provenance", "constraints")
-    }
-    # Each fresh seed has a split of its own anyway, so each training gives one usable model
-    if "data" in document:
-        document["data"] = single_split(document["data"])
-    document |= {
-        "study": name,
-        "description": f"The confirmation of {search.study.name}",
-        "budget": {
-            **document["budget"],
-            "trials": len(entries(spec, {})),
-            "time": None,
-        },
-        "sampler": {"random": {}},
-        "pruner": {"none": {}},
-        "confirms": spec.to_document(),
-    }
-    text = to_yaml(document, f"Written by hpsearch, to confirm what {search.study.name} found")
-    return study_from_document(
-        document, component_registries.registries, text=text, where=f"study {name}"
     )
 
 

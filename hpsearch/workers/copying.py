@@ -1,12 +1,12 @@
-"""Copying studies to another database, with their confirmations and, if asked, their files."""
+"""Copying studies to another database, with what belongs to them and, if asked, their files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from hpsearch.errors import UserError
-from hpsearch.results.confirmation.stored import confirmations, is_confirmation
 from hpsearch.results.consistency.rule import Finding
+from hpsearch.results.planned import parent_of, planned_studies
 from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
@@ -30,7 +30,7 @@ def copy_studies(
     Args:
         source: The database of the studies.
         target: The other database; it gets its tables if it has none.
-        names: The searches to copy, each with its confirmations; empty for all.
+        names: The searches to copy, each with its confirmations and ablations; empty for all.
         runs: The runs place.
         to_runs: Another runs place, which gets a copy of the files; ``None`` if both databases
             use ``runs``.
@@ -52,10 +52,10 @@ def copy_studies(
         )
     ensure_tables(target)
     searches = names or [
-        study.name for study in studies.everything(source) if not is_confirmation(study)
+        study.name for study in studies.everything(source) if parent_of(study) is None
     ]
     for search in searches:
-        for study in (studies.find(source, search), *confirmations(source, search)):
+        for study in (studies.find(source, search), *planned_studies(source, search)):
             require_no_worker(source, study.study_id, study.name, "copied")
             copied = copy_study(source, target, study.name)
             if to_runs is not None:

@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpsearch.errors import RunsUnreachable, UnknownName, UserError
 from hpsearch.formatting import count_noun
-from hpsearch.results.confirmation.stored import name_of
+from hpsearch.results.ablation import stored as ablation
+from hpsearch.results.confirmation import stored as confirmation
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState, tickets
 from hpsearch.search.ledger.lease import LeaseState, LeaseWatch
@@ -43,7 +45,7 @@ class StudyToDelete:
 
 @dataclass(frozen=True, kw_only=True)
 class DeletionPlan:
-    """The study that was named, and its confirmations after it."""
+    """The study that was named, and its confirmations and ablations after it."""
 
     studies: Sequence[StudyToDelete]
 
@@ -53,8 +55,8 @@ def plan_deletion(database: Database, name: str, runs: Runs) -> DeletionPlan:
 
     Args:
         database: The database of the study.
-        name: The study's name. The confirmations of a search are deleted with it; a confirmation
-            can be deleted alone.
+        name: The study's name. The confirmations and ablations of a search are deleted with it;
+            each of them can be deleted alone.
         runs: The runs place.
 
     Returns:
@@ -66,9 +68,10 @@ def plan_deletion(database: Database, name: str, runs: Runs) -> DeletionPlan:
         RunsUnreachable: The object store can't be reached.
     """
     found = [stored_rows(database, name)]
-    with suppress(UnknownName, UserError):
-        while True:
-            found.append(stored_rows(database, name_of(name, len(found))))
+    for name_of in (confirmation.name_of, ablation.name_of):
+        with suppress(UnknownName, UserError):
+            for nth in count(1):
+                found.append(stored_rows(database, name_of(name, nth)))
     return DeletionPlan(studies=[_with_files(each, runs) for each in found])
 
 
@@ -79,7 +82,7 @@ def delete(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = lambda seconds: time.sleep(seconds),
 ) -> list[str]:
-    """Delete the studies of ``plan``, confirmations first.
+    """Delete the studies of ``plan``, those that belong to the search first.
 
     Args:
         database: The database of the studies.

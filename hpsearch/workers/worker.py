@@ -35,9 +35,9 @@ from hpsearch.workers.gpu import open_device
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.run_config import WorkerOptions
 from hpsearch.workers.threads import ThreadShare
-from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
 from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.deadline_watch import DeadlineWatch
+from hpsearch.workers.trial.planned import extend_budget_from_plan
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.trial.tracked import close_orphaned_runs
 from hpsearch.workers.trial.trial_run import run_trial
@@ -182,14 +182,15 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
         starts=starts_of(study, data=options.run.data),
         tracking=Tracking(study.trackers),
     )
-    confirms = study.confirms is not None
     ended = None
     try:
         ended = _pull(
             claims,
             stop_signal,
             lambda claim: run_trial(context, claim),
-            lambda: confirms and extend_budget_from_plan(database, stored.name, watch.shorten),
+            lambda: (
+                study.is_planned and extend_budget_from_plan(database, stored.name, watch.shorten)
+            ),
             watch,
         )
         if ended is Idle.FINISHED:

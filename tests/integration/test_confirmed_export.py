@@ -34,7 +34,7 @@ from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
 from hpsearch.study_file.loading import load_study
 from hpsearch.workers.confirmation import ConfirmRequest, prepare_confirmation
-from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
+from hpsearch.workers.trial.planned import extend_budget_from_plan
 from hpsearch.workers.trial.run_folder import RunFolder
 
 Hpsearch = Callable[..., Ran]

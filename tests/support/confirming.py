@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.results import trial_attributes
+from hpsearch.results.confirmation.outcomes import PREDICTIONS
 from hpsearch.results.confirmation.plan import PlannedTraining, Progress
-from hpsearch.results.confirmation.stored import PREDICTIONS, progress_of, trainings
+from hpsearch.results.confirmation.stored import progress_of, trainings
 from hpsearch.results.records import TrialRecord
 from hpsearch.search.ledger import studies
 from hpsearch.workers.confirmation import ConfirmRequest, prepare_confirmation
-from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
+from hpsearch.workers.trial.planned import extend_budget_from_plan
 from support.trials import SmallSearch
 
 

@@ -8,6 +8,7 @@ Searching:
 - ``launch``      the search itself; ``worker`` and ``stop``
 - ``fleets``      the workers that an engine keeps alive: ``scale``, ``logs``
 - ``confirm``     the best trials again, with fresh seeds
+- ``ablate``      the winner with one setting changed at a time, with fresh seeds
 - ``learn``       results from elsewhere, for a study's sampler
 - ``prior``       the user's own priors
 - ``invalidate``  a trial whose value can't be trusted stops counting

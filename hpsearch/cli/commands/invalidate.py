@@ -49,16 +49,19 @@ def invalidate(
         raise typer.BadParameter(
             '--reason "TEXT" must give the reason why its value can\'t be trusted.'
         )
-    from hpsearch.results.confirmation.spec import confirmed_search
+    from hpsearch.results.planned import parent_of
     from hpsearch.search.ledger import validity
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
-        if (search := confirmed_search(record.study)) is not None:
+        if (parent := parent_of(record.study)) is not None:
+            advice = ""
+            if parent.kind == "confirmation":
+                advice = f", or start a new confirmation with `{parent.command} --again`"
             raise UserError(
-                f"a confirmation's next trainings follow from those before, so none can be "
-                f"removed from {record.study.name!r}; declare the finalist invalid in {search!r}, "
-                f"or start a new confirmation with `hpsearch confirm --study {search} --again`"
+                f"the next trainings of {record.study.name!r}, the {parent.kind} of "
+                f"{parent.search!r}, follow from those before, so none can be removed; declare the "
+                f"trial invalid in {parent.search!r}{advice}"
             )
         trial = record.trial(number)
         if reason is None:

@@ -117,13 +117,13 @@ def learn(
 
 
 def _taught(record: StudyRecord) -> StudyFile:
-    from hpsearch.results.confirmation.stored import is_confirmation
+    from hpsearch.results.planned import parent_of
     from hpsearch.search.samplers import SAMPLERS
 
-    if is_confirmation(record.study):
+    if (parent := parent_of(record.study)) is not None:
         raise UserError(
             "only a search can get results from elsewhere, but "
-            f"{record.study.name!r} is a confirmation"
+            f"{record.study.name!r} is the {parent.kind} of {parent.search!r}"
         )
     file = study_of(record)
     if not getattr(SAMPLERS.build(file.sampler), "learns", False):

@@ -136,6 +136,20 @@ def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
     print_best(record, document)
     if confirmation and (document["best"] is not None or "invalid" in document):
         _print_confirmation(confirmation)
+    for each in document.get("ablations", ()):
+        _print_ablation(each)
+
+
+def _print_ablation(document: Mapping[str, Any]) -> None:
+    done = (
+        "" if document["finished"] else f", {document['trainings']} of {document['planned']} done"
+    )
+    comparisons = count_noun(document["comparisons"], "comparison")
+    answered = document["answers"]
+    decided = "" if answered else ": none is decided"
+    say(f"by experiment ({document['study']}, {comparisons}{done}){decided}")
+    for line in answered:
+        say(f"  {line}")
 
 
 def _print_prior(document: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@
 - ``training_progress``  what `train` and `verify` show while they run
 - ``front``              a winner: one trial, or the points of several objectives
 - ``verdict``            a confirmation
+- ``ablation``           the effects that an ablation measured
 - ``trial_page``         one trial on one page
 - ``model_summary``      a model's layers
 - ``reproduction``       whether a training reproduced its recorded metrics

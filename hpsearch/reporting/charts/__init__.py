@@ -3,6 +3,7 @@
 A figure is a plain dictionary, which ``plotly.graph_objects.Figure`` accepts unchanged; making it
 doesn't need plotly. Each has a sentence and a table with the same content.
 
+- ``ablation``  the effects that an ablation measured, with their intervals
 - ``confusion``  which classes are mistaken for which, and how two finalists differ
 - ``effects``  the effect of each parameter on the objective, and the pairs that depend on each
   other

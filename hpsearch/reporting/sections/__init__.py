@@ -2,6 +2,7 @@
 
 - ``answer``  the answer in sentences, and the most important numbers
 - ``architectures``  trials by model, or by another branch of the space
+- ``experiment``  what ablations measured: the answer by experiment
 - ``failures``  failed trials, and draws that couldn't be built
 - ``images``  classes that are mistaken for each other, label errors, the hardest pictures
 - ``parameters``  parameters: importances, effects, pairs, and the objective against costs

@@ -11,6 +11,7 @@ from hpsearch.metrics import SHARE
 from hpsearch.reporting.blocks import Block, Commands, Facts, Section, Text, Tile, Tiles
 from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.labels import COMPUTE, Unit, params_line
+from hpsearch.reporting.sections.experiment import experiment_lead
 from hpsearch.results.question import MODEL
 from hpsearch.results.winner import LACKS_GROUPS, distrusted
 
@@ -40,6 +41,7 @@ def answer(content: StudyContent) -> Section:
         blocks.append(Text(text=content.test_gap.headline, style="warning"))
         blocks.append(Text(text=" ".join(["Likely reasons.", *content.test_gap.reasons])))
     blocks.append(Text(text=" ".join(content.answer), style="lead"))
+    blocks += experiment_lead(content)
     blocks += [Text(text=each, style="warning") for each in content.warnings]
     found = content.confirmed
     if found is not None and found.verdict.winner_is_invalid:

@@ -5,6 +5,7 @@
 - ``spec``           the settings of a confirmation, and how they are stored
 - ``plan``           the next training, the rejected finalists with reasons, the winner
 - ``predictions``    one training's prediction for each validation image, as it is stored
+- ``outcomes``       results of planned trainings, from their tickets
 - ``stored``         a confirmation in the database, and its progress
 - ``contributions``  each image's contribution to an objective
 - ``clusters``       variances of means if the images come in groups

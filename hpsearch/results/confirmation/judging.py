@@ -27,6 +27,7 @@ from hpsearch.results.confirmation.statistics import (
     Judged,
     difference,
     estimate,
+    of_value,
     prob_best,
 )
 from hpsearch.results.confirmation.verdict import (
@@ -133,7 +134,7 @@ class _Judge:
             if outcome is None or outcome.score is None:
                 continue
             if entry not in self.judged and not self.search.has_images:
-                self.judged[entry] = _of_seed(outcome.score)
+                self.judged[entry] = of_value(outcome.score)
             if entry not in self.judged:
                 said = self.predictions(entry)
                 said = replace(said, groups=self.groups_of(said))
@@ -319,14 +320,6 @@ class _Judge:
         said = [self.predictions(PlannedTraining(trial=trial, seed=seed)) for seed in seeds]
         cells = np.concatenate([each.truth * classes + each.predicted for each in said])
         return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
-
-
-def _of_seed(value: float) -> Judged:
-    """Return a training of which only the value is known: its spread over images counts as 0.
-
-    Then every interval is over seeds alone.
-    """
-    return Judged(rows=np.arange(2), values=np.full(2, value))
 
 
 def per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> list[PerClass]:

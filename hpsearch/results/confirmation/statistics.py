@@ -67,9 +67,17 @@ class Judged:
         )
 
 
+def of_value(value: float) -> Judged:
+    """Return a training of which only the value is known: its spread over images counts as 0.
+
+    Then every interval is over seeds alone.
+    """
+    return Judged(rows=np.arange(2), values=np.full(2, value))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A 95 % interval around an estimate."""
+    """An interval around an estimate, of 95 % unless its source has another confidence."""
 
     estimate: float
     low: float
@@ -155,14 +163,17 @@ class Estimate:
         alone = self._interval(self.seeds_variance, self.seeds_freedom)
         return min(alone, self.over_seeds_and_images(), key=lambda each: each.half_width)
 
-    def over_seeds_and_images(self, luck: float = 0.0) -> Interval:
+    def over_seeds_and_images(
+        self, luck: float = 0.0, *, confidence: float = CONFIDENCE
+    ) -> Interval:
         """Return the interval of the mean over all seeds and all such images.
 
         Args:
             luck: By how much the mean is too high because these images also chose the winner (see
                 ``luck``); below 0 if less is better.
+            confidence: Of the interval; more if several are corrected for their number.
         """
-        found = self._interval(self.standard_error**2, self.freedom)
+        found = self._interval(self.standard_error**2, self.freedom, confidence)
         return found.reaching(self.lean + luck, share=self.share)
 
     def next_training(self) -> Interval:
@@ -178,14 +189,16 @@ class Estimate:
             return 0.5 + 0.5 * float(np.sign(self.mean - value)) * (self.freedom > 0)
         return float(stdtr(self.freedom, (self.mean - value) / self.standard_error))
 
-    def _interval(self, variance: float, freedom: float) -> Interval:
+    def _interval(
+        self, variance: float, freedom: float, confidence: float = CONFIDENCE
+    ) -> Interval:
         if freedom == 0:
             low, high = (0.0, 1.0) if self.share else (-math.inf, math.inf)
             return Interval(estimate=self.mean, low=low, high=high)
         # Not from scipy.stats: importing that takes a second
         from scipy.special import stdtrit
 
-        quantile = float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+        quantile = float(stdtrit(freedom, (1 + confidence) / 2))
         if self.share and 0 <= self.mean <= 1:
             independent = self.images if self.groups is None else self.groups
             low, high = wilson(self.mean, variance, quantile, independent)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
 from hpsearch.errors import LeftOverStudy
+from hpsearch.results.confirmation.outcomes import started, walk, with_predictions
 from hpsearch.results.confirmation.plan import (
     PlannedTraining,
     Progress,
@@ -19,12 +17,9 @@ from hpsearch.results.confirmation.plan import (
     expected_length,
     progress,
 )
-from hpsearch.results.confirmation.predictions import Predictions, decode
 from hpsearch.results.confirmation.spec import confirmed_search, spec_of
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
-from hpsearch.search.database import optuna_rows
 from hpsearch.search.database.storage import Database
-from hpsearch.search.database.stored_json import decode_or
 from hpsearch.search.database.tables import TicketState
 from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.events import EventKind, event_log
@@ -32,9 +27,6 @@ from hpsearch.search.ledger.studies import StoredStudy
 
 #: Suffix of the search's name; later confirmations end in ``-confirm-2``, ``-confirm-3``, ...
 SUFFIX = "-confirm"
-
-#: The attribute of a training's row with its predictions.
-PREDICTIONS = "val_predictions"
 
 
 def name_of(study: str, nth: int) -> str:
@@ -71,13 +63,7 @@ def newest(database: Database, study: str) -> StudyRecord | None:
 
 def trainings(confirmation: StudyRecord) -> dict[PlannedTraining, TrialRecord]:
     """Return each training that was started, in the order of their tickets."""
-    planned = progress_of(confirmation).planned
-    by_ticket = {trial.ticket: trial for trial in confirmation.trials}
-    return {
-        entry: by_ticket[number]
-        for number, entry in enumerate(planned, start=1)
-        if number in by_ticket
-    }
+    return started(confirmation, progress_of(confirmation).planned)
 
 
 def progress_of(confirmation: StudyRecord) -> Progress:
@@ -98,20 +84,8 @@ def ended_trainings(
 ) -> tuple[Progress, dict[PlannedTraining, TrainingResult]]:
     """Return the progress, and the result of each training that has ended."""
     spec = spec_of(confirmation.study)
-    ended = {trial.ticket: trial for trial in confirmation.trials if trial.state.is_finished}
-    known = -1
-    outcomes: dict[PlannedTraining, TrainingResult] = {}
-    # Each completed round determines the next one, and its tickets
-    while True:
-        found = progress(spec, outcomes)
-        if len(outcomes) == known:
-            return found, outcomes
-        known = len(outcomes)
-        outcomes = {
-            entry: _outcome(ended[number])
-            for number, entry in enumerate(found.planned, start=1)
-            if number in ended
-        }
+    outcomes = walk(confirmation, lambda ended: progress(spec, ended).planned)
+    return progress(spec, outcomes), outcomes
 
 
 def outcomes_of(
@@ -122,14 +96,7 @@ def outcomes_of(
     Raises:
         StorageError: If stored predictions are damaged.
     """
-    found = {
-        entry: trial for entry, trial in trainings(confirmation).items() if trial.state.is_finished
-    }
-    predictions = _predictions(database, confirmation.study.study_id)
-    return {
-        entry: _outcome(trial, predictions.get(trial.trial_id or -1))
-        for entry, trial in found.items()
-    }
+    return with_predictions(database, confirmation, trainings(confirmation))
 
 
 def kept_trainings(confirmation: StudyRecord) -> list[TrialRecord]:
@@ -190,26 +157,3 @@ def latencies(database: Database, confirmation: StudyRecord) -> dict[int, float]
         if event.kind == EventKind.LATENCY_MEASURED and "seconds" in event.detail:
             return {int(trial): each for trial, each in event.detail["seconds"].items()}
     return {}
-
-
-def _outcome(trial: TrialRecord, predictions: Predictions | None = None) -> TrainingResult:
-    complete = trial.state is TicketState.COMPLETE
-    return TrainingResult(value=trial.value if complete else None, predictions=predictions)
-
-
-def _predictions(database: Database, study_id: int) -> dict[int, Predictions]:
-    """Return trial id -> predictions."""
-    attributes, trials = optuna_rows.TRIAL_USER_ATTRS, optuna_rows.TRIALS
-    query = (
-        sa.select(attributes.c.trial_id, attributes.c.value_json)
-        .join(trials, trials.c.trial_id == attributes.c.trial_id)
-        .where(trials.c.study_id == study_id, attributes.c.key == PREDICTIONS)
-    )
-
-    def work(connection: Connection) -> dict[int, str]:
-        return {row.trial_id: row.value_json for row in connection.execute(query)}
-
-    return {
-        trial_id: decode(decode_or("damaged", text, "trial_user_attributes", trial_id, str))
-        for trial_id, text in database.read(work).items()
-    }

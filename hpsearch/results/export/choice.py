@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.reading import read_verdict
-from hpsearch.results.confirmation.spec import confirmed_search, spec_of
+from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.stored import (
     confirmations,
     kept_trainings,
@@ -19,6 +19,7 @@ from hpsearch.results.confirmation_gap import read_test_gap
 from hpsearch.results.export import confirmed
 from hpsearch.results.export.front_matter import read_license
 from hpsearch.results.export.frozen import FrozenConfig, Retrained, export_trial
+from hpsearch.results.planned import parent_of
 from hpsearch.results.ranking import chosen
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.winner import Winner, basis_of, confirmed_winner
@@ -79,13 +80,13 @@ def choose(
         unconfirmed: Whether to freeze the best seen instead.
 
     Raises:
-        UserError: If there is nothing to export, or ``record`` is a confirmation.
+        UserError: If there is nothing to export, or ``record`` is a confirmation or an ablation.
     """
     name = record.study.name
-    if (search := confirmed_search(record.study)) is not None:
+    if (parent := parent_of(record.study)) is not None:
         raise UserError(
-            f"a search is exported, but {name!r} is the confirmation of {search!r}; run "
-            f"`hpsearch export --study {search}`, which takes the confirmed winner"
+            f"a search is exported, but {name!r} is the {parent.kind} of {parent.search!r}; run "
+            f"`hpsearch export --study {parent.search}`, which takes the confirmed winner"
         )
     advice = None
     if number is None and (pick is not None or record.goals.is_multi_objective):

@@ -9,7 +9,7 @@ from typing import Any
 
 from hpsearch.errors import StorageError, UnknownName, UserError
 from hpsearch.metrics import COSTS, OBJECTIVES
-from hpsearch.results.confirmation.spec import confirmed_search
+from hpsearch.results.planned import parent_of
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.warm_start.source import Row, Source
 from hpsearch.search.database.storage import Database
@@ -34,13 +34,13 @@ def from_hpsearch(
         mine: Document of this study.
 
     Raises:
-        UserError: If ``other`` is a confirmation.
+        UserError: If ``other`` is a confirmation or an ablation.
     """
     name = other.study.name
-    if (search := confirmed_search(other.study)) is not None:
+    if (parent := parent_of(other.study)) is not None:
         raise UserError(
-            f"results come from a search, but {name!r} is a confirmation; name the search, "
-            f"{search!r}"
+            f"results come from a search, but {name!r} is the {parent.kind} of {parent.search!r}; "
+            "name the search"
         )
     curves = queries.curves(database, other.study.study_id)
     rows = []

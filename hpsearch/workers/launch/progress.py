@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from hpsearch.metrics import MetricFormat
+from hpsearch.results.ablation import stored as ablation
+from hpsearch.results.ablation.spec import spec_of
+from hpsearch.results.ablation.wording import variant_names
 from hpsearch.results.confirmation.stored import (
     expected_trainings,
     is_confirmation,
@@ -134,6 +137,8 @@ class ProgressReader:
         budget = record.study.trial_budget
         if is_confirmation(record.study):  # its budget covers only the rounds planned so far
             budget = max(budget, expected_trainings(record))
+        elif ablation.ablated_search(record.study) is not None:
+            budget = max(budget, spec_of(record.study).trainings)
         tried = [each.epochs_done for each in known if each.state.is_finished or each.waits]
         usual = fmean(tried) if tried else per_trial
         unissued = max(0, budget - len(known))
@@ -238,6 +243,12 @@ def _names(record: StudyRecord) -> dict[int, str]:
             trial.ticket: f"trial {entry.trial} with seed {entry.seed}"
             for entry, trial in trainings(record).items()
         }
+    if ablation.ablated_search(record.study) is not None:
+        names = variant_names(spec_of(record.study))
+        return {
+            trial.ticket: f"{names[entry.trial]}, seed {entry.seed}"
+            for entry, trial in ablation.trainings(record).items()
+        }
     return {
         each.ticket: f"trial {each.number}" for each in record.trials if each.number is not None
     }
@@ -248,6 +259,8 @@ def _leader(record: StudyRecord) -> tuple[int, float] | None:
     if is_confirmation(record.study):
         first = progress_of(record).standings[0]
         return None if first.mean is None else (first.trial, first.mean)
+    if ablation.ablated_search(record.study) is not None:
+        return None
     winner = leader(record)
     if winner is None or winner.number is None or winner.value is None:
         return None

@@ -11,8 +11,7 @@
 - ``gpu_memory``    waiting for free GPU memory
 - ``energy``        the energy that a GPU used for a trial
 - ``tracked``       what trackers get of a trial
-- ``confirmation_plan``  what a worker needs of a confirmation's plan: the finalist of a ticket, and
-  the next round
+- ``planned``       what a worker needs of a plan: the configuration of a ticket, the next round
 - ``deadline_watch``  what may begin before the study's deadline, and when to stop
 - ``same_images``  whether the images that are there now are those that a study's trials were
   trained on

@@ -21,9 +21,9 @@ from hpsearch.errors import CheckpointError, LeaseLost, RunsUnreachable, Trainin
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.metrics import EpochEnd, EpochMetrics
 from hpsearch.results.confirmation.contributions import predictions_of
+from hpsearch.results.confirmation.outcomes import PREDICTIONS
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, over_groups
 from hpsearch.results.confirmation.predictions import Predictions
-from hpsearch.results.confirmation.stored import PREDICTIONS
 from hpsearch.search.ledger import queries
 from hpsearch.search.ledger.decision import Decision
 from hpsearch.search.ledger.events import EventKind
@@ -72,8 +72,8 @@ class Attempt:
         #: Whether the disk refused the last one.
         self.no_room = False
         self.energy = meter_of(context.device)
-        #: Whether this is a training of a confirmation, which keeps its predictions.
-        self.confirming = context.study.confirms is not None
+        #: Whether this is a training of a planned study, which keeps its predictions.
+        self.confirming = context.study.is_planned
 
     def run(self) -> None:
         """Train to the end, reporting every epoch, or pause if the keeper requests it."""
@@ -364,7 +364,7 @@ class Attempt:
     def _with_predictions(self, end: EpochEnd) -> EpochEnd:
         """Return the last epoch's end with what the trial's row keeps of its predictions.
 
-        A training of a confirmation keeps all of them. If the images have groups, any training
+        A training of a planned study keeps all of them. If the images have groups, any training
         keeps the effect of the groups on its metrics, which a confusion matrix doesn't contain.
         """
         kept, build_plan = dict(end.attributes), self.build_plan

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from hpsearch.results.confirmation.stored import is_confirmation
 from hpsearch.results.kept_weights import weights_kept
+from hpsearch.results.planned import parent_of
 from hpsearch.results.ranking import best_complete
 from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
@@ -84,7 +84,7 @@ def ended_and_kept(
     stored = studies.find(database, name)
     ended = queries.ended_among(database, stored.study_id, numbers)
     goals = Goals.of(stored.document)
-    if goals.is_single_unconstrained and not is_confirmation(stored):
+    if goals.is_single_unconstrained and parent_of(stored) is None:
         winner = best_complete(database, stored.study_id, goals.objective)
         return ended, [] if winner is None else [winner]
     kept = weights_kept(read_study(database, name))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.results import data_sets
-from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.data_sets import Images, KnownHashes
+from hpsearch.results.planned import parent_of
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.studies import StoredStudy
@@ -29,7 +29,7 @@ def require_same_images(
 
     Args:
         database: The database of the study.
-        stored: The study, or a confirmation, which needs the images of its search.
+        stored: The study, or a planned study, which needs the images of its search.
         study: The same study as a study file.
         data: The data root; ``None``: the default one.
 
@@ -77,7 +77,7 @@ class SameImages:
 
 
 def _compared(database: Database, stored: StoredStudy) -> list[StoredStudy]:
-    """Return the study; for a confirmation, its search before it."""
-    name = confirmed_search(stored)
-    search = None if name is None else studies.find_or_none(database, name)
+    """Return the study; for a confirmation or an ablation, its search before it."""
+    parent = parent_of(stored)
+    search = None if parent is None else studies.find_or_none(database, parent.search)
     return [stored] if search is None else [search, stored]

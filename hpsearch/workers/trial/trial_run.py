@@ -32,9 +32,9 @@ from hpsearch.workers.gpu import require_sound
 from hpsearch.workers.trial import memory, tracked
 from hpsearch.workers.trial.attempt import Attempt
 from hpsearch.workers.trial.build_plan import BuildPlan, LoopBuildPlan, plan_build
-from hpsearch.workers.trial.confirmation_plan import planned_trial
 from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
+from hpsearch.workers.trial.planned import planned_trial
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Con
         )
         _require_same_images(context, claim.params, build_plan)
         return claim.number, claim.params, build_plan
-    if context.study.confirms is not None:
+    if context.study.is_planned:
         return _configure_planned(context, claim, keeper)
     point, infeasible = claim.point, claim.infeasible
     while infeasible < MAX_INFEASIBLE:
@@ -210,7 +210,7 @@ def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Con
 def _configure_planned(
     context: WorkerContext, claim: Claim, keeper: LeaseKeeper
 ) -> Configured | None:
-    """Return the trial that a confirmation's plan has for the ticket, without a draw."""
+    """Return the trial that a planned study's plan has for the ticket, without a draw."""
     drawn = planned_trial(context.ledger.database, context.study, claim.ticket)
     try:
         build_plan = _plan_build(context, claim, keeper, drawn.params)

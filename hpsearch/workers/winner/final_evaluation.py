@@ -18,7 +18,7 @@ from hpsearch.metric_registry import compute
 from hpsearch.metrics import OBJECTIVES, SHARE, ValPredictions, is_share
 from hpsearch.results.confirmation.contributions import judged, predictions_of
 from hpsearch.results.confirmation.over_groups import error_of
-from hpsearch.results.confirmation.spec import confirmed_search, spec_of
+from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.statistics import Judged, estimate
 from hpsearch.results.confirmation.stored import (
     invalid_finalists,
@@ -27,6 +27,7 @@ from hpsearch.results.confirmation.stored import (
     trainings,
 )
 from hpsearch.results.final_evaluations import FinalEvaluation, record_evaluation
+from hpsearch.results.planned import parent_of
 from hpsearch.results.ranking import chosen, none_eligible, violators
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.database.storage import Database
@@ -214,10 +215,10 @@ def _refuse_invalid(record: StudyRecord, confirmation: StudyRecord) -> None:
 
 
 def _refuse_confirmation(record: StudyRecord) -> None:
-    if (of := confirmed_search(record.study)) is not None:
+    if (parent := parent_of(record.study)) is not None:
         raise UserError(
-            f"study {record.study.name!r} is the confirmation of {of!r}; name the search: "
-            f"hpsearch evaluate --study {of}"
+            f"study {record.study.name!r} is the {parent.kind} of {parent.search!r}; name the "
+            f"search: hpsearch evaluate --study {parent.search}"
         )
 
 

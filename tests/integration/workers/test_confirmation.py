@@ -12,16 +12,16 @@ from support.trials import ASKED_PER_EPOCH, SmallSearch, leave_after
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.contributions import contributions
+from hpsearch.results.confirmation.outcomes import PREDICTIONS
 from hpsearch.results.confirmation.plan import PlannedTraining
 from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.spec import spec_of
-from hpsearch.results.confirmation.stored import PREDICTIONS
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger.types import Idle
 from hpsearch.study_file.trial_config import CONFIRM_SEED
 from hpsearch.workers.trial import trial_run
-from hpsearch.workers.trial.confirmation_plan import extend_budget_from_plan
+from hpsearch.workers.trial.planned import extend_budget_from_plan
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a worker needs of a confirmation's plan: the finalist of a ticket, and the next round."""
+"""What a worker needs of a plan: the configuration of a ticket, and the next round."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable
 from optuna.distributions import IntDistribution
 
 from hpsearch.failpoints import FailPoint, hit
-from hpsearch.results.confirmation.spec import spec_of
-from hpsearch.results.confirmation.stored import progress_of
+from hpsearch.results.planned import plan_of
 from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.search.history import distribution_of
@@ -19,26 +18,25 @@ from hpsearch.study_file.trial_config import CONFIRM_SEED
 
 
 def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTrial:
-    """Return the configuration of a confirmation's ticket: a finalist's, with a fresh seed.
+    """Return the configuration of a planned study's ticket, with a fresh seed.
 
     It is the same for every worker. The seed is a parameter like any other, so the trial's row
     determines its training.
 
     Args:
-        database: The database of the confirmation.
-        study: The confirmation's study file.
+        database: The database of the planned study: a confirmation or an ablation.
+        study: The study file of the planned study.
         ticket: The number of a planned ticket, from 1.
     """
-    record = read_study(database, study.name)
-    spec = spec_of(record.study)
-    entry = progress_of(record).planned[ticket - 1]
-    given = spec.params[entry.trial]
+    plan = plan_of(read_study(database, study.name))
+    entry = plan.trainings[ticket - 1]
+    given = plan.params[entry.trial]
     parameters = study.space.parameters()
     return DrawnTrial(
-        params={**given, CONFIRM_SEED: spec.seeds_before + entry.seed},
+        params={**given, CONFIRM_SEED: plan.seeds_before + entry.seed},
         distributions={
             **{path: distribution_of(parameters[path]) for path in given},
-            CONFIRM_SEED: IntDistribution(1, spec.last_seed),
+            CONFIRM_SEED: IntDistribution(1, plan.last_seed),
         },
         config=study.space.freeze(given).config,
         given=False,
@@ -48,21 +46,21 @@ def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTri
 def extend_budget_from_plan(
     database: Database, name: str, shorten: Callable[[], object] = lambda: None
 ) -> bool:
-    """Raise a confirmation's budget to what is planned by now; return whether work is left.
+    """Raise a planned study's budget to what is planned by now; return whether work is left.
 
     A round is planned when the one before it has ended, so a worker that finds nothing to claim
     calls this. Several workers may call it at once: the plan is the same for all of them, and the
     budget only grows.
 
     Args:
-        database: The confirmation's database.
+        database: The planned study's database.
         name: Its name.
         shorten: Called before another round begins: it may lower the seeds, for a deadline.
     """
     shorten()
     record = read_study(database, name)
-    now = progress_of(record)
-    if len(now.planned) > record.study.trial_budget:
-        studies.raise_budget(database, record.study.study_id, len(now.planned))
+    now = plan_of(record)
+    if len(now.trainings) > record.study.trial_budget:
+        studies.raise_budget(database, record.study.study_id, len(now.trainings))
         hit(FailPoint.ROUND_PLANNED)
     return not now.finished

@@ -1,0 +1,228 @@
+"""ablate: changes one setting of the winner at a time, and measures the effect by experiment."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch.cli.notify import Notifier, NotifyOption
+from hpsearch.cli.options import (
+    EngineOption,
+    EngineSettingOption,
+    JsonOption,
+    StoredStudyOption,
+    at_least_one,
+)
+from hpsearch.cli.run_options import RunOptions, takes_run_options
+from hpsearch.cli.terminal.output import print_json, say, show_time_range
+from hpsearch.errors import UserError
+from hpsearch.formatting import count_noun
+from hpsearch.results.opening import database_for_reading, record_of, study_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpsearch.engines.profiles import Profile
+    from hpsearch.study_file.study import StudyFile
+    from hpsearch.workers.ablation import AblateRequest, AblationRun
+    from hpsearch.workers.launch.supervisor import LaunchResult
+    from hpsearch.workers.run_config import RunConfig
+
+
+@takes_run_options
+def ablate(
+    study: StoredStudyOption,
+    *,
+    trial: Annotated[
+        int | None,
+        typer.Option(
+            "--trial",
+            min=0,
+            help="The trial that is changed.  [dim]default: the confirmed winner, or the best "
+            "seen[/dim]",
+        ),
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameters",
+            metavar="PATH",
+            help="Change only this parameter (a path, or its unique end); repeat it, or separate "
+            "several by commas.  [dim]default: every searched parameter[/dim]",
+        ),
+    ] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pairs", metavar="A,B", help="Measure the effect of A at each value of B; repeatable."
+        ),
+    ] = None,
+    question: Annotated[
+        bool,
+        typer.Option("--question", help="Answer the study's question (key `question`)."),
+    ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            callback=at_least_one,
+            help="Fresh seeds, the same for every configuration.  [dim]default: 8[/dim]",
+        ),
+    ] = None,
+    run: RunOptions,
+    engine: EngineOption = None,
+    settings: EngineSettingOption = None,
+    notify: NotifyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change one setting of the winner at a time, and measure what it is worth.
+
+    In a search, trials differ in everything at once. Here each parameter of the winner gets its
+    other values (the levels of a choice, the next lower and the next higher number, the value of
+    the first of try_first), and everything else is held fixed. All configurations are trained with
+    the same fresh seeds and compared in pairs. The intervals are corrected for the number of
+    comparisons. Ctrl-C saves checkpoints and stops; the same command continues, or prints the
+    finished result.
+
+    \b
+    hpsearch ablate --study quickstart --workers 2
+    hpsearch ablate --study quickstart --parameters batch_size,lr --seeds 5
+    hpsearch ablate --study cnn_dilation --pairs conv1.dilation,conv1.kernel_size
+    """
+    from hpsearch.cli.commands.fleets import engine_profile
+    from hpsearch.workers.launch.fork_server import start_fork_server
+
+    config, profile = engine_profile(run.config(), engine, settings)
+    with database_for_reading(run.storage) as database:
+        loaded = study_of(record_of(database, study))
+    start_fork_server()
+    from hpsearch.workers.ablation import AblateRequest
+
+    request = AblateRequest(
+        trial=trial,
+        parameters=_listed(parameters),
+        pairs=_pairs(pairs),
+        question=question,
+        seeds=seeds,
+    )
+    notifier = Notifier(target=notify, command="ablate", study=loaded.name, storage=run.storage)
+    with notifier.on_failure():
+        code, content = ablate_with(loaded, config, request, profile, as_json=as_json)
+    if as_json:
+        print_json(content)
+    notifier.tell(content["ended"], code=code)
+    raise typer.Exit(code)
+
+
+def ablate_with(
+    study: StudyFile,
+    run: RunConfig,
+    request: AblateRequest,
+    profile: Profile | None = None,
+    *,
+    as_json: bool,
+) -> tuple[int, dict[str, Any]]:
+    """Ablate a trial of a stored search, and print the effects unless ``as_json``.
+
+    Args:
+        study: The study file of the search.
+        run: How the trainings are run.
+        request: What is changed.
+        profile: The engine that runs the workers; ``None``: this machine.
+        as_json: Whether the caller prints the result for programs.
+
+    Returns:
+        The exit code, and the effects for programs.
+
+    Raises:
+        UserError: The search can't be ablated, an option is wrong, or the engine refuses it.
+    """
+    from hpsearch.cli.commands import fleets
+    from hpsearch.cli.terminal import live
+    from hpsearch.cli.terminal.ablation import effects_json, print_effects
+    from hpsearch.cli.terminal.front import print_warnings
+    from hpsearch.results.ablation.stored import read_result
+    from hpsearch.results.records import read_study
+    from hpsearch.workers import ablation, planned_study
+
+    with database_for_reading(run.storage) as database:
+        search = read_study(database, study.name)
+        if profile is not None:
+            fleets.require_usable(profile, run, study.name)
+        prepared = ablation.prepare_ablation(
+            database, search, study, request, data=run.data, builds_here=profile is None
+        )
+        print_warnings(search, stderr=as_json)
+        _print_asked(prepared, stderr=as_json)
+        outcome: LaunchResult
+        if profile is None:
+            left = planned_study.time_of_trainings(
+                prepared.study,
+                [each.params for each in prepared.spec.variants],
+                prepared.spec.seeds_before + 1,
+                prepared.spec.trainings - prepared.ended,
+                run,
+            )
+            if left is not None:
+                say(show_time_range(left.low, left.high), stderr=as_json)
+            with live.presenter(prepared.study.objective.metric, stderr=as_json) as present:
+                outcome = planned_study.run_plan(database, prepared.study, run, present)
+        else:
+            start = partial(
+                fleets.run_workers, profile, run, database, study=prepared.study, stderr=as_json
+            )
+            outcome = planned_study.run_plan(
+                database, prepared.study, run, lambda progress: None, start
+            )
+        result = read_result(database, read_study(database, prepared.name))
+    content = {**effects_json(prepared.name, result), "ended": outcome.reason}
+    if not as_json:
+        print_effects(prepared.name, result)
+        if outcome.reason != "finished":
+            ending = live.ENDINGS[outcome.reason]
+            say(f"{ending}; continue: run the same command again", style="bold")
+    return (1 if outcome.reason in ("failed", "left") else 0), content
+
+
+def _listed(given: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the values of a repeatable option, each of which may be several with commas."""
+    parts = (part.strip() for each in given or () for part in each.split(","))
+    return tuple(part for part in parts if part)
+
+
+def _pairs(given: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    found = []
+    for each in given or ():
+        parts = [part.strip() for part in each.split(",")]
+        if len(parts) != 2 or not all(parts):
+            raise UserError(
+                f"--pairs takes two parameters with a comma between them, but got {each!r}; write "
+                "--pairs A,B, once for each pair"
+            )
+        found.append((parts[0], parts[1]))
+    return tuple(found)
+
+
+def _print_asked(prepared: AblationRun, *, stderr: bool) -> None:
+    from hpsearch.results.ablation.wording import held_fixed, left_out
+
+    spec = prepared.spec
+    state = "new" if prepared.new else f"{count_noun(prepared.ended, 'training')} ended before"
+    say(f"{prepared.name} ({state})", style="bold", stderr=stderr)
+    say(
+        f"trial {spec.trial} and {count_noun(len(spec.variants) - 1, 'changed configuration')}, "
+        f"{count_noun(len(spec.contrasts), 'comparison')}, the same {spec.seeds} fresh seeds for "
+        "each",
+        stderr=stderr,
+    )
+    say(held_fixed(spec), stderr=stderr)
+    for line in left_out(spec):
+        say(line, stderr=stderr)
+    epochs = spec.trainings * prepared.epochs
+    say(
+        f"at most {count_noun(spec.trainings, 'training')} of "
+        f"{count_noun(prepared.epochs, 'epoch')}: {epochs:,} epochs",
+        stderr=stderr,
+    )

@@ -1,0 +1,112 @@
+"""The effects that an ablation measured: a row for each comparison, with its interval."""
+
+from __future__ import annotations
+
+from hpsearch.formatting import count_noun
+from hpsearch.reporting.blocks import Chart, Column, Table
+from hpsearch.reporting.charts.style import Trace, axis, figure
+from hpsearch.reporting.labels import Unit, in_chart
+from hpsearch.reporting.palette import var
+from hpsearch.results.ablation.judging import AblationResult, Answer, Effect
+from hpsearch.results.ablation.wording import effect_name, effect_result
+
+#: Most characters of a comparison's name beside the chart.
+_LONGEST = 44
+
+_COLOURS = {Answer.YES: "series-1", Answer.NO: "faint", Answer.UNDECIDED: "series-5"}
+
+
+def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
+    """Return the effects of one ablation, the first comparison on top.
+
+    Args:
+        result: The ablation's result.
+        unit: Unit of the objective.
+        place: Index of the chart, for its name.
+
+    Returns:
+        The chart; ``None`` before anything can be compared.
+    """
+    known = [(each, each.ahead) for each in result.effects if each.ahead is not None]
+    if not known:
+        return None
+    scale = 100.0 if unit.is_share else 1.0
+    order = list(reversed(known))
+    traces: list[Trace] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [scale * ahead.low, scale * ahead.high],
+            "y": [row, row],
+            "line": {"color": var(_COLOURS[effect.answer]), "width": 4},
+            "opacity": 0.5,
+            "hoverinfo": "skip",
+        }
+        for row, (effect, ahead) in enumerate(order)
+    ]
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [scale * ahead.estimate for _, ahead in order],
+            "y": list(range(len(order))),
+            "marker": {
+                "symbol": "circle",
+                "size": 9,
+                "color": [var(_COLOURS[effect.answer]) for effect, _ in order],
+            },
+            "hovertext": [_whole(effect, result) for effect, _ in order],
+            "hoverinfo": "text",
+        }
+    )
+    ends = [scale * end for _, ahead in known for end in (ahead.low, ahead.high)]
+    room = 0.05 * (max(*ends, 0.0) - min(*ends, 0.0)) or 1.0
+    names = [in_chart(effect_name(effect, result.spec), _LONGEST) for effect, _ in order]
+    what = "points of " if unit.is_share else ""
+    return Chart(
+        name=f"ablation-{place}",
+        title="What each change is worth",
+        description=f"{count_noun(len(known), 'comparison')} with intervals; right of 0 is better. "
+        + "; ".join(_whole(effect, result) for effect, _ in known),
+        figure=figure(
+            traces,
+            xaxis=axis(
+                f"better by, {what}{unit.name}",
+                range=[min(*ends, 0.0) - room, max(*ends, 0.0) + room],
+                zeroline=True,
+                zerolinecolor=var("ink"),
+            ),
+            yaxis=axis(
+                "",
+                tickmode="array",
+                tickvals=list(range(len(order))),
+                ticktext=names,
+                range=[-0.6, len(order) - 0.4],
+                showgrid=False,
+                zeroline=False,
+                automargin=True,
+            ),
+        ),
+        height=110 + 28 * len(order),
+        note="Blue: yes. Grey: no, the difference is smaller than what counts. Others: undecided.",
+        table=Table(
+            caption="What each change is worth",
+            columns=[
+                Column(label="change"),
+                Column(label="effect (interval): does it differ?"),
+                Column(label="seeds", numeric=True),
+            ],
+            rows=[
+                [
+                    effect_name(each, result.spec),
+                    effect_result(each, result.spec),
+                    str(each.seeds),
+                ]
+                for each in result.effects
+            ],
+        ),
+    )
+
+
+def _whole(effect: Effect, result: AblationResult) -> str:
+    return f"{effect_name(effect, result.spec)}: {effect_result(effect, result.spec)}"

@@ -1,0 +1,252 @@
+"""From an ablation's trainings to effects. The same trainings always give the same effects.
+
+Each comparison is paired by seed and by image. The variance due to the seeds is that of the paired
+differences, but never less than the mean of all comparisons: a few seeds may agree by luck. All
+comparisons of an ablation are one family: their p values are corrected by Holm's method, and each
+interval has the confidence at which that method compares it, so that an interval excludes 0
+exactly if the answer is "yes".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from hpsearch.metrics import is_share
+from hpsearch.results.ablation.plan import AblationProgress, progress
+from hpsearch.results.ablation.spec import AblationSpec, Contrast
+from hpsearch.results.confirmation.contributions import judged
+from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
+from hpsearch.results.confirmation.statistics import (
+    Estimate,
+    Interval,
+    Judged,
+    difference,
+    of_value,
+)
+
+#: Probability of any false "yes" in a whole ablation.
+ALPHA = 0.05
+
+#: Smaller differences of a share don't matter; of other metrics, this part of the value.
+POINT, PART = 0.01, 0.05
+
+#: The mean spread of the comparisons counts as known from at most so many of them: they share one
+#: variant, so they aren't independent.
+_INDEPENDENT = 4
+
+
+class Answer(StrEnum):
+    """Whether two variants differ."""
+
+    #: By more than chance explains.
+    YES = "yes"
+    #: By less than what counts.
+    NO = "no"
+    #: The trainings exclude neither.
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """The result of one comparison."""
+
+    contrast: Contrast
+    #: By how much ``contrast.level`` is better than its base, over the seeds of both, in the
+    #: objective's unit: positive if it is better, for either direction of the objective. ``None``
+    #: without an estimate.
+    ahead: Interval | None
+    seeds: int
+    #: Corrected for the number of comparisons; 1 without an estimate.
+    p_value: float
+    answer: Answer
+    #: Why there is no estimate; ``None`` if there is one.
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationResult:
+    """The result of an ablation, which may not be finished."""
+
+    spec: AblationSpec
+    progress: AblationProgress
+    #: In the order of ``spec.contrasts``.
+    effects: tuple[Effect, ...]
+    #: Trainings that have ended.
+    ended: int
+    #: Variant -> mean objective over its seeds, of those that have any.
+    means: Mapping[int, float]
+    #: Differences below this don't matter, in the objective's unit.
+    margin: float
+
+    @property
+    def compared(self) -> int:
+        """The number of comparisons that the intervals are corrected for."""
+        return sum(each.ahead is not None for each in self.effects)
+
+
+def judge(
+    spec: AblationSpec,
+    outcomes: Mapping[PlannedTraining, TrainingResult],
+    *,
+    has_images: bool = True,
+) -> AblationResult:
+    """Return the effects that follow from the trainings that have ended.
+
+    Args:
+        spec: The ablation's settings.
+        outcomes: Planned training -> result, of those that have ended.
+        has_images: Whether trainings have predictions; otherwise intervals are over seeds alone.
+    """
+    trained = _trained(spec, outcomes, has_images)
+    means = {
+        number: float(np.mean([each.mean for each in seeds.values()]))
+        for number, seeds in trained.items()
+        if seeds
+    }
+    now = progress(spec, outcomes)
+    margin = POINT
+    if not is_share(spec.metric):
+        margin = PART * abs(means.get(0, 0.0))
+    return AblationResult(
+        spec=spec,
+        progress=now,
+        effects=tuple(_effects(spec, trained, now, margin)),
+        ended=len(outcomes),
+        means=means,
+        margin=margin,
+    )
+
+
+def _trained(
+    spec: AblationSpec,
+    outcomes: Mapping[PlannedTraining, TrainingResult],
+    has_images: bool,
+) -> dict[int, dict[int, Judged]]:
+    """Return variant -> seed -> training, of those that have a value."""
+    found: dict[int, dict[int, Judged]] = {}
+    for entry, outcome in outcomes.items():
+        if outcome.score is None:
+            continue
+        one = of_value(outcome.score)
+        if has_images and outcome.predictions is not None:
+            one = judged(spec.metric, outcome.predictions)
+        found.setdefault(entry.trial, {})[entry.seed] = one
+    return found
+
+
+def _effects(
+    spec: AblationSpec,
+    trained: Mapping[int, Mapping[int, Judged]],
+    now: AblationProgress,
+    margin: float,
+) -> list[Effect]:
+    pairs = [_pair(spec, trained, each) for each in spec.contrasts]
+    estimates = estimated(pairs)
+    known = [place for place, each in enumerate(estimates) if each is not None]
+    tests = corrected([each for each in estimates if each is not None])
+    found = []
+    for place, contrast in enumerate(spec.contrasts):
+        estimate = estimates[place]
+        if estimate is None:
+            reason = _reason(contrast, now)
+            found.append(
+                Effect(
+                    contrast=contrast,
+                    ahead=None,
+                    seeds=0,
+                    p_value=1.0,
+                    answer=Answer.UNDECIDED,
+                    reason=reason,
+                )
+            )
+            continue
+        p_value, confidence = tests[known.index(place)]
+        ahead = estimate.over_seeds_and_images(confidence=confidence)
+        answer = Answer.UNDECIDED
+        if p_value <= ALPHA and ahead.excludes(0.0):
+            answer = Answer.YES
+        elif -margin < ahead.low and ahead.high < margin:
+            answer = Answer.NO
+        found.append(
+            Effect(
+                contrast=contrast,
+                ahead=ahead,
+                seeds=estimate.seeds,
+                p_value=p_value,
+                answer=answer,
+            )
+        )
+    return found
+
+
+def _pair(
+    spec: AblationSpec, trained: Mapping[int, Mapping[int, Judged]], contrast: Contrast
+) -> tuple[Mapping[int, Judged], Mapping[int, Judged]]:
+    """Return the trainings of both variants so that their difference is positive if it is good."""
+    one, other = trained.get(contrast.one, {}), trained.get(contrast.other, {})
+    return (one, other) if spec.maximize else (other, one)
+
+
+def estimated(
+    pairs: Sequence[tuple[Mapping[int, Judged], Mapping[int, Judged]]],
+) -> list[Estimate | None]:
+    """Return each paired difference, with the variance of the family.
+
+    Args:
+        pairs: Two variants' trainings each, by seed.
+
+    Returns:
+        The differences; ``None`` for those with fewer than two common seeds.
+    """
+    alone = [difference(one, other) for one, other in pairs]
+    known = [each for each in alone if each is not None and each.seeds > 1]
+    if not known:
+        return [None] * len(pairs)
+    # One training's variance, so that comparisons over fewer seeds count as they should
+    usual = float(np.mean([each.seeds_variance * each.seeds for each in known]))
+    found: list[Estimate | None] = []
+    for each, (one, other) in zip(alone, pairs, strict=True):
+        if each is None or each.seeds < 2:
+            found.append(None)
+            continue
+        spread = max(each.seeds_variance * each.seeds, usual)
+        freedom = (each.seeds - 1) * min(len(known), _INDEPENDENT)
+        found.append(difference(one, other, noise=(math.sqrt(spread / 2), freedom)))
+    return found
+
+
+def corrected(estimates: Sequence[Estimate]) -> list[tuple[float, float]]:
+    """Return each estimate's p value by Holm's method, and the confidence of its interval.
+
+    Holm's method compares the smallest p value with ALPHA / m, the next one with ALPHA / (m - 1),
+    and so on, and ends at the first that is larger. The estimates from there on have intervals of
+    that last level.
+    """
+    alone = [_p_value(each) for each in estimates]
+    order = np.argsort(alone, kind="stable")
+    found = [(1.0, 0.0)] * len(alone)
+    largest, left = 0.0, len(alone)
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(alone) - rank) * alone[place]))
+        found[place] = (largest, 1 - ALPHA / left)
+        if largest <= ALPHA:
+            left -= 1
+    return found
+
+
+def _p_value(estimate: Estimate) -> float:
+    """Return the two-sided p value of no difference."""
+    above = estimate.chance_above(0.0)
+    return min(1.0, 2 * min(above, 1 - above))
+
+
+def _reason(contrast: Contrast, now: AblationProgress) -> str:
+    for number in (contrast.one, contrast.other):
+        if number in now.failed:
+            return f"training failed with seed {now.failed[number]}"
+    return "not trained yet"

@@ -1,0 +1,89 @@
+"""An ablation in words, which every output shows. Plain text: callers must escape it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpsearch.formatting import count_noun
+from hpsearch.metrics import MetricFormat
+from hpsearch.results.ablation.judging import AblationResult, Answer, Effect
+from hpsearch.results.ablation.spec import AblationSpec
+from hpsearch.study_file.space import format_value, short_name
+
+
+def settings(values: Mapping[str, Any], spec: AblationSpec) -> str:
+    """Return settings in short: ``kernel_size 2, input_size 32``."""
+    among = {path: None for variant in spec.variants for path in variant.params}
+    return ", ".join(
+        f"{short_name(path, among)} {format_value(value)}" for path, value in values.items()
+    )
+
+
+def variant_names(spec: AblationSpec) -> list[str]:
+    """Return each variant's name: what differs from the ablated trial."""
+    return [settings(each.changed, spec) or f"trial {spec.trial}" for each in spec.variants]
+
+
+def effect_name(effect: Effect, spec: AblationSpec) -> str:
+    """Return what is compared: ``dilation 2 instead of 1 at kernel_size 2``."""
+    contrast = effect.contrast
+    level = settings({contrast.parameter: contrast.level}, spec)
+    place = settings(contrast.at, spec)
+    return f"{level} instead of {format_value(contrast.base)}" + (f" at {place}" if place else "")
+
+
+def effect_result(effect: Effect, spec: AblationSpec) -> str:
+    """Return the result: ``+1.90 points (+0.80 to +3.00 points): yes, better``."""
+    if effect.ahead is None:
+        return f"undecided: {effect.reason}"
+    form, ahead = MetricFormat(spec.metric), effect.ahead
+    told: str = effect.answer
+    if effect.answer is Answer.YES:
+        told += ", better" if ahead.estimate > 0 else ", worse"
+    return f"{form.difference(ahead.estimate)} ({form.differences(ahead.low, ahead.high)}): {told}"
+
+
+def effect_sentence(effect: Effect, spec: AblationSpec) -> str:
+    """Return a comparison and its result in one line."""
+    return f"{effect_name(effect, spec)}: {effect_result(effect, spec)}"
+
+
+def held_fixed(spec: AblationSpec) -> str:
+    """Return which settings a comparison doesn't change, as a sentence."""
+    own = spec.variants[0].params
+    return (
+        f"Everything that a comparison doesn't name is held fixed, as in trial {spec.trial}: "
+        f"{settings(own, spec)}."
+    )
+
+
+def basis(result: AblationResult) -> str:
+    """Return how the effects were measured, in sentences."""
+    spec = result.spec
+    many = result.compared
+    family = ""
+    if many > 1:
+        family = (
+            f" The {count_noun(many, 'comparison')} are corrected for their number (Holm): any "
+            'false "yes" has a chance of at most 5 %.'
+        )
+    return (
+        f"Each value was trained with the same {count_noun(spec.seeds, 'fresh seed')}, and is "
+        f"compared in pairs by seed and image.{family} {held_fixed(spec)}"
+    )
+
+
+def left_out(spec: AblationSpec) -> list[str]:
+    """Return a line for each configuration that isn't trained."""
+    return [f"{settings(each.changed, spec)}: not trained, {each.reason}" for each in spec.left_out]
+
+
+def answers(result: AblationResult) -> list[str]:
+    """Return the comparisons that are decided, a line each: first "yes", then "no"."""
+    return [
+        effect_sentence(each, result.spec)
+        for answer in (Answer.YES, Answer.NO)
+        for each in result.effects
+        if each.answer is answer
+    ]
