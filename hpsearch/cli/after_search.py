@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +189,32 @@ def _fits(
     return time.time() + cost <= known.confirmation_ends
 
 
+def _answer(after: AfterSearch) -> None:
+    """Answer the study's question by experiment, by an ablation that fits the time left."""
+    from hpsearch.cli.commands.ablate import ablate_with
+    from hpsearch.workers.ablation import AblateRequest
+
+    with database_for_reading(after.config.storage) as database:
+        known = after.forecast(database)
+        epochs = read_study(database, after.study.name).study.epochs_per_trial
+    later = sum(known.reserved.get(stage, 0.0) for stage in ("train-final", "report"))
+    left = known.at - later - time.time()
+    training = max(known.time_of(epochs, 1, known.epoch.mean), 1e-3)
+    request = AblateRequest(
+        question=True, most_trainings=max(0, int(left * after.workers / training))
+    )
+    say(stderr=after.as_json)
+    code, content = ablate_with(
+        after.study,
+        replace(after.config, timeout=max(1.0, left)),
+        request,
+        after.profile,
+        as_json=after.as_json,
+    )
+    after.code = max(after.code, code)
+    after.summed["answer"] = content
+
+
 def _train_final(after: AfterSearch) -> None:
     """Train the winner on all images, into ``STUDY-final``, if it can end before the report."""
     from hpsearch.workers.launch.isolation import run_isolated
@@ -282,6 +308,7 @@ def _say_end(after: AfterSearch) -> None:
 
 _WORK: Mapping[str, Callable[[AfterSearch], None]] = {
     "confirm": _confirm,
+    "answer": _answer,
     "train-final": _train_final,
     "report": _report,
 }

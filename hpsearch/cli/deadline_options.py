@@ -93,6 +93,7 @@ def given_deadline(
     within: str | None,
     gpu_hours: float | None,
     train_final: bool,
+    answer: bool = False,
     timeout: str | None,
     now: float,
 ) -> Deadline | None:
@@ -103,6 +104,7 @@ def given_deadline(
         within: The value of ``--for``.
         gpu_hours: The value of ``--gpu-hours``.
         train_final: Whether ``--train-final`` is given.
+        answer: Whether ``--answer`` is given.
         timeout: The value of ``--timeout``.
         now: Seconds since 1970.
 
@@ -127,7 +129,8 @@ def given_deadline(
                 "run `hpsearch train best.yaml --on all` after `hpsearch export`"
             )
         return None
-    stages = frozenset({"train-final"} if train_final else ())
+    wanted = {"train-final": train_final, "answer": answer}
+    stages = frozenset(stage for stage, given_too in wanted.items() if given_too)
     if gpu_hours is not None:
         if not 0 < gpu_hours < float("inf"):
             raise UserError(f"--gpu-hours must be more than 0, but got {gpu_hours:g}")
@@ -140,7 +143,7 @@ def options_of(deadline: Deadline | None) -> list[str]:
     """Return the options of the same deadline, for a launch in the background."""
     if deadline is None:
         return []
-    final = ["--train-final"] if "train-final" in deadline.stages else []
+    final = [f"--{stage}" for stage in sorted(deadline.stages)]
     if deadline.at is not None:
         return [f"--until={datetime.fromtimestamp(deadline.at).astimezone().isoformat()}", *final]
     return [f"--gpu-hours={(deadline.worker_seconds or 0.0) / 3600!r}", *final]

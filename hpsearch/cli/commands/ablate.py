@@ -68,7 +68,7 @@ def ablate(
         typer.Option(
             "--seeds",
             callback=at_least_one,
-            help="Fresh seeds, the same for every configuration.  [dim]default: 8[/dim]",
+            help="Fresh seeds, the same for every configuration.  [dim]default: 10[/dim]",
         ),
     ] = None,
     run: RunOptions,
@@ -184,6 +184,40 @@ def ablate_with(
             ending = live.ENDINGS[outcome.reason]
             say(f"{ending}; continue: run the same command again", style="bold")
     return (1 if outcome.reason in ("failed", "left") else 0), content
+
+
+def after_launch(
+    study: StudyFile,
+    run: RunConfig,
+    outcome: LaunchResult,
+    summed: dict[str, Any],
+    profile: Profile | None = None,
+    *,
+    as_json: bool,
+) -> int:
+    """Answer the question of a finished search by experiment.
+
+    Args:
+        study: The study file of the search.
+        run: How its trials were run.
+        outcome: How the launch ended.
+        summed: What is printed for programs; the effects are added.
+        profile: The engine that runs the workers; ``None``: this machine.
+        as_json: Whether the caller prints the result for programs.
+
+    Returns:
+        The exit code.
+    """
+    from hpsearch.workers.ablation import AblateRequest
+
+    summed["answer"] = None
+    if outcome.reason != "finished":
+        say("the question is answered when the search is finished", stderr=as_json)
+        return 0
+    say(stderr=as_json)
+    request = AblateRequest(question=True)
+    code, summed["answer"] = ablate_with(study, run, request, profile, as_json=as_json)
+    return code
 
 
 def _listed(given: Sequence[str] | None) -> tuple[str, ...]:

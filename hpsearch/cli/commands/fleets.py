@@ -157,17 +157,19 @@ def engine_profile(
     return config, profile
 
 
-def require_nothing_afterwards(*, confirm: bool, notify: str | None) -> None:
+def require_nothing_afterwards(*, confirm: bool, answer: bool = False, notify: str | None) -> None:
     """Refuse what a launch on an engine does at its end, for one that ends at once (--detach).
 
     Args:
         confirm: The value of ``--confirm``.
+        answer: The value of ``--answer``.
         notify: The value of ``--notify``.
 
     Raises:
         UserError: One of them is given.
     """
-    for option, given in {"--confirm": confirm, "--notify": notify is not None}.items():
+    options = {"--confirm": confirm, "--answer": answer, "--notify": notify is not None}
+    for option, given in options.items():
         if given:
             raise UserError(
                 f"on an engine {option} needs a launch that waits until the search ends, but "

@@ -101,6 +101,14 @@ def launch(
             "--confirm", help="When the search is finished, confirm its winner: `hpsearch confirm`."
         ),
     ] = False,
+    answer: Annotated[
+        bool,
+        typer.Option(
+            "--answer",
+            help="After that, answer the study's question by experiment: `hpsearch ablate "
+            "--question`.",
+        ),
+    ] = False,
     until: UntilOption = None,
     within: ForOption = None,
     gpu_hours: GpuHoursOption = None,
@@ -136,6 +144,7 @@ def launch(
         within=within,
         gpu_hours=gpu_hours,
         train_final=train_final,
+        answer=answer,
         timeout=run.timeout,
         now=began_at,
     )
@@ -161,7 +170,7 @@ def launch(
     config, profile = fleets.engine_profile(run.config(), engine, settings)
     if profile is not None:
         if detach:
-            fleets.require_nothing_afterwards(confirm=confirm, notify=notify)
+            fleets.require_nothing_afterwards(confirm=confirm, answer=answer, notify=notify)
         what = fleets.FleetLaunch(
             study=study, changes=changes, name=name, config=config, deadline=deadline
         )
@@ -179,6 +188,7 @@ def launch(
                 confirm,
                 as_json,
                 workers=config.workers or 1,
+                answer=answer,
             )
         _tell(notifier, outcome, code, summed, as_json=as_json)
     loaded, pending = run_isolated(check_launch, study, changes, name, config)
@@ -197,7 +207,7 @@ def launch(
             overrides=changes,
             name=name,
             confirm=confirm,
-            deadline=options_of(deadline),
+            deadline=options_of(deadline) or (["--answer"] if answer else []),
             notify=notify,
         )
         detached.tell(started, as_json=as_json)
@@ -218,7 +228,14 @@ def launch(
             left = max(1.0, config.timeout - (time.monotonic() - began))
             config = replace(config, timeout=left)
         code, summed = _end(
-            loaded, outcome, config, None, confirm, as_json, workers=preview.allocation.count
+            loaded,
+            outcome,
+            config,
+            None,
+            confirm,
+            as_json,
+            workers=preview.allocation.count,
+            answer=answer,
         )
     _tell(notifier, outcome, code, summed, as_json=as_json)
 
@@ -231,8 +248,13 @@ def _end(
     confirm: bool,
     as_json: bool,
     workers: int,
+    *,
+    answer: bool,
 ) -> tuple[int, dict[str, Any]]:
-    """Print the end of a search and confirm its winner; return the exit code and the result."""
+    """Print the end of a search, confirm its winner, and answer its question, if asked.
+
+    Returns the exit code and the result.
+    """
     from hpsearch.results.deadline.stored import deadline_of
 
     with database_for_reading(config.storage) as database:
@@ -262,6 +284,11 @@ def _end(
 
         confirmed = after_launch(loaded, config, outcome, summed, profile, as_json=as_json)
         code = max(code, confirmed)
+    if answer:
+        from hpsearch.cli.commands.ablate import after_launch as answer_question
+
+        answered = answer_question(loaded, config, outcome, summed, profile, as_json=as_json)
+        code = max(code, answered)
     return code, summed
 
 

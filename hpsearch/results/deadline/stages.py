@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from hpsearch.results.ablation.alternatives import MOST_CELLS
+from hpsearch.results.ablation.spec import SEEDS
 from hpsearch.results.confirmation.choosing import smaller
 from hpsearch.results.deadline.costs import confirmation_seconds
 from hpsearch.study_file.study import Confirm
 
 #: The most of the time from the launch to the deadline that is kept for the confirmation.
 MOST_FOR_CONFIRMATION = 0.4
+
+#: The most of that time that is kept for the answer to the study's question.
+MOST_FOR_ANSWER = 0.25
 
 #: All images as a multiple of those of a trial, for which some are kept apart for validation.
 _ALL_IMAGES = 1.25
@@ -68,6 +73,14 @@ def _confirm(measured: Measured) -> float:
     return cost
 
 
+def _answer(measured: Measured) -> float:
+    """Return the time of the largest ablation that may be reserved; it is made to fit later."""
+    most = MOST_FOR_ANSWER * measured.total
+    if not measured.finalists:
+        return most / 2
+    return min(most, MOST_CELLS * SEEDS * measured.finalists[0] / max(1, measured.workers))
+
+
 def _train_final(measured: Measured) -> float:
     return _ALL_IMAGES * max(measured.finalists, default=0.0)
 
@@ -75,6 +88,7 @@ def _train_final(measured: Measured) -> float:
 #: In the order in which they run. The report is last, as it contains the results of all others.
 STAGES = (
     Stage(name="confirm", seconds=_confirm),
+    Stage(name="answer", seconds=_answer, optional=True),
     Stage(name="train-final", seconds=_train_final, optional=True),
     Stage(name="report", seconds=lambda measured: measured.report),
 )
