@@ -22,8 +22,8 @@ from hpsearch.reporting.content import Ablated, Confirmed, StudyContent, winner_
 from hpsearch.reporting.hard_pictures import hard_pictures
 from hpsearch.reporting.winner_layers import winner_layers
 from hpsearch.results import trial_attributes
+from hpsearch.results.ablation.sentences import answers
 from hpsearch.results.ablation.stored import read_results
-from hpsearch.results.ablation.wording import answers
 from hpsearch.results.confirmation.reading import read_verdict
 from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.stored import (

@@ -7,8 +7,8 @@ from typing import Any
 
 from hpsearch.errors import StorageError
 from hpsearch.reporting.pruning_audit import read_pruning_audit
+from hpsearch.results.ablation.sentences import answers
 from hpsearch.results.ablation.stored import read_results
-from hpsearch.results.ablation.wording import answers
 from hpsearch.results.confirmation.stored import (
     invalid_finalists,
     newer_trials,

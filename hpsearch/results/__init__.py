@@ -9,6 +9,7 @@ Nothing here formats a page; ``hpsearch.reporting`` does.
 - ``ranking``       which trial is best
 - ``kept_weights``  which trials' weights stay on disk
 - ``question``      what a study asks about: the parameters that its question names
+- ``deadline``      what follows a search under a deadline, and its time
 - ``winner``        the winner in one or two sentences, which every output shows
 - ``summary``       the counts and the winner, as ``status --json`` prints them
 - ``overfitting``   the epoch from which a trial overfits

@@ -14,9 +14,15 @@ from typing import Any
 
 from hpsearch.errors import InfeasibleConfig, UnknownName, UserError
 from hpsearch.results.ablation.alternatives import MOST_CELLS, Design
-from hpsearch.results.ablation.spec import FEWEST_SEEDS, SEEDS, AblationSpec, Asked, spec_of
+from hpsearch.results.ablation.sentences import left_out
+from hpsearch.results.ablation.spec import (
+    FEWEST_SEEDS,
+    SEEDS,
+    AblationSpec,
+    RequestedChanges,
+    spec_of,
+)
 from hpsearch.results.ablation.stored import ablated_search, ablations, name_of
-from hpsearch.results.ablation.wording import left_out
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.planned import planned_studies, seeds_used
 from hpsearch.results.question import asked_about, compared, structured_question
@@ -186,7 +192,7 @@ def _trial(database: Database, search: StudyRecord, request: AblateRequest) -> T
 
 def _asked(
     search: StudyRecord, study: StudyFile, trial: TrialRecord, request: AblateRequest
-) -> Asked:
+) -> RequestedChanges:
     """Return the request with whole paths, of parameters that the trial has."""
     crossed: list[tuple[str, tuple[str, ...]]] = []
     for one, other in request.pairs:
@@ -200,7 +206,7 @@ def _asked(
     parameters = [_path(study, trial, each) for each in request.parameters]
     if not parameters and not crossed:
         parameters = [path for path in study.space.parameters() if path in trial.params]
-    return Asked(
+    return RequestedChanges(
         parameters=tuple(dict.fromkeys(parameters)),
         crossed=tuple(dict.fromkeys(crossed)),
         most_cells=MOST_CELLS,
@@ -254,7 +260,9 @@ def _path(study: StudyFile, trial: TrialRecord, given: str) -> str:
     return found[0]
 
 
-def _sizes(asked: Asked, seeds: int, request: AblateRequest) -> Iterator[tuple[int, int]]:
+def _sizes(
+    asked: RequestedChanges, seeds: int, request: AblateRequest
+) -> Iterator[tuple[int, int]]:
     """Yield numbers of configurations of a crossed question, and of seeds, largest first."""
     cells = _CELLS if asked.crossed and request.most_trainings is not None else (MOST_CELLS,)
     yield from ((each, seeds) for each in cells)
@@ -266,7 +274,7 @@ def _spec(
     search: StudyRecord,
     study: StudyFile,
     trial: TrialRecord,
-    asked: Asked,
+    asked: RequestedChanges,
     seeds: int,
     before: int,
     refuse: Callable[[Mapping[str, Scalar]], str | None],
@@ -324,7 +332,7 @@ def _why_infeasible(
     return f"it breaks a constraint ({'; '.join(broken)})" if broken else None
 
 
-def _names(asked: Asked) -> str:
+def _names(asked: RequestedChanges) -> str:
     return ", ".join([*asked.parameters, *(path for path, _ in asked.crossed)])
 
 

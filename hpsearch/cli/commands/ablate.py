@@ -240,7 +240,7 @@ def _pairs(given: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
 
 
 def _print_asked(prepared: AblationRun, *, stderr: bool) -> None:
-    from hpsearch.results.ablation.wording import held_fixed, left_out
+    from hpsearch.results.ablation.sentences import held_fixed, left_out
 
     spec = prepared.spec
     state = "new" if prepared.new else f"{count_noun(prepared.ended, 'training')} ended before"

@@ -7,7 +7,7 @@ from typing import Any
 from hpsearch.cli.terminal.output import say
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.ablation.judging import AblationResult
-from hpsearch.results.ablation.wording import (
+from hpsearch.results.ablation.sentences import (
     basis,
     effect_sentence,
     left_out,

@@ -7,13 +7,13 @@ from hpsearch.reporting.blocks import Chart, Column, Table
 from hpsearch.reporting.charts.style import Trace, axis, figure
 from hpsearch.reporting.labels import Unit, in_chart
 from hpsearch.reporting.palette import var
-from hpsearch.results.ablation.judging import AblationResult, Answer, Effect
-from hpsearch.results.ablation.wording import effect_name, effect_result
+from hpsearch.results.ablation.judging import AblationResult, Decision, Effect
+from hpsearch.results.ablation.sentences import effect_name, effect_result
 
 #: Most characters of a comparison's name beside the chart.
 _LONGEST = 44
 
-_COLOURS = {Answer.YES: "series-1", Answer.NO: "faint", Answer.UNDECIDED: "series-5"}
+_COLOURS = {Decision.YES: "series-1", Decision.NO: "faint", Decision.UNDECIDED: "series-5"}
 
 
 def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:

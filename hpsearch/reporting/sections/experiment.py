@@ -6,7 +6,7 @@ from hpsearch.formatting import count_noun
 from hpsearch.reporting.blocks import Block, Commands, Section, Text
 from hpsearch.reporting.charts.ablation import ablation
 from hpsearch.reporting.content import Ablated, StudyContent
-from hpsearch.results.ablation.wording import (
+from hpsearch.results.ablation.sentences import (
     answers,
     basis,
     effect_sentence,

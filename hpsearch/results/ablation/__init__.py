@@ -4,6 +4,6 @@
 - ``spec``          the settings of an ablation, and how they are stored
 - ``plan``          the next training: a pure function of those that have ended
 - ``judging``       from trainings to effects, with intervals corrected for their number
-- ``wording``       effects in words, which every output shows
+- ``sentences``     effects in words, which every output shows
 - ``stored``        an ablation in the database: its progress and its result
 """

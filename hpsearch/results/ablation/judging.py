@@ -40,7 +40,7 @@ POINT, PART = 0.01, 0.05
 _INDEPENDENT = 4
 
 
-class Answer(StrEnum):
+class Decision(StrEnum):
     """Whether two variants differ."""
 
     #: By more than chance explains.
@@ -63,7 +63,7 @@ class Effect:
     seeds: int
     #: Corrected for the number of comparisons; 1 without an estimate.
     p_value: float
-    answer: Answer
+    answer: Decision
     #: Why there is no estimate; ``None`` if there is one.
     reason: str | None = None
 
@@ -160,18 +160,18 @@ def _effects(
                     ahead=None,
                     seeds=0,
                     p_value=1.0,
-                    answer=Answer.UNDECIDED,
+                    answer=Decision.UNDECIDED,
                     reason=reason,
                 )
             )
             continue
         p_value, confidence = tests[known.index(place)]
         ahead = estimate.over_seeds_and_images(confidence=confidence)
-        answer = Answer.UNDECIDED
+        answer = Decision.UNDECIDED
         if p_value <= ALPHA and ahead.excludes(0.0):
-            answer = Answer.YES
+            answer = Decision.YES
         elif -margin < ahead.low and ahead.high < margin:
-            answer = Answer.NO
+            answer = Decision.NO
         found.append(
             Effect(
                 contrast=contrast,

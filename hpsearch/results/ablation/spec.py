@@ -58,7 +58,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RequestedChanges:
     """What the user asked for; the same request continues the same ablation."""
 
     #: Paths, changed one at a time.
@@ -83,7 +83,7 @@ class AblationSpec:
     seeds: int
     #: Fresh seeds that earlier confirmations and ablations of the search have used.
     seeds_before: int
-    asked: Asked
+    asked: RequestedChanges
     #: The first one is the trial itself.
     variants: tuple[Variant, ...]
     contrasts: tuple[Contrast, ...]
@@ -109,7 +109,7 @@ class AblationSpec:
             maximize=maximize,
             seeds=section["seeds"],
             seeds_before=section["seeds_before"],
-            asked=Asked(
+            asked=RequestedChanges(
                 parameters=tuple(asked["parameters"]),
                 crossed=tuple((path, tuple(by)) for path, by in asked["crossed"]),
                 most_cells=asked["most_cells"],

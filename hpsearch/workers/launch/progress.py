@@ -11,8 +11,8 @@ from statistics import fmean, stdev
 
 from hpsearch.metrics import MetricFormat
 from hpsearch.results.ablation import stored as ablation
+from hpsearch.results.ablation.sentences import variant_names
 from hpsearch.results.ablation.spec import spec_of
-from hpsearch.results.ablation.wording import variant_names
 from hpsearch.results.confirmation.stored import (
     expected_trainings,
     is_confirmation,
