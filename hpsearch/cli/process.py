@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 
-from hpsearch.cli.process_setup import Terminated, end_of, set_up
+from hpsearch.cli.process_setup import Terminated, delay_garbage_collection, end_of, set_up
 
 
 def main() -> None:
     """Run one command and exit: the console script."""
     try:
         set_up()
+        delay_garbage_collection()
         from hpsearch.cli.app import run_command
 
         code = run_command(sys.argv[1:])

@@ -5,6 +5,7 @@ It imports very little: a signal may come while the rest is imported.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -15,6 +16,9 @@ from hpsearch.exit_codes import INTERRUPTED
 
 #: Valid values of COLUMNS and LINES; with others the output isn't readable.
 _SIZES = {"COLUMNS": range(20, 2001), "LINES": range(5, 2001)}
+
+#: More objects than the imports of any command create: 700,000, most of them torch's.
+_OBJECTS_OF_IMPORTS = 1_000_000
 
 
 class Terminated(BaseException):
@@ -57,6 +61,22 @@ def set_up() -> None:
         size = os.environ.get(name, "").strip()
         if size.isdecimal() and int(size) not in sizes:
             del os.environ[name]
+
+
+def delay_garbage_collection() -> None:
+    """Let Python's garbage collector run for the first time when the imports are over.
+
+    It would run a thousand times during the import of torch, which takes a fifth of a command's
+    start and finds nothing. After the first run, or ``gc.collect()``, it runs as usual.
+    """
+    usual = gc.get_threshold()
+
+    def run_as_usual(phase: str, info: dict[str, int]) -> None:
+        gc.set_threshold(*usual)
+        gc.callbacks.remove(run_as_usual)
+
+    gc.callbacks.append(run_as_usual)
+    gc.set_threshold(_OBJECTS_OF_IMPORTS, *usual[1:])
 
 
 def require_current_folder() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import sys
 
 import pytest
 from PIL import Image
+
+from hpsearch.cli import app, process
 
 #: A command that gets a signal while it reads its study file.
 ENDED_EARLY = """
@@ -124,3 +127,14 @@ def test_a_terminal_size_that_nobody_can_read_is_not_used(size):
     assert ran.returncode == 0
     assert "Hyperparameter search for image classifiers." in ran.stdout
     assert max(map(len, ran.stdout.splitlines())) <= 80
+
+
+def test_the_garbage_collector_begins_when_imports_are_over(monkeypatch):
+    usual, callbacks, seen = gc.get_threshold(), list(gc.callbacks), []
+    monkeypatch.setattr(sys, "argv", ["hpsearch", "--version"])
+    monkeypatch.setattr(app, "run_command", lambda _: seen.append(gc.get_threshold()) or 0)
+    with pytest.raises(SystemExit):
+        process.main()
+    assert seen[0][0] > 500_000
+    gc.collect()
+    assert (gc.get_threshold(), gc.callbacks) == (usual, callbacks)
