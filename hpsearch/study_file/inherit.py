@@ -1,7 +1,8 @@
 """``from``: an earlier study's result is used for the keys that this file leaves out.
 
 The earlier study is a stored one, by name (its best complete trial, or the one that ``trial``
-names), or a frozen file. Only keys that can be searched are taken over. The file takes precedence,
+names), or a frozen file. Only keys that can be searched are taken over, and the ``metrics`` of a
+study with a loop of its own. The file takes precedence,
 key by key: if both name the same component, it gets the keys that the file leaves out; any other
 value of the file stays as it is written. As the name of a component, ``found`` means the earlier
 study's.
@@ -19,7 +20,7 @@ from hpsearch.study_file.compare import fingerprint
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation
 from hpsearch.study_file.overrides import Override, apply_overrides
 from hpsearch.study_file.schema import ComponentChoice, Schema, Section, Switches
-from hpsearch.study_file.sections import FROM, SEARCHED
+from hpsearch.study_file.sections import FROM, LOOP, SEARCHED
 from hpsearch.study_file.space import Group, join
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, from_plain
@@ -40,6 +41,11 @@ class InheritedConfig:
     value: float | None
     #: A study document without ranges (``freezing.freeze``).
     document: Mapping[str, Any]
+
+    @property
+    def has_loop(self) -> bool:
+        """Whether that study has a training loop of its own."""
+        return LOOP in self.document
 
     def record(self) -> dict[str, Any]:
         """Return the record of it in the later study's document."""
@@ -189,10 +195,10 @@ def complete(
         diagnostics: Receives problems.
     """
     entries = {key: node for key, node in root.entries.items() if key != "from"}
+    # Of a study with a loop of its own, its metrics are taken, too
+    keys = (LOOP, "metrics") if inherited.has_loop else SEARCHED
     taken = {
-        key: from_plain(inherited.document[key], at)
-        for key in SEARCHED
-        if key in inherited.document
+        key: from_plain(inherited.document[key], at) for key in keys if key in inherited.document
     }
     entries = filled(entries, schema, taken, at, diagnostics)
     first = entries.get("try_first")
@@ -300,6 +306,8 @@ class _Merge:
         ((winner, settings),) = theirs.items()
         merged: dict[str, YamlNode] = {}
         for written, entry in own.items():
+            if written == "prior" and isinstance(entry, ScalarNode) and entry.value == FOUND:
+                entry = ScalarNode(entry.location, winner)
             name = winner if written == FOUND else written
             if name in merged:
                 self.diagnostics.add(

@@ -27,19 +27,23 @@ from hpsearch.study_file.walk import FOUND
 def json_schema(registries: Registries) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a study file with these components."""
     root = root_schema(registries)
-    whole, later, own_loop = _Writer(), _Writer(later=True), _Writer()
+    whole, later = _Writer(), _Writer(later=True)
+    of_loop = loop_schema(registries, {})
+    with_loop = whole.section(of_loop, searchable=False)
+    inherited_loop = later.section(of_loop, searchable=False)
+    inherited_loop["required"].remove("metrics")  # .. which the earlier study has
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hpsearch study file",
         "type": "object",
         "if": _given(LOOP),
-        "then": own_loop.section(loop_schema(registries, {}), searchable=False),
+        "then": {"if": _given("from"), "then": inherited_loop, "else": with_loop},
         "else": {
             "if": {"anyOf": [_given("from"), _given("recipe")]},
             "then": later.section(root, searchable=False),
             "else": whole.section(root, searchable=False),
         },
-        "$defs": {**own_loop.definitions, **whole.definitions, **later.definitions},
+        "$defs": {**whole.definitions, **later.definitions},
     }
 
 
@@ -171,8 +175,14 @@ class _Writer:
         }
         if not searchable:
             mapping["maxProperties"] = 1
-        elif self.later:
-            mapping["properties"] = {**options, FOUND: {"type": ["object", "null"]}}
+        else:
+            found = {FOUND: {"type": ["object", "null"]}} if self.later else {}
+            prior = {
+                "prior": {"enum": [*options, *found]},
+                "confidence": {"enum": list(CONFIDENCES)},
+            }
+            mapping["properties"] = {**prior, **options, **found}
+            mapping["dependentRequired"] = {"confidence": ["prior"]}
         return {"anyOf": [{"enum": bare}, mapping]} if bare else mapping
 
     def some_of(self, schema: Switches, *, searchable: bool) -> dict[str, Any]:

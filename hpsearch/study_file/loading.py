@@ -302,7 +302,7 @@ def _study(
     node = _require_mapping(node, diagnostics)
     named = _named_components(node, registries, changes, diagnostics, find_it)
     files, origin, found = named.plugins, named.origin, named.inherited
-    schema = _schema(node, named.components, diagnostics)
+    schema = _schema(node, named, diagnostics)
     diagnostics.places_of = KeyFinder(schema, node)
     if found is not None and origin is not None:
         node = complete(node, schema, found, origin.location, diagnostics)
@@ -312,10 +312,19 @@ def _study(
     return replace(assemble(schema, node, files, text, diagnostics), recipe=recipe)
 
 
-def _schema(node: MapNode, components: Registries, diagnostics: Diagnostics) -> Section:
-    """Return the root schema: that of a study with a loop of its own if the file has one."""
-    if LOOP not in node.entries:
+def _schema(node: MapNode, named: _NamedComponents, diagnostics: Diagnostics) -> Section:
+    """Return the root schema: that of a study with a loop of its own if it has or inherits one."""
+    components, found, origin = named.components, named.inherited, named.origin
+    inherits = found is not None and found.has_loop
+    if LOOP not in node.entries and not inherits:
         return root_schema(components)
+    if found is not None and origin is not None and not inherits:
+        diagnostics.add(
+            origin.location,
+            "from",
+            "a study with a training loop of its own (`loop`) can be based only on one that has "
+            f"such a loop, too, but {found.study} has none; remove `from`, or `loop`",
+        )
     for key in SPACE:
         if key in node.entries:
             diagnostics.add(
@@ -326,7 +335,9 @@ def _schema(node: MapNode, components: Registries, diagnostics: Diagnostics) -> 
             )
     if len(diagnostics):
         raise diagnostics.error()
-    written = to_plain(node.entries["metrics"]) if "metrics" in node.entries else None
+    written = None if found is None else found.document.get("metrics")
+    if "metrics" in node.entries:
+        written = to_plain(node.entries["metrics"])
     return loop_schema(components, written if isinstance(written, Mapping) else {})
 
 

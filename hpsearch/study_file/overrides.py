@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shortened
 from hpsearch.study_file.schema import ComponentChoice, Raw, Schema, Section, Switches, Value
-from hpsearch.study_file.space import join
+from hpsearch.study_file.space import PRIOR_KEYS, join
 from hpsearch.study_file.spelling import unknown_name
 from hpsearch.study_file.syntax import MapNode, ScalarNode, YamlNode, read_yaml
 from hpsearch.study_file.values import SEARCH_KEYS
@@ -113,8 +113,8 @@ def _put(
     inner = _inside(schema, node, name, key, diagnostics)
     entries = _entries(schema, node, value, key)
     if isinstance(schema, ComponentChoice) and not isinstance(schema, Switches):
-        others = [other for other in entries if other != name]
-        if others and name not in entries:
+        others = [other for other in entries if other not in (name, *PRIOR_KEYS)]
+        if others and name not in (*entries, *PRIOR_KEYS):
             raise _Refused(
                 here,
                 f"an override reaches into what the study lists, {', '.join(others)}; "
@@ -137,7 +137,7 @@ def _put(
 def _inside(
     schema: Schema, node: YamlNode | None, name: str, key: str, diagnostics: Diagnostics
 ) -> Schema | None:
-    """Return the schema of ``name``; ``None`` for the end of a range, which has none."""
+    """Return the schema of ``name``; ``None`` for the end of a range or a prior: it has none."""
     here = join(key, name)
     match schema:
         case Section(keys=keys):
@@ -146,6 +146,8 @@ def _inside(
             return keys[name]
         case ComponentChoice():
             if name not in schema.registry:
+                if name in PRIOR_KEYS:
+                    return None
                 kind, names = schema.registry.kind, schema.registry.names()
                 raise _Refused(here, str(unknown_name(kind, name, names, diagnostics)))
             return schema.option(name)

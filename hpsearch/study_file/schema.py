@@ -169,6 +169,8 @@ class Section:
     default: Any = field(default_factory=dict)
     #: Keys that exclude each other. If one is given, the other has no default.
     either_or: tuple[EitherOr, ...] = ()
+    #: Keys of the same section in another form of the file, which messages list, too.
+    others: tuple[str, ...] = ()
 
     def against(self, name: str) -> list[str]:
         """Return the keys that ``name`` excludes."""

@@ -308,6 +308,7 @@ def root_schema(registries: Registries) -> Section:
     )
     return Section(
         searched=frozenset(SEARCHED),
+        others=(LOOP,),
         keys={
             "study": Value(
                 type=Annotated[str, Field(pattern=STUDY_NAME)],

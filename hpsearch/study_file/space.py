@@ -28,7 +28,7 @@ class Fixed:
 #: How sure a person is of a prior.
 Confidence: TypeAlias = Literal["low", "medium", "high"]
 
-#: The keys of a range or a list of values that describe its prior.
+#: The keys of a range, a list of values or a branch that describe its prior.
 PRIOR_KEYS = ("prior", "confidence")
 
 
@@ -107,11 +107,12 @@ class Branch:
     """Named groups of which one applies; a single option isn't a parameter."""
 
     options: Mapping[str, Group]
+    guess: Guess | None = field(default=None, kw_only=True)
 
     @cached_property
     def choice(self) -> Choice:
         """The options' names."""
-        return Choice(tuple(self.options))
+        return Choice(tuple(self.options), guess=self.guess)
 
 
 Parameter: TypeAlias = Range | Choice

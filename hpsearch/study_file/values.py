@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 from fractions import Fraction
@@ -275,33 +275,49 @@ def _guess(
         key: The dotted key.
         diagnostics: Receives problems.
     """
-    confidence = _confidence(node, key, diagnostics)
-    given = node.entries.get("prior")
+
+    def value_of(given: YamlNode) -> Any:
+        value = checked(value_schema, given)
+        if isinstance(searched, Range) and not searched.integer and isinstance(value, int):
+            value = value if isinstance(value, bool) else float(value)
+        if searched is not None and not searched.contains(label(value)):
+            raise RuleBroken(f"{_wanted(searched)}, but got {shown(value)}")
+        return int(value) if isinstance(searched, Range) and searched.integer else value
+
+    guess = parse_prior(node.entries, key, diagnostics, value_of)
+    return None if searched is None else guess
+
+
+def parse_prior(
+    entries: Mapping[str, YamlNode],
+    key: str,
+    diagnostics: Diagnostics,
+    value_of: Callable[[YamlNode], Any],
+) -> Guess | None:
+    """Return the prior of a parameter; ``None`` without one, or if it is invalid.
+
+    Args:
+        entries: Those of the parameter; ``prior`` and ``confidence`` are read.
+        key: The dotted key of the parameter.
+        diagnostics: Receives problems.
+        value_of: Returns the value of ``prior``, or raises ``RuleBroken``.
+    """
+    confidence = _confidence(entries, key, diagnostics)
+    given = entries.get("prior")
     if given is None:
-        if "confidence" in node.entries:
+        if "confidence" in entries:
             diagnostics.add(
-                node.entries["confidence"].location,
+                entries["confidence"].location,
                 join(key, "confidence"),
                 "a confidence needs a prior, the value that you expect to be best, but there is "
                 "none; add prior: VALUE",
             )
         return None
-    here = join(key, "prior")
-    if searched is None:
-        return None
     try:
-        value = checked(value_schema, given)
+        return Guess(value_of(given), confidence)
     except RuleBroken as broken:
-        diagnostics.add(given.location, here, str(broken))
+        diagnostics.add(given.location, join(key, "prior"), str(broken))
         return None
-    if isinstance(searched, Range) and not searched.integer and isinstance(value, int):
-        value = value if isinstance(value, bool) else float(value)
-    if not searched.contains(label(value)):
-        diagnostics.add(given.location, here, f"{_wanted(searched)}, but got {shown(value)}")
-        return None
-    if isinstance(searched, Range) and searched.integer:
-        value = int(value)
-    return Guess(value, confidence)
 
 
 def _wanted(searched: Range | Choice) -> str:
@@ -317,8 +333,8 @@ def _wanted(searched: Range | Choice) -> str:
     )
 
 
-def _confidence(node: MapNode, key: str, diagnostics: Diagnostics) -> Confidence:
-    given = node.entries.get("confidence")
+def _confidence(entries: Mapping[str, YamlNode], key: str, diagnostics: Diagnostics) -> Confidence:
+    given = entries.get("confidence")
     if given is None:
         return "medium"
     value = to_plain(given)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
 from hpsearch.study_file.schema import ComponentChoice, Raw, Schema, Section, Switches, Value
-from hpsearch.study_file.space import Branch, Choice, Fixed, Group, Node, Range, join
+from hpsearch.study_file.space import (
+    PRIOR_KEYS,
+    Branch,
+    Choice,
+    Fixed,
+    Group,
+    Node,
+    Range,
+    join,
+)
 from hpsearch.study_file.spelling import report_unknown
 from hpsearch.study_file.syntax import (
     ListNode,
@@ -17,7 +26,7 @@ from hpsearch.study_file.syntax import (
     from_plain,
     to_plain,
 )
-from hpsearch.study_file.values import RuleBroken, checked, parse_value
+from hpsearch.study_file.values import RuleBroken, checked, parse_prior, parse_value
 
 #: As the name of a component: that of the study in ``from`` (``inherit.complete``).
 FOUND = "found"
@@ -63,7 +72,8 @@ def plain(node: Node) -> Any:
         case Group(children):
             return {key: plain(child) for key, child in children.items()}
         case Branch(options):
-            return {name: plain(option) for name, option in options.items()}
+            named = {name: plain(option) for name, option in options.items()}
+            return {**named, **_plain_prior(node)}
 
 
 def as_entries(schema: Section | ComponentChoice, node: YamlNode) -> dict[str, YamlNode] | None:
@@ -111,7 +121,7 @@ def _plain_range(node: Range) -> dict[str, Any]:
     return {**written, **_plain_prior(node)}
 
 
-def _plain_prior(node: Range | Choice) -> dict[str, Any]:
+def _plain_prior(node: Range | Choice | Branch) -> dict[str, Any]:
     guess = node.guess
     return {} if guess is None else {"prior": guess.value, "confidence": guess.confidence}
 
@@ -149,7 +159,8 @@ def _section(
         return None
     for name, entry in entries.items():
         if name not in schema.keys:
-            report_unknown(entry.location, join(key, name), "key", name, schema.keys, diagnostics)
+            names = (*schema.keys, *schema.others)
+            report_unknown(entry.location, join(key, name), "key", name, names, diagnostics)
     children: dict[str, Node] = {}
     said = {name for name, entry in entries.items() if not is_null(entry)}
     _check_either_or(schema, entries, said, key, diagnostics)
@@ -212,6 +223,10 @@ def _one_of(
         return Fixed(None)
     kind = schema.registry.kind
     entries = as_entries(schema, node)
+    prior: dict[str, YamlNode] = {}
+    if entries and searchable:
+        names = schema.registry.names()
+        prior = {name: entries.pop(name) for name in PRIOR_KEYS if name in {*entries} - {*names}}
     if not entries:
         hint = ""
         if isinstance(node, ListNode) and searchable:
@@ -245,7 +260,24 @@ def _one_of(
         )
         # An invalid option stays listed, or try_first would report it as unknown
         options[name] = option if isinstance(option, Group) else Group({})
-    return Branch(options) if options else None
+    guess = parse_prior(prior, key, diagnostics, lambda given: _expected(given, kind, entries))
+    return Branch(options, guess=guess) if options else None
+
+
+def _expected(given: YamlNode, kind: str, listed: Mapping[str, YamlNode]) -> str:
+    """Return the component that a branch's prior names. Raises ``RuleBroken``."""
+    name = to_plain(given)
+    if len(listed) < 2:
+        raise RuleBroken(
+            f"a prior needs several to choose from, but {', '.join(listed)} is the only {kind} "
+            "that this study lists; remove the prior"
+        )
+    if not isinstance(name, str) or name not in listed:
+        raise RuleBroken(
+            f"a prior must be a {kind} that this study lists, {', '.join(listed)}, but got "
+            f"{shown(name)}"
+        )
+    return name
 
 
 def _some_of(

@@ -125,6 +125,22 @@ def test_a_prior_of_a_branch_applies_if_the_branch_is_drawn():
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "forest", "qmc"])
+def test_a_branch_is_drawn_near_its_prior_too(sampler):
+    branch = replace(SPACE.root.children["optimizer"], guess=Guess("adam", "high"))
+    space = Space(Group({**SPACE.root.children, "optimizer": branch}))
+    first = draw(1, sampler=sampler, space=space)
+    assert first.params["optimizer"] == "adam" and "optimizer.sgd.lr" not in first.params
+    near_it = [
+        found for n in range(2, 30) if (found := draw(n, sampler=sampler, space=space)).guessed
+    ]
+    drawn = Counter(each.params["optimizer"] for each in near_it)
+    assert drawn["adam"] > 2 * drawn["sgd"] and all(
+        ("optimizer.sgd.lr" in each.params) == (each.params["optimizer"] == "sgd")
+        for each in near_it
+    )
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "forest", "qmc"])
 def test_half_of_the_draws_are_near_the_priors_and_the_others_the_samplers_own(sampler):
     history = learned() if sampler in ("tpe", "forest") else History()
     found = {ticket: draw(ticket, sampler=sampler, history=history) for ticket in range(2, 14)}

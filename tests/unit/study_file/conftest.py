@@ -26,6 +26,7 @@ SOURCES: Registry[Any] = Registry("data source")
 SAMPLERS: Registry[Any] = Registry("sampler")
 PRUNERS: Registry[Any] = Registry("pruner")
 TRACKERS: Registry[Any] = Registry("tracker")
+LOOPS: Registry[Any] = Registry("training loop")
 
 
 @ACTIVATIONS.register("relu")
@@ -184,6 +185,11 @@ def cloud(*, project: str = "p") -> Any:
     """Far away."""
 
 
+@LOOPS.register("curve")
+def curve(context: Any, /, *, lr: PositiveFloat, width: PositiveInt = 16) -> Any:
+    """Fits a curve."""
+
+
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "source": SOURCES,
     "augmentation": AUGMENTATIONS,
@@ -194,7 +200,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "sampler": SAMPLERS,
     "pruner": PRUNERS,
     "tracker": TRACKERS,
-    "loop": Registry("training loop"),
+    "loop": LOOPS,
 }
 
 

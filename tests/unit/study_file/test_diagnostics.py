@@ -25,9 +25,9 @@ APPENDED = [
         "modle: mlp",
         "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, budget, "
         "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
-        "evaluate, found, from, lr_schedule, metrics, model, objective, objectives, optimizer, "
-        "plugins, precision, provenance, prune_on, pruner, pruner_audit, question, recipe, "
-        "regularization, sampler, search, seed, study, trackers, try_first.",
+        "evaluate, found, from, loop, lr_schedule, metrics, model, objective, objectives, "
+        "optimizer, plugins, precision, provenance, prune_on, pruner, pruner_audit, question, "
+        "recipe, regularization, sampler, search, seed, study, trackers, try_first.",
         id="unknown key at the root",
     ),
     pytest.param(

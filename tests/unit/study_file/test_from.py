@@ -501,3 +501,60 @@ def test_what_the_file_says_of_the_split_stands_in_place_of_what_was_found(
     assert later(from_file).document["data"]["folds"] == 4
     data = later(from_file + "data: {validation: 0.1}\n").document["data"]
     assert (data["validation"], data.get("folds")) == (0.1, None)
+
+
+@pytest.fixture
+def with_loop(tmp_path, registries_of, earlier):
+    """A study of an own loop, and a function that loads a later one."""
+    path = tmp_path / "curves.yaml"
+    path.write_text(OWN_LOOP)
+    study = load_study(path, registries_of)
+    document = freeze(study, {"loop.curve.lr": 0.25, "loop.curve.width": 32}, {})
+    found = InheritedConfig(
+        study="curves", trial=3, fingerprint=study.fingerprint, value=0.5, document=document
+    )
+
+    def call(text: str, *overrides: str, source: InheritedConfig = found):
+        later = tmp_path / "later.yaml"
+        later.write_text("study: later\nbudget: {trials: 4, epochs_per_trial: 2}\n" + text)
+        return load_study(
+            later, registries_of, overrides=overrides, resolve=lambda name, trial: source
+        )
+
+    return call
+
+
+LOOP_LINES = """\
+loop: {curve: {lr: {min: 1e-3, max: 1}, width: {values: [16, 32]}}}
+metrics: {error: minimize, score: maximize}
+"""
+OWN_LOOP = "study: curves\nbudget: {trials: 4, epochs_per_trial: 2}\n" + LOOP_LINES
+
+
+def test_a_study_with_a_loop_of_its_own_is_inherited(with_loop):
+    study = with_loop("from: curves\n")
+    assert study.document["loop"] == {"curve": {"lr": 0.25, "width": 32}}
+    assert study.document["metrics"] == {"error": "minimize", "score": "maximize"}
+    assert (study.objective.metric, study.has_loop) == ("error", True)
+    assert study.document["found"]["trial"] == 3
+    text = "from: curves\nloop: {found: {lr: {min: 0.1, max: 1}}}\nmetrics: {score: maximize}\n"
+    study = with_loop(text, "loop.curve.lr.max=2")
+    assert [*study.space.parameters()] == ["loop.curve.lr"]
+    assert study.document["loop"]["curve"]["width"] == 32
+    assert study.document["metrics"] == {"score": "maximize"}
+    study = with_loop("from: curves\nloop: {curve: {width: {values: [1, 2]}}}\n")
+    assert study.document["loop"]["curve"]["lr"] == 0.25
+
+
+def test_a_loop_is_inherited_only_by_a_study_with_a_loop(with_loop, found):
+    with pytest.raises(StudyFileError, match="has no such key, because the loop loads its data"):
+        with_loop("from: curves\nmodel: mlp\n")
+    with pytest.raises(
+        StudyFileError, match=r"`loop`\) can be based only on one .* earlier has none"
+    ):
+        with_loop(LOOP_LINES + "from: earlier\n", source=found)
+
+
+def test_a_misspelt_loop_is_recognized(later):
+    with pytest.raises(StudyFileError, match=r"Did you mean 'loop'\? Known: .* loop, "):
+        later(LATER + "lop: {curve: }\n")

@@ -63,7 +63,7 @@ study: s
 budget: {trials: 4, epochs_per_trial: 3}
 metrics: {val_dice: maximize}
 objective: {metric: val_dice, at: best}
-loop: {mine: {lr: {min: 1e-4, max: 1, log: true}}}
+loop: {curve: {lr: {min: 1e-4, max: 1, log: true}}}
 """
 
 
@@ -73,7 +73,11 @@ def test_a_study_with_a_loop_of_its_own_has_no_data_and_no_model(schema):
         key = wrong.partition(":")[0]
         lines = [line for line in OWN_LOOP.splitlines() if not line.startswith(key)]
         assert errors(schema, "\n".join([*lines, wrong])) != [], wrong
-    assert errors(schema, OWN_LOOP.replace("metrics: {val_dice: maximize}\n", "")) != []
+    without = OWN_LOOP.replace("metrics: {val_dice: maximize}\n", "")
+    assert errors(schema, without) != []
+    # An earlier study may give them
+    later = without.replace("{curve: {lr: {min: 1e-4, max: 1, log: true}}}", "curve")
+    assert errors(schema, later + "from: curves\n") == []
 
 
 REFUSED = [
@@ -89,6 +93,7 @@ REFUSED = [
     pytest.param("[[64], [128, 64]]", "[]", id="no values"),
     pytest.param("confidence: low", "confidence: sure", id="unknown confidence"),
     pytest.param("prior: 0.2, ", "", id="a confidence without a prior"),
+    pytest.param("  mlp: {hidden", "  prior: mpl\n  mlp: {hidden", id="a prior of a branch"),
     pytest.param("prior: 0.2", "prior: x", id="a prior that is no number"),
     pytest.param(
         "hidden: {values: [[64], [128, 64]]}", "hidden: {min: 1, max: 2}", id="range of lists"

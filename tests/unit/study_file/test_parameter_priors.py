@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.study_file.freezing import to_yaml
+from hpsearch.errors import StudyFileError
+from hpsearch.study_file.freezing import freeze, to_yaml
 from hpsearch.study_file.space import Choice, Guess, Range
 
 SEARCHED = """\
@@ -79,3 +80,53 @@ def test_without_priors_a_document_is_as_before(load, base):
     study = load(base + "batch_size: {values: [16, 32]}\n")
     assert study.document["batch_size"] == {"values": [16, 32]}
     assert not study.space.guesses
+
+
+BRANCH = """\
+model:
+  prior: mlp
+  confidence: high
+  mlp: {hidden: {values: [[8], [16, 8]]}}
+  conv_net:
+"""
+
+
+@pytest.fixture
+def branched(base: str) -> str:
+    return base.replace("model: mlp\n", BRANCH)
+
+
+def test_a_branch_has_a_prior(load, reload, branched):
+    study = load(branched)
+    assert study.space.guesses == {
+        "model": (Choice(("mlp", "conv_net"), guess=Guess("mlp", "high")), Guess("mlp", "high"))
+    }
+    # In what is stored, the components are first
+    assert [*study.document["model"]] == ["mlp", "conv_net", "prior", "confidence"]
+    again = reload(study.document)
+    assert again.space == study.space and again.fingerprint == study.fingerprint
+    assert load(to_yaml(study.document)).space == study.space
+    frozen = freeze(study, {"model": "conv_net"}, {})
+    assert [*frozen["model"]] == ["conv_net"]
+    other = load(branched, "model.prior=conv_net", "model.confidence=low")
+    assert other.space.guesses["model"][1] == Guess("conv_net", "low")
+    assert other.fingerprint != study.fingerprint
+    # Those inside of an option stay
+    assert load(branched, "model.mlp.hidden=[4]").space.guesses == study.space.guesses
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "says"),
+    [
+        ("prior: mlp", "prior: mpl", "must be a model that this study lists, mlp, conv_net, but"),
+        ("prior: mlp", "prior: [mlp]", "must be a model that this study lists"),
+        ("  prior: mlp\n", "", "a confidence needs a prior"),
+        ("confidence: high", "confidence: sure", "must be low, medium or high"),
+        ("  conv_net:\n", "", "needs several to choose from, but mlp is the only model"),
+        ("seed: 0", "sampler: {forest: , prior: forest}", "not searched, but got forest, prior"),
+    ],
+)
+def test_a_branchs_prior_that_is_refused(load, branched, line, instead, says):
+    text = branched + "seed: 0\n" if "seed: 0" not in branched else branched
+    with pytest.raises(StudyFileError, match=says):
+        load(text.replace(line, instead))
