@@ -7,9 +7,10 @@ momentum, a cosine. A seed draws the split, the weights and the order, the same 
 differences are in pairs. The learning rates of the baseline and of the other optimizers were chosen
 before, on a seed that isn't measured (``--rates``).
 
-CPU seconds are those of the process, which has one thread: they hardly depend on what else the
-machine does. A trick whose epoch costs more than the baseline's is trained again with as many
-epochs as fit into the baseline's seconds, so that its schedule ends there.
+CPU seconds are those of the process, which has one thread. If the machine does much else, the same
+epoch takes about twice as many, so measure on one that does little. A trick whose epoch costs more
+than the baseline's is trained again with as many epochs as fit into the baseline's seconds, so that
+its schedule ends there.
 """
 
 from __future__ import annotations
