@@ -15,6 +15,7 @@
 - ``honesty``         whether the intervals of a confirmation are right, on searches with a known
   truth; a quarter of an hour on one core
 - ``ablations``       whether the effects of an ablation are right, on trainings with a known truth
+- ``deadlines``       whether `launch --for` ends in time, with noisy epochs, kills and more workers
 - ``label_errors``    which share of swapped labels a report finds
 - ``gpu``             `make gpu`: parity, resume, bf16, memory, workers and speed on a GPU; eight
   minutes

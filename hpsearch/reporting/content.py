@@ -138,6 +138,8 @@ class StudyContent:
     noted: Mapping[str, Sequence[Any]]
     #: Package -> version, of the software that made the report.
     versions: Mapping[str, str]
+    #: The study's deadline and what was done for it, as a sentence; empty without one.
+    deadline: str = ""
     #: The layers of the winner's model.
     layers: WinnerLayers = field(default_factory=WinnerLayers)
     #: The study's ablations, oldest first.

@@ -32,6 +32,7 @@ from hpsearch.results.confirmation.stored import (
     newest,
 )
 from hpsearch.results.confirmation_gap import read_test_gap
+from hpsearch.results.deadline.sentence import deadline_state
 from hpsearch.results.final_evaluations import evaluations
 from hpsearch.results.planned import parent_of
 from hpsearch.results.provenance import versions
@@ -140,6 +141,7 @@ def read_content(
             if row["overfits_from"] is not None
         },
         confirmed=confirmed,
+        deadline="" if (under := deadline_state(database, record)) is None else under.sentence,
         test=evaluations(database, record.study.study_id),
         test_gap=None if confirmed is None else read_test_gap(database, record, confirmed.verdict),
         answer=answer(record, None if confirmed is None else confirmed.verdict, found),

@@ -18,6 +18,7 @@ from hpsearch.cli.options import (
 from hpsearch.cli.terminal.front import print_warnings
 from hpsearch.cli.terminal.output import (
     print_json,
+    say,
     show_params,
     show_time,
     table,
@@ -50,12 +51,16 @@ def show_trial(
     """
     from hpsearch.cli.terminal.trial_page import draw_page, print_page, trial_page
     from hpsearch.reporting.status import winners
+    from hpsearch.results.deadline.sentence import deadline_state
     from hpsearch.results.trial_attributes import infeasible_draw
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
         if number is None:
+            under = deadline_state(database, record)
             _print_trials(record, winners(database, record), as_json=as_json)
+            if under is not None:
+                say(under.sentence, stderr=as_json)
             return
         draw = infeasible_draw(database, record.study.study_id, number)
         page = (

@@ -48,6 +48,8 @@ def answer(content: StudyContent) -> Section:
         blocks.append(Text(text=distrusted(found.verdict), style="warning"))
     if found is not None and found.verdict.lacks_groups:
         blocks.append(Text(text=LACKS_GROUPS, style="warning"))
+    if content.deadline:
+        blocks.append(Text(text=f"{content.deadline[0].upper()}{content.deadline[1:]}."))
     if not content.finished:
         blocks.append(
             Text(text="The study isn't finished: everything here may change.", style="warning")

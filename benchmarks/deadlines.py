@@ -1,0 +1,187 @@
+"""Whether `launch --for` ends in time, with noisy epochs, kills and more workers.
+
+    python -m benchmarks.deadlines --runs 20 --seconds 120 --side-by-side 4
+
+The epochs of a study's own training loop sleep (lognormal times), so the runs use little of the
+processor. A run of the kind ``kill`` ends the launch and its workers with SIGKILL in the middle and
+starts it again without the option; ``join`` adds a second launch in the middle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+from hpsearch.errors import HpsearchError
+from hpsearch.results.confirmation.spec import spec_of
+from hpsearch.results.confirmation.stored import newest, progress_of
+from hpsearch.results.deadline.stored import deadline_of, paused_for_it
+from hpsearch.results.records import read_study
+from hpsearch.search.database.storage import Database
+
+LOOP = '''"""A loop whose epochs sleep."""
+
+import math
+import random
+import time
+
+from hpsearch.training.loops import LOOPS, Epoch
+
+
+@LOOPS.register("sleeper")
+def sleeper(context, /, *, level: float, seconds: float, spread: float):
+    """Sleeps."""
+    start = 0 if context.state is None else context.state["epoch"]
+    noise = random.Random(context.seed).gauss(0, 0.02)
+    for epoch in range(start, context.epochs):
+        chance = random.Random(time.time_ns())
+        end = time.monotonic() + seconds * chance.lognormvariate(-(spread**2) / 2, spread)
+        while (left := end - time.monotonic()) > 0:
+            if context.should_stop():
+                return
+            time.sleep(min(left, 0.05))
+        reached = 1 - math.exp(-(epoch + 1) / 3)
+        value = reached * (0.9 - (level - 0.3) ** 2) + noise
+        yield Epoch({"val_accuracy": min(1.0, max(0.0, value))}, state={"epoch": epoch + 1})
+'''
+
+STUDY = """study: sleepy
+seed: {seed}
+budget: {{epochs_per_trial: 9}}
+plugins: [loop.py]
+loop:
+  sleeper: {{level: {{min: 0.0, max: 1.0}}, seconds: {seconds}, spread: {spread}}}
+metrics: {{val_accuracy: maximize}}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One run."""
+
+    kind: str
+    #: Seconds from the deadline to the last file, and to the end of the launch; negative: before.
+    written: float
+    ended: float
+    confirmed: bool
+    finalists: int
+    #: Seeds that chose and that reported.
+    seeds: tuple[int, int]
+    trials: int
+    paused: int
+
+
+def main() -> None:
+    """Run all, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=120.0, help="the deadline of each run")
+    parser.add_argument("--epoch", type=float, default=0.4, help="mean seconds of an epoch")
+    parser.add_argument("--spread", type=float, default=0.6, help="sigma of the lognormal times")
+    parser.add_argument("--kinds", default="plain,plain,plain,kill,join")
+    parser.add_argument("--side-by-side", type=int, default=2)
+    given = parser.parse_args()
+    kinds = given.kinds.split(",")
+    print("| run | kind | written | ended | confirmed | finalists | seeds | trials | stopped |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+
+    def run(number: int) -> Outcome:
+        found = one(number, kinds[number % len(kinds)], given)
+        print(
+            f"| {number} | {found.kind} | {found.written:+.1f} s | {found.ended:+.1f} s | "
+            f"{'yes' if found.confirmed else 'no'} | {found.finalists} | "
+            f"{found.seeds[0]}+{found.seeds[1]} | {found.trials} | {found.paused} |",
+            flush=True,
+        )
+        return found
+
+    with ThreadPoolExecutor(given.side_by_side) as pool:
+        outcomes = list(pool.map(run, range(given.runs)))
+    late = max(each.written for each in outcomes)
+    print(
+        f"\n{sum(each.confirmed for each in outcomes)} of {len(outcomes)} confirmed; the last file "
+        f"was written {abs(late):.1f} s {'after' if late > 0 else 'before'} the deadline at worst"
+    )
+
+
+def one(number: int, kind: str, given: argparse.Namespace) -> Outcome:
+    """Run one launch to its end."""
+    folder = Path(mkdtemp(prefix=f"deadline-{number}-"))
+    (folder / "loop.py").write_text(LOOP)
+    study = STUDY.format(seed=number, seconds=given.epoch, spread=given.spread)
+    (folder / "study.yaml").write_text(study)
+    chance = random.Random(number)
+    first = start(folder, "--workers=2", f"--for={given.seconds:g}s")
+    others = []
+    if kind != "plain":
+        # On a busy machine a launch takes long to begin
+        time.sleep(max(0.0, chance.uniform(0.2, 0.9) * (begun(folder) - time.time())))
+    if kind == "kill":
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        first = start(folder, "--workers=2")
+    elif kind == "join":
+        others.append(start(folder, "--workers=2"))
+    first.wait()
+    ended = time.time()
+    for other in others:
+        other.wait()
+    files = [folder / "sleepy-report" / "report.html", folder / "sleepy-best.yaml"]
+    with closing(Database(f"sqlite:///{folder / 'hpsearch.db'}")) as database:
+        record = read_study(database, "sleepy")
+        deadline = deadline_of(database, record.study)
+        if deadline is None or deadline.at is None:
+            raise SystemExit(f"{folder}: no deadline was stored")
+        confirmation = newest(database, "sleepy")
+        spec = None if confirmation is None else spec_of(confirmation.study)
+        now = None if confirmation is None else progress_of(confirmation)
+        return Outcome(
+            kind=kind,
+            written=max((each.stat().st_mtime for each in files if each.exists()), default=ended)
+            - deadline.at,
+            ended=ended - deadline.at,
+            confirmed=now is not None and now.finished and now.winner is not None,
+            finalists=0 if spec is None else len(spec.trials),
+            seeds=(0, 0) if spec is None else (len(spec.selection_seeds), len(spec.report_seeds)),
+            trials=record.counts.total,
+            paused=len(paused_for_it(database, record.study.study_id, deadline)),
+        )
+
+
+def begun(folder: Path) -> float:
+    """Return the deadline as soon as it is stored, in seconds since 1970."""
+    while True:
+        time.sleep(0.5)
+        with (
+            suppress(HpsearchError),
+            closing(Database(f"sqlite:///{folder / 'hpsearch.db'}")) as database,
+        ):
+            found = deadline_of(database, read_study(database, "sleepy").study)
+            if found is not None and found.at is not None:
+                return found.at
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    """Start a launch in a folder."""
+    with (folder / "launch.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "hpsearch", "launch", "--study=study.yaml", *options],
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+
+if __name__ == "__main__":
+    main()

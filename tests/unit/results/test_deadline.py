@@ -1,0 +1,202 @@
+"""The estimates of a deadline, and what they decide: pure functions, with a clock of our own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import pytest
+from support.specs import made_up_spec
+
+from hpsearch.cli.deadline_options import given_deadline, options_of, until_moment
+from hpsearch.errors import UserError
+from hpsearch.results.confirmation.plan import TrainingResult, progress
+from hpsearch.results.confirmation.spec import ConfirmationSpec, Shortened
+from hpsearch.results.deadline.costs import (
+    EpochTime,
+    confirmation_seconds,
+    makespan,
+    spread_of,
+    training_seconds,
+)
+from hpsearch.results.deadline.forecast import Forecast, next_goal
+from hpsearch.results.deadline.shorter import Begun, cut, fitting, seconds_left
+from hpsearch.results.deadline.stages import MOST_FOR_CONFIRMATION, Measured, reserved
+from hpsearch.study_file.study import Confirm
+
+NOW = datetime(2026, 11, 30, 7, 0).timestamp()
+
+
+def measured(**changed: Any) -> Measured:
+    settings: dict[str, Any] = {
+        "workers": 2, "finalists": (10.0,) * 6, "baseline": None, "confirm": Confirm(),
+        "total": 10_000.0, "report": 5.0,
+    }  # fmt: skip
+    return Measured(**{**settings, **changed})
+
+
+def begun_with(plan: ConfirmationSpec, ended: int, issued: int | None = None) -> Begun:
+    """Let the first ``ended`` trainings of the plan end; chance is larger than the differences."""
+    outcomes: dict[Any, TrainingResult] = {}
+    while len(outcomes) < ended:
+        planned = progress(plan, outcomes).planned
+        left = [entry for entry in planned if entry not in outcomes]
+        outcomes |= {
+            entry: TrainingResult(value=0.8 + 0.01 * ((7 * entry.seed + 3 * entry.trial) % 5))
+            for entry in islice(left, ended - len(outcomes))
+        }
+    return Begun(outcomes=outcomes, issued=ended if issued is None else issued, epochs_done={})
+
+
+def test_trainings_side_by_side():
+    assert makespan([3.0, 1.0, 1.0, 1.0], 2) == 3.0
+    assert makespan([3.0, 1.0], 0) == 4.0
+    assert makespan([], 2) == 0.0
+
+
+def test_more_epochs_need_a_smaller_margin():
+    noisy = EpochTime(mean=1.0, spread=0.5)
+    one, many = (training_seconds(noisy, epochs, overhead=0.0) / epochs for epochs in (1, 100))
+    assert one == 1.5
+    assert many == pytest.approx(1.05)
+    assert training_seconds(noisy, 0, overhead=7.0) == 0.0
+
+
+def test_the_spread_is_that_within_trials():
+    assert spread_of([[1.0, 1.0, 1.0], [9.0, 9.0, 9.0]]) == 0.0
+    assert spread_of([[0.5, 1.5, 0.5, 1.5, 0.5, 1.5]]) == pytest.approx(0.5)
+
+
+def test_a_confirmation_waits_between_rounds():
+    # Two seeds of three finalists, three times one seed, five seeds of the best two
+    took = confirmation_seconds([1.0] * 3, seeds=5, baseline=None, workers=2)
+    assert took == 3 + 3 * 2 + 5
+    alone = confirmation_seconds([1.0], seeds=5, baseline=None, workers=2)
+    assert alone == 1 + 3
+
+
+def test_the_reserve_is_limited_by_a_smaller_confirmation():
+    full = reserved(measured(), frozenset())
+    assert list(full) == ["confirm", "report"]
+    assert full["confirm"] == confirmation_seconds([10.0] * 6, seeds=5, baseline=None, workers=2)
+    little = reserved(measured(total=300.0), frozenset())
+    assert little["confirm"] <= 300 * MOST_FOR_CONFIRMATION
+    assert little["confirm"] < full["confirm"]
+
+
+def test_the_final_training_is_reserved_if_asked():
+    assert list(reserved(measured(), frozenset({"train-final"}))) == [
+        "confirm", "train-final", "report",
+    ]  # fmt: skip
+
+
+def test_the_search_ends_before_what_follows():
+    known = Forecast(
+        at=1000.0,
+        reserved={"confirm": 100.0, "report": 20.0},
+        closed_at=None,
+        epoch=EpochTime(mean=1.0, spread=0.0),
+        overhead=0.5,
+    )
+    assert known.search_ends < 880 < known.search_is_cut < known.confirmation_ends < 980
+    assert known.time_of(4) == 4.5
+    assert known.time_of(4, done=2, seconds=6.0) == 12.5
+
+
+def test_training_goes_to_the_next_rung():
+    assert next_goal(0, (1, 3), 9) == 1
+    assert next_goal(1, (1, 3), 9) == 3
+    assert next_goal(5, (1, 3), 9) == 9
+
+
+def test_a_confirmation_in_time_stays_as_it_is():
+    plan, one = made_up_spec((0, 1, 2), seeds=5), {0: 1.0, 1: 1.0, 2: 1.0}
+    begun = begun_with(plan, 0)
+    left = seconds_left(plan, begun, one, epochs=9, workers=2)
+    assert fitting(plan, begun, one, epochs=9, workers=2, left=left) is None
+
+
+def test_a_late_confirmation_gets_fewer_seeds_and_keeps_its_trainings():
+    plan, one = made_up_spec((0, 1, 2), seeds=5), {0: 1.0, 1: 1.0, 2: 1.0}
+    begun = begun_with(plan, 6)
+    found = fitting(plan, begun, one, epochs=9, workers=2, left=9.0)
+    assert found is not None
+    assert seconds_left(found, begun, one, epochs=9, workers=2) <= 9.0
+    assert found.shortened is not None
+    assert 2 <= found.shortened.report < 5
+    before, now = (progress(each, begun.outcomes).planned for each in (plan, found))
+    assert now[:6] == before[:6]
+    # With no time at all it is the smallest there is
+    least = fitting(plan, begun, one, epochs=9, workers=2, left=0.0)
+    assert least is not None
+    assert least.shortened == Shortened(selection=2, report=2)
+
+
+def test_a_round_that_has_begun_is_not_dropped():
+    plan, one = made_up_spec((0, 1, 2), seeds=5), {0: 1.0, 1: 1.0, 2: 1.0}
+    begun = begun_with(plan, 6, issued=7)
+    least = fitting(plan, begun, one, epochs=9, workers=2, left=0.0)
+    assert least is not None
+    assert least.shortened == Shortened(selection=3, report=2)
+
+
+def test_at_the_end_only_what_has_ended_counts():
+    plan = made_up_spec((0,), seeds=5)
+    assert cut(plan, begun_with(plan, 3)) is None  # one seed of the report has no interval
+    ended = begun_with(plan, 5, issued=7)
+    found = cut(plan, ended)
+    assert found is not None
+    assert found.shortened == Shortened(selection=5, report=3)
+    assert progress(found, ended.outcomes).finished
+
+
+def test_a_shortened_spec_is_stored():
+    plan = made_up_spec((0, 1), seeds=4)
+    short = replace(plan, shortened=Shortened(selection=2, report=3))
+    again = ConfirmationSpec.from_document(
+        short.to_document(), metric=plan.metric, maximize=plan.maximize
+    )
+    assert again == short
+    assert "shortened" not in plan.to_document()
+    assert (list(short.selection_seeds), list(short.report_seeds)) == ([1, 2], [5, 6, 7])
+
+
+def test_a_time_of_day_is_the_next_one():
+    assert until_moment("08:00", NOW) == NOW + 3600
+    assert until_moment("06:30", NOW) == NOW + 23.5 * 3600
+    assert until_moment("2026-11-30T07:00:30", NOW) == NOW + 30
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("2026-11-30T06:00", "must be in the future, but 2026-11-30T06:00 was 1 h 00 min ago"),
+        ("tomorrow", "must be a time"),
+        ("25:00", "must be a time"),
+    ],
+)
+def test_a_wrong_moment_is_refused(text, message):
+    with pytest.raises(UserError, match=message):
+        until_moment(text, NOW)
+
+
+def test_options_exclude_each_other():
+    def given(**options: Any) -> Any:
+        settings = {"until": None, "within": None, "gpu_hours": None, "timeout": None}
+        return given_deadline(**{"train_final": False, **settings, **options}, now=NOW)
+
+    assert given() is None
+    for wrong, message in (
+        ({"until": "08:00", "within": "1h"}, "one deadline, but got --until and --for"),
+        ({"within": "1h", "timeout": "2h"}, "--timeout only stops a launch"),
+        ({"train_final": True}, "--train-final belongs to a deadline"),
+        ({"gpu_hours": 0.0}, "--gpu-hours must be more than 0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            given(**wrong)
+    found = given(within="90m", train_final=True)
+    assert (found.at, found.stages) == (NOW + 5400, {"train-final"})
+    until, final = options_of(found)
+    assert given(until=until.removeprefix("--until="), train_final=bool(final)) == found
