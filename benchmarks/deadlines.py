@@ -2,9 +2,10 @@
 
     python -m benchmarks.deadlines --runs 20 --seconds 120 --side-by-side 4
 
-The epochs of a study's own training loop sleep (lognormal times), so the runs use little of the
-processor. A run of the kind ``kill`` ends the launch and its workers with SIGKILL in the middle and
-starts it again without the option; ``join`` adds a second launch in the middle.
+The launches are forked from one process that has imported torch, and the epochs of a study's own
+training loop sleep (lognormal times), so the runs use little of the processor. A run of the kind
+``kill`` ends the launch with SIGKILL in the middle and starts it again without the option; ``join``
+adds a second launch in the middle.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import signal
-import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from tempfile import mkdtemp
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.forked_command import ForkedCommand
 
 from hpsearch.errors import HpsearchError
 from hpsearch.results.confirmation.spec import spec_of
@@ -33,6 +37,7 @@ LOOP = '''"""A loop whose epochs sleep."""
 
 import math
 import random
+import sys
 import time
 
 from hpsearch.training.loops import LOOPS, Epoch
@@ -63,6 +68,9 @@ loop:
   sleeper: {{level: {{min: 0.0, max: 1.0}}, seconds: {seconds}, spread: {spread}}}
 metrics: {{val_accuracy: maximize}}
 """
+
+#: Launches that the main thread starts.
+_TO_START: SimpleQueue[tuple[Path, tuple[str, ...], Future[ForkedCommand]]] = SimpleQueue()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +114,12 @@ def main() -> None:
         return found
 
     with ThreadPoolExecutor(given.side_by_side) as pool:
-        outcomes = list(pool.map(run, range(given.runs)))
+        running = [pool.submit(run, number) for number in range(given.runs)]
+        while not all(each.done() for each in running):
+            with suppress(Empty):
+                folder, options, started = _TO_START.get(timeout=0.2)
+                started.set_result(_start(folder, *options))
+        outcomes = [each.result() for each in running]
     late = max(each.written for each in outcomes)
     print(
         f"\n{sum(each.confirmed for each in outcomes)} of {len(outcomes)} confirmed; the last file "
@@ -127,13 +140,14 @@ def one(number: int, kind: str, given: argparse.Namespace) -> Outcome:
         # On a busy machine a launch takes long to begin
         time.sleep(max(0.0, chance.uniform(0.2, 0.9) * (begun(folder) - time.time())))
     if kind == "kill":
-        os.kill(first.pid, signal.SIGKILL)
+        first.kill()
         first.wait()
         first = start(folder, "--workers=2")
     elif kind == "join":
         others.append(start(folder, "--workers=2"))
-    first.wait()
+    printed, _ = first.communicate()
     ended = time.time()
+    (folder / "launch.log").write_text(printed)
     for other in others:
         other.wait()
     files = [folder / "sleepy-report" / "report.html", folder / "sleepy-best.yaml"]
@@ -171,16 +185,16 @@ def begun(folder: Path) -> float:
                 return found.at
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
-    """Start a launch in a folder."""
-    with (folder / "launch.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "hpsearch", "launch", "--study=study.yaml", *options],
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+def start(folder: Path, *options: str) -> ForkedCommand:
+    """Let the main thread start a launch in a folder; others can't."""
+    started: Future[ForkedCommand] = Future()
+    _TO_START.put((folder, options, started))
+    return started.result()
+
+
+def _start(folder: Path, *options: str) -> ForkedCommand:
+    arguments = ["launch", "--study=study.yaml", "--storage=sqlite:///hpsearch.db", *options]
+    return ForkedCommand(arguments, folder, {**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 if __name__ == "__main__":

@@ -118,6 +118,9 @@ def _confirm(after: AfterSearch) -> None:
     from hpsearch.workers.confirmation import ConfirmRequest
     from hpsearch.workers.launch.launching import free_dead_workers
 
+    if after.study.goals.is_multi_objective:
+        say("not confirmed: finalists are compared by one objective", stderr=after.as_json)
+        return
     looked_at = 0.0
 
     def keep_in_time() -> None:

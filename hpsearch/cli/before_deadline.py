@@ -33,8 +33,8 @@ def _import() -> None:
 class BeforeDeadline:
     """Looks at a study's deadline while its search runs.
 
-    After the first complete trial it writes report and bundle once into a temporary folder, which
-    shows how long that takes here.
+    After the first epoch it writes the report into a temporary folder, and after the first complete
+    trial the bundle, too. That shows how long they take here.
 
     Args:
         study: The study file.
@@ -46,9 +46,10 @@ class BeforeDeadline:
         self._study, self._config, self._workers = study, config, workers
         self._look_at = 0.0
         self._sentence: str | None = None
-        self._is_measured = False
-        #: What runs beside the supervision; ``None`` before the first.
-        self._beside: threading.Thread | None = None
+        #: How often report and bundle were written.
+        self._measured = 0
+        #: Imports beside the supervision what follows needs; ``None`` before it begins.
+        self._importing: threading.Thread | None = None
 
     def look(self, progress: Progress) -> str | None:
         """Return the deadline in a sentence; ``None`` if the study has none."""
@@ -69,25 +70,27 @@ class BeforeDeadline:
         return self._sentence
 
     def _prepare(self, progress: Progress) -> None:
-        """Do now what would cost time when the search has ended, beside the supervision."""
-        if self._beside is not None and self._beside.is_alive():
+        """Do now what would cost time when the search has ended."""
+        if self._importing is None:
+            self._importing = threading.Thread(target=_import, name="imports", daemon=True)
+            self._importing.start()
+        elif self._importing.is_alive():
             return
-        if self._beside is None:
-            self._beside = threading.Thread(target=_import, name="imports", daemon=True)
-            self._beside.start()
-        elif progress.counts.complete and not self._is_measured:
-            self._is_measured = True
-            self._beside = threading.Thread(target=self._measure, name="report", daemon=True)
-            self._beside.start()
+        elif progress.counts.epochs_run and not self._measured:
+            self._measured = 1
+            self._measure(again=False)
+        elif progress.counts.complete and self._measured == 1 and not self._study.has_loop:
+            self._measured = 2  # only now there is a model for the bundle
+            self._measure(again=True)
 
-    def _measure(self) -> None:
+    def _measure(self, *, again: bool) -> None:
         from hpsearch.cli.after_search import write_results
         from hpsearch.results.deadline.stored import record_stage, stage_seconds
         from hpsearch.search.ledger import studies
 
         with database_for_reading(self._config.storage) as database:
             study_id = studies.find(database, self._study.name).study_id
-            if stage_seconds(database, study_id, "report") is not None:
+            if stage_seconds(database, study_id, "report") is not None and not again:
                 return
             began = time.monotonic()
             try:

@@ -5,6 +5,7 @@ It imports very little: a signal may come while the rest is imported.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from hpsearch.cli.process_setup import Terminated, delay_garbage_collection, end_of, set_up
@@ -20,4 +21,6 @@ def main() -> None:
         code = run_command(sys.argv[1:])
     except (KeyboardInterrupt, Terminated) as interrupt:  # during the imports
         code = end_of(interrupt)
+    # Examining every object of torch and matplotlib once more would take seconds
+    gc.freeze()
     sys.exit(code)

@@ -52,6 +52,21 @@ def test_a_smaller_budget_takes_nothing_back(search):
     assert fewer.counts().complete == 3
 
 
+def test_what_has_no_time_before_a_deadline_stays_for_later(search):
+    opened = search(trials=2)
+    hand = opened.hand("one")
+    claim = hand.started()
+    hand.report(claim, 1, 0.5)
+    hand.ledger.release(claim, "no time")
+    asked = []
+    hand.claims._has_time = lambda epochs, seconds: asked.append(epochs)
+    assert hand.idle() is Idle.OUT_OF_TIME
+    assert sorted(set(asked)) == [0, 1]
+    assert opened.ticket(1).state is TicketState.PAUSED
+    hand.claims._has_time = lambda epochs, seconds: True
+    assert (hand.claim().ticket, hand.claim().ticket) == (1, 2)
+
+
 def test_a_claim_says_all_that_a_worker_must_know(search):
     opened = search(trials=2)
     claim = opened.hand("one").claim()
@@ -249,7 +264,7 @@ def test_a_ticket_that_is_given_back_amid_a_claim_is_no_end(
     held = owner.started()
     monkeypatch.setattr(
         "hpsearch.search.ledger.claims.next_promoted",
-        lambda *_: owner.ledger.release(held, "told to leave"),
+        lambda *_, **__: owner.ledger.release(held, "told to leave"),
     )
     assert other.idle() is Idle.WAIT
     monkeypatch.undo()

@@ -66,6 +66,8 @@ class Forecast:
     epoch: EpochTime
     #: Seconds of an attempt besides its epochs.
     overhead: float
+    #: Complete trials.
+    complete: int = 0
     #: Trial number -> seconds of an epoch, of the trials that may be confirmed.
     known: Mapping[int, float] = field(default_factory=dict)
 
@@ -102,14 +104,14 @@ class Forecast:
 
 
 def next_goal(done: int, rungs: Sequence[int], last: int) -> int:
-    """Return the epoch that makes training on worth it: the next rung, or the last epoch.
+    """Return the epoch that makes more training worth it: the last rung, or the last epoch.
 
     Args:
         done: Epochs that the trial has trained.
         rungs: The epochs at which trials pause, ascending.
         last: Epochs of a whole trial.
     """
-    return next((rung for rung in rungs if rung > done), last)
+    return rungs[-1] if rungs and rungs[-1] > done else last
 
 
 def read_forecast(database: Database, name: str, *, now: float, workers: int) -> Forecast | None:
@@ -175,12 +177,16 @@ def forecast(
         report=UNKNOWN_REPORT if report is None else 1 + REPORT_MARGIN * report,
     )
     closing = closing_of(database, study_id, deadline)
+    kept = reserved(measured, deadline.stages)
+    if record.goals.is_multi_objective:
+        kept["confirm"] = 0.0  # finalists are compared by one objective
     return Forecast(
         at=at,
-        reserved=reserved(measured, deadline.stages),
+        reserved=kept,
         closed_at=None if closing is None else closing.moment,
         epoch=EpochTime(mean=quantile(means, _MOST) if means else 0.0, spread=spread),
         overhead=overhead,
+        complete=record.counts.complete,
         known={
             each.number: each.compute_seconds / each.epochs_done
             for each in trained

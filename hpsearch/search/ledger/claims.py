@@ -192,11 +192,14 @@ class Claims:
             lost = self._find(connection, IS_LOST)
         if lost is not None and self._may_go_on(lost):
             return self._resume(connection, key, lost)
-        promoted = next_promoted(connection, study, self._rules, self._counter)
+        may_begin = self._has_time(0, 0.0)
+        promoted = next_promoted(
+            connection, study, self._rules, self._counter, closing=not may_begin
+        )
         if promoted is not None and self._may_go_on(promoted):
             return self._resume(connection, key, promoted)
         is_left = issued < study["trials"] + study["granted"] and not study["exhausted"]
-        if is_left and self._has_time(0, 0.0):
+        if is_left and may_begin:
             return self._issue(connection, key, study, issued + 1)
         if is_left or lost is not None or promoted is not None:
             return Idle.OUT_OF_TIME

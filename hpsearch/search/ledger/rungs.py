@@ -37,7 +37,12 @@ IS_LOST = sa.and_(tickets.c.state == TicketState.PAUSED, tickets.c.rung.is_(None
 
 
 def next_promoted(
-    connection: Connection, study: Row, rules: SearchRules, counter: RungCounter
+    connection: Connection,
+    study: Row,
+    rules: SearchRules,
+    counter: RungCounter,
+    *,
+    closing: bool = False,
 ) -> Row | None:
     """Choose the ticket that is promoted next.
 
@@ -49,6 +54,7 @@ def next_promoted(
         study: The study's row.
         rules: The study's rules.
         counter: Counts the study's trials at its rungs.
+        closing: Whether no new trial may start, as the study's deadline is near.
 
     Returns:
         The ticket's row; ``None`` if no ticket may continue now.
@@ -57,7 +63,7 @@ def next_promoted(
         return None
     study_id = study["study_id"]
     rung = rules.promotion.next_rung(counter.read(connection))
-    if rung is None and not _owes_complete_ones(connection, study, counter.issued):
+    if rung is None and not _owes_complete_ones(connection, study, counter.issued, closing):
         return None
     query = sa.select(tickets).where(
         _waits(study_id), sa.true() if rung is None else tickets.c.rung == rung.epoch
@@ -68,9 +74,10 @@ def next_promoted(
     return next(iter(rows), None)
 
 
-def _owes_complete_ones(connection: Connection, study: Row, issued: int) -> bool:
+def _owes_complete_ones(connection: Connection, study: Row, issued: int, closing: bool) -> bool:
     """Whether no new trial is left, and too few are complete or running."""
-    if not study["exhausted"] and issued < study["trials"] + study["granted"]:
+    is_left = not study["exhausted"] and issued < study["trials"] + study["granted"]
+    if is_left and not closing:
         return False
     to_the_end = tickets.c.state.in_((TicketState.COMPLETE, TicketState.RUNNING))
     query = sa.select(tickets.c.ticket).where(tickets.c.study_id == study["study_id"], to_the_end)

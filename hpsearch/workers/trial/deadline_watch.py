@@ -19,6 +19,7 @@ from hpsearch.results.deadline.shorter import shorten_if_late
 from hpsearch.results.deadline.stored import CONFIRMING_IS_OVER, SEARCH_IS_OVER
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger.studies import StoredStudy
+from hpsearch.search.pruning.promotion import LEAST_COMPLETE
 
 #: Seconds between two estimates, and the pause after one as a multiple of its length: it reads all
 #: trials, so it takes long in a long search.
@@ -98,7 +99,10 @@ class DeadlineWatch:
             self._lock.release()
 
     def allows(self, done: int, seconds: float) -> bool:
-        """Whether there is time to train a trial to its next rung, or to its last epoch.
+        """Whether there is time to train a trial until it can win.
+
+        That is at the last rung, whose trials may be confirmed, or at the last epoch. Before some
+        trials are complete a new one needs the time for all its epochs, so that some will be.
 
         Args:
             done: Epochs that it has trained; 0 for a new trial.
@@ -107,7 +111,8 @@ class DeadlineWatch:
         forecast = self._forecast
         if forecast is None:
             return True
-        goal = next_goal(done, self._rungs, self._last)
+        rungs = self._rungs if done or forecast.complete >= LEAST_COMPLETE else ()
+        goal = next_goal(done, rungs, self._last)
         needed = forecast.time_of(goal - done, done, seconds)
         return self._clock() + needed <= self._ends(forecast)
 

@@ -105,10 +105,10 @@ def test_the_search_ends_before_what_follows():
     assert known.time_of(4, done=2, seconds=6.0) == 12.5
 
 
-def test_training_goes_to_the_next_rung():
-    assert next_goal(0, (1, 3), 9) == 1
-    assert next_goal(1, (1, 3), 9) == 3
-    assert next_goal(5, (1, 3), 9) == 9
+def test_a_trial_can_win_from_the_last_rung_on():
+    assert next_goal(0, (1, 3), 9) == 3
+    assert next_goal(3, (1, 3), 9) == 9
+    assert next_goal(0, (), 9) == 9
 
 
 def test_a_confirmation_in_time_stays_as_it_is():
