@@ -22,6 +22,9 @@ MOST_FOR_CONFIRMATION = 0.4
 #: The most of that time that is kept for the answer to the study's question.
 MOST_FOR_ANSWER = 0.25
 
+#: The same if even the smallest confirmation needs more, and for the final training.
+MOST_AT_ALL, MOST_FOR_FINAL = 0.6, 0.2
+
 #: All images as a multiple of those of a trial, for which some are kept apart for validation.
 _ALL_IMAGES = 1.25
 
@@ -70,7 +73,8 @@ def _confirm(measured: Measured) -> float:
         )
         if cost <= most:
             break
-    return cost
+    # Without a complete trial there is nothing to confirm
+    return min(cost, MOST_AT_ALL * measured.total)
 
 
 def _answer(measured: Measured) -> float:
@@ -82,7 +86,8 @@ def _answer(measured: Measured) -> float:
 
 
 def _train_final(measured: Measured) -> float:
-    return _ALL_IMAGES * max(measured.finalists, default=0.0)
+    cost = _ALL_IMAGES * max(measured.finalists, default=0.0)
+    return min(cost, MOST_FOR_FINAL * measured.total)
 
 
 #: In the order in which they run. The report is last, as it contains the results of all others.

@@ -86,6 +86,11 @@ def test_the_reserve_is_limited_by_a_smaller_confirmation():
     assert little["confirm"] < full["confirm"]
 
 
+def test_a_search_keeps_some_time_whatever_follows():
+    kept = reserved(measured(total=60.0, finalists=(50.0,)), frozenset({"train-final"}))
+    assert sum(kept.values()) - kept["report"] == pytest.approx(0.8 * 60)
+
+
 def test_the_final_training_is_reserved_if_asked():
     assert list(reserved(measured(), frozenset({"train-final"}))) == [
         "confirm", "train-final", "report",
