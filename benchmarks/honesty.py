@@ -33,8 +33,8 @@ from rich.table import Table
 from scipy.special import expit, ndtri
 from scipy.stats import binomtest
 
-from hpsearch.metrics import OBJECTIVES
-from hpsearch.results.confirmation.contributions import contributions, judged
+from hpsearch.metric_registry import direction_of
+from hpsearch.results.confirmation.contributions import contributions, jackknife, judged
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
 from hpsearch.results.confirmation.judging import judge
 from hpsearch.results.confirmation.over_groups import error_of
@@ -58,6 +58,8 @@ EASE, TASTE, LUCK = 2.0, 0.7, 0.08
 TOGETHER = 0.6
 CLASSES = 10
 EPOCHS = 10
+#: Its worlds have two classes. An image's logit is the sum above, with the sign of its class.
+AUROC = "val_auroc"
 
 _QUADRATURE = np.polynomial.hermite_e.hermegauss(80)
 
@@ -97,6 +99,11 @@ WORLDS = (
     World(name="few groups, fixed images", spread=0.3, pool=None, images=200, group=10, skill=1.5),
     World(
         name="groups, macro-F1", spread=0.3, pool=5000, images=1000, group=5, metric="val_macro_f1"
+    ),
+    World(name="AUROC", spread=0.3, pool=2500, images=500, metric=AUROC, skill=1.0),
+    World(name="AUROC, few images", spread=0.3, pool=1000, images=100, metric=AUROC, skill=1.5),
+    World(
+        name="AUROC, groups", spread=0.3, pool=1500, images=300, group=3, metric=AUROC, skill=1.0
     ),
 )
 
@@ -161,6 +168,8 @@ class Truth:
         """Return one training's result on ``rows``; without ``luck``, of a fresh seed."""
         margin = self.ease[rows] + self.taste[configuration, rows] + self.skill[configuration]
         margin = margin + (self.rng.normal(0, LUCK) if luck is None else luck)
+        if self.world.metric == AUROC:
+            return self.ranked(margin, rows, whole=True)
         right = self.rng.logistic(size=len(rows)) + margin > 0
         wrong = (self.classes[rows] + self.rng.integers(1, CLASSES, len(rows))) % CLASSES
         said = Predictions(
@@ -174,8 +183,36 @@ class Truth:
             value=float(contributions(self.world.metric, said).mean()), predictions=said
         )
 
+    def ranked(
+        self, margin: NDArray[np.float64], rows: NDArray[np.int64], *, whole: bool
+    ) -> TrainingResult:
+        """Return a training's AUROC; if ``whole``, with the predictions and their contributions."""
+        truth = self.classes[rows] % 2
+        seen = margin + self.rng.logistic(size=len(rows))
+        logit = np.where(truth == 1, seen, -seen)
+        groups = None if self.groups is None else self.groups[rows]
+
+        def measure(mask: NDArray[np.bool_]) -> float:
+            return auroc(logit[mask], truth[mask])
+
+        if not whole:
+            return TrainingResult(value=measure(np.ones(len(rows), bool)), predictions=None)
+        said = Predictions(
+            rows=rows,
+            predicted=(logit > 0).astype(np.int64),
+            truth=truth,
+            loss=np.logaddexp(0, -seen),
+            groups=groups,
+            scores=jackknife(measure, rows, groups),
+        )
+        return TrainingResult(value=float(contributions(AUROC, said).mean()), predictions=said)
+
     def search(self, rows: NDArray[np.int64]) -> list[float]:
         """Return the metric of each configuration's only training in the search."""
+        if self.world.metric == AUROC:
+            margin = self.ease[rows] + self.taste[:, rows]
+            margin += (self.skill + self.rng.normal(0, LUCK, len(self.skill)))[:, None]
+            return [self.ranked(each, rows, whole=False).value or 0.0 for each in margin]
         if self.world.metric != "val_accuracy":
             return [self.train(each, rows).value or 0.0 for each in range(len(self.skill))]
         margin = self.ease[rows] + self.taste[:, rows]
@@ -199,6 +236,8 @@ class Truth:
         As the classes are equally hard and frequent, macro-F1 over all images is the accuracy.
         """
         nodes, weights = _QUADRATURE
+        if self.world.metric == AUROC:
+            return self.auroc_values(luck)
         noise = 1.0 if self.world.metric == "val_loss" else 0.0
         seeds = LUCK**2 if luck is None else 0.0
         spread = math.sqrt(EASE**2 + TASTE**2 + seeds + noise)
@@ -207,6 +246,28 @@ class Truth:
         true: NDArray[np.float64] = figure @ weights / weights.sum()
         # The integral of a share may exceed 1 by its last digits
         return true if self.world.metric == "val_loss" else np.clip(true, 0.0, 1.0)
+
+    def auroc_values(self, luck: float | None) -> NDArray[np.float64]:
+        """Return each configuration's true AUROC: the chance that the sum of two images is above 0.
+
+        That is the sum of their eases and tastes, of two logistic numbers, and twice the luck.
+        """
+        nodes, weights = _QUADRATURE
+        seeds = (2 * LUCK) ** 2 if luck is None else 0.0
+        spread = math.sqrt(2 * (EASE**2 + TASTE**2) + seeds)
+        at = 2 * self.skill[:, None] + 2 * (luck or 0.0) + spread * nodes
+        # The distribution function of the sum of two logistic numbers
+        grown = np.expm1(at)
+        above = (1 + grown) * (grown - at) / np.square(grown)
+        true: NDArray[np.float64] = above @ weights / weights.sum()
+        return true
+
+
+def auroc(logit: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Return the share of pairs of both classes that are in order; no two logits are equal."""
+    negative = np.sort(logit[truth == 0])
+    below = np.searchsorted(negative, logit[truth == 1])
+    return float(below.mean() / len(negative)) if len(below) and len(negative) else math.nan
 
 
 @dataclass(kw_only=True)
@@ -242,7 +303,7 @@ class Record:
 def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
     truth = Truth(world, rng)
     true = truth.values()
-    maximize = OBJECTIVES[world.metric] == "maximize"
+    maximize = direction_of(world.metric) == "maximize"
     sign = 1.0 if maximize else -1.0
     split = truth.rows(0)
     seen = truth.search(split)
@@ -296,7 +357,7 @@ def _spec(world: World, chosen: Finalists) -> ConfirmationSpec:
         study=world.name,
         fingerprint="",
         metric=world.metric,
-        maximize=OBJECTIVES[world.metric] == "maximize",
+        maximize=direction_of(world.metric) == "maximize",
         seeds=world.seeds,
         seeds_before=0,
         requested=RequestedSettings(top=world.top, seeds=world.seeds, share=None, given=None),

@@ -120,6 +120,30 @@ def test_an_optuna_script_moves_over_in_fifteen_lines(tmp_path):
     assert re.search(r"confirmed with \d+ fresh seeds", printed)
 
 
+def test_the_trainer_loop_of_the_page_continues_after_an_epoch(tmp_path):
+    pytest.importorskip("transformers", reason="transformers isn't installed")
+    for name, contents in files_of("own-loop.md").items():
+        (tmp_path / name).write_text(contents)
+    (tmp_path / "resume.py").write_text(RESUME)
+    assert "as without a pause" in run("resume.py", tmp_path)
+
+
+RESUME = """
+from hpsearch.training.loops import LoopContext
+from trainer_loop import hf_trainer
+
+def epochs(state):
+    context = LoopContext(device="cpu", seed=3, epochs=3, state=state, should_stop=lambda: False)
+    return [(each.metrics, each.state()) for each in hf_trainer(context, lr=0.01)]
+
+whole = epochs(None)
+again = epochs(whole[0][1])
+assert len(whole) == 3 and [each for each, _ in again] == [each for each, _ in whole[1:]]
+assert len({each["val_loss"] for each, _ in whole}) == 3
+print("as without a pause")
+"""
+
+
 def test_the_lightning_loop_of_the_page_trains(tmp_path):
     pytest.importorskip("lightning")
     for name, contents in files_of("own-loop.md").items():
