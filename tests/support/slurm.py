@@ -177,7 +177,7 @@ def wait_until(condition, what: str, folder: Path) -> None:
         if time.monotonic() > until:
             logs = "\n".join(f"{log}\n{log.read_text()[-2000:]}" for log in folder.glob("*.log"))
             raise AssertionError(f"no {what} within {PATIENCE:g} s\n{logs}")
-        time.sleep(0.1)
+        time.sleep(0.25)  # a look is a process of its own
 
 
 def _idle(config: Path) -> str:

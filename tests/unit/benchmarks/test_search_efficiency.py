@@ -312,22 +312,26 @@ def test_a_proposal_becomes_the_nearest_unused_row_of_its_branch(name: str) -> N
         table.nearest_unused(wanted, used)
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+#: Settings of a search whose replay the ledger's own search must repeat.
+SEARCHES: list[tuple[str, ...]] = [
+    (),
+    ("pruner={asha: {stop: true}}", "pruner_audit=0.3", "sampler={tpe: {startup_trials: 4}}"),
+    ("sampler=random", "pruner=none"),
+    ("sampler=random", "pruner={asha: {stop: true}}"),
+    ("sampler=random", "pruner_audit=0.3"),
+    ("sampler=random", "search.prior=rule"),
+    ("search.prior=rule", "sampler={tpe: {startup_trials: 14}}"),
+    ("sampler=random", "search.prior=v1"),
+    ("sampler=forest",),
+    ("sampler=forest", "optimizer.sgd.lr.prior=0.9", "optimizer.sgd.lr.confidence=high"),
+    ("sampler={forest: {startup_trials: 4}}", "pruner={asha: {stop: true}}"),
+]
+
+
+# One worker alone takes trials in their order, whatever the sampler: with each pruner once
 @pytest.mark.parametrize(
-    "search",
-    [
-        (),
-        ("pruner={asha: {stop: true}}", "pruner_audit=0.3", "sampler={tpe: {startup_trials: 4}}"),
-        ("sampler=random", "pruner=none"),
-        ("sampler=random", "pruner={asha: {stop: true}}"),
-        ("sampler=random", "pruner_audit=0.3"),
-        ("sampler=random", "search.prior=rule"),
-        ("search.prior=rule", "sampler={tpe: {startup_trials: 14}}"),
-        ("sampler=random", "search.prior=v1"),
-        ("sampler=forest",),
-        ("sampler=forest", "optimizer.sgd.lr.prior=0.9", "optimizer.sgd.lr.confidence=high"),
-        ("sampler={forest: {startup_trials: 4}}", "pruner={asha: {stop: true}}"),
-    ],
+    ("workers", "search"),
+    [*((4, each) for each in SEARCHES), *((1, each) for each in SEARCHES[:3])],
 )
 def test_the_ledger_and_the_fast_replay_take_the_same_steps(
     workers: int, search: Sequence[str], tmp_path: Path

@@ -60,7 +60,7 @@ conv = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(conv1=conv, conv2=conv)
 def test_kernels_strides_dilations_and_pooling(
     conv1: dict[str, int], conv2: dict[str, int]

@@ -226,7 +226,7 @@ conv = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(conv1=conv, conv2=conv, height=st.integers(1, 24), width=st.integers(1, 24))
 def test_dilated_cnn_fits_exactly_where_the_formula_says_so(
     conv1: dict[str, int], conv2: dict[str, int], height: int, width: int
