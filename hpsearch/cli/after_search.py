@@ -44,7 +44,7 @@ _LOOK_SECONDS = 3.0
 _LATENCIES = 20.0
 
 #: The figures of a report are drawn if this many times the report's seconds are left.
-_FIGURES = 3.0
+_FIGURES = 12.0
 
 
 @dataclass(kw_only=True)
