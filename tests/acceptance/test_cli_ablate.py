@@ -1,4 +1,4 @@
-"""`ablate`: from a finished search to what each setting is worth, by commands alone."""
+"""`launch --answer` and `ablate`: from a study file to what a setting is worth, by commands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from support.processes import _without_main_module
 
 STUDY = """\
 study: small
+question: {parameter: model.mlp.hidden}
 seed: 5
 budget: {trials: 2, epochs_per_trial: 1}
 sampler: random
@@ -16,18 +17,21 @@ optimizer: {adam: {lr: 0.01}}
 """
 
 
-def test_ablate_prints_and_reports_the_effect(hpsearch, here):
+def test_launch_answers_the_question_by_experiment(hpsearch, here):
     (here / "small.yaml").write_text(STUDY)
     with _without_main_module():
-        assert hpsearch("launch", "--study", "small.yaml").code == 0
-        ran = hpsearch("ablate", "--study", "small", "--seeds", "3", "--workers", "2")
+        ran = hpsearch("launch", "--study", "small.yaml", "--workers", "2", "--answer")
     assert ran.code == 0, ran.all
-    for line in ("small-ablate (new)", "at most 6 trainings", " instead of ", "held fixed"):
+    for line in ("small-ablate (new)", "at most 20 trainings", " instead of ", "held fixed"):
         assert line in ran.out, line
-    told = hpsearch("ablate", "--study", "small", "--seeds", "3", "--json").json
-    assert (told["finished"], told["trainings"], told["comparisons"]) == (True, 6, 1)
+
+    told = hpsearch("ablate", "--study", "small", "--question", "--json").json
+    assert (told["finished"], told["trainings"], told["comparisons"]) == (True, 20, 1)
     (effect,) = told["effects"]
-    assert effect["parameter"] == "model.mlp.hidden" and effect["seeds"] == 3
+    assert effect["parameter"] == "model.mlp.hidden" and effect["seeds"] == 10
     assert effect["interval"][0] < effect["better_by"] < effect["interval"][1]
-    assert effect["answer"] in ("yes", "no", "undecided")
-    assert hpsearch("ablate", "--study", "small", "--parameters", "hiden").code == 2
+    (stored,) = hpsearch("status", "--study", "small", "--json").json["ablations"]
+    decided = [effect["sentence"]] if effect["answer"] != "undecided" else []
+    assert (stored["study"], stored["answers"]) == ("small-ablate", decided)
+    wrong = hpsearch("ablate", "--study", "small", "--parameters", "hiden")
+    assert wrong.code == 2 and "unknown searched parameter 'hiden'" in wrong.all

@@ -8,10 +8,19 @@ from hpsearch.reporting.charts.style import Trace, axis, figure
 from hpsearch.reporting.labels import Unit, in_chart
 from hpsearch.reporting.palette import var
 from hpsearch.results.ablation.judging import AblationResult, Decision, Effect
-from hpsearch.results.ablation.sentences import effect_name, effect_result
+from hpsearch.results.ablation.sentences import (
+    effect_name,
+    effect_result,
+    setting_names,
+    settings,
+)
+from hpsearch.study_file.space import format_value
 
 #: Most characters of a comparison's name beside the chart.
-_LONGEST = 44
+_LONGEST = 64
+
+#: Most characters of what is shown for a point.
+_HOVER = 200
 
 _COLOURS = {Decision.YES: "series-1", Decision.NO: "faint", Decision.UNDECIDED: "series-5"}
 
@@ -55,17 +64,17 @@ def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
                 "size": 9,
                 "color": [var(_COLOURS[effect.answer]) for effect, _ in order],
             },
-            "hovertext": [_whole(effect, result) for effect, _ in order],
+            "hovertext": [in_chart(_whole(effect, result), _HOVER) for effect, _ in order],
             "hoverinfo": "text",
         }
     )
     ends = [scale * end for _, ahead in known for end in (ahead.low, ahead.high)]
     room = 0.05 * (max(*ends, 0.0) - min(*ends, 0.0)) or 1.0
-    names = [in_chart(effect_name(effect, result.spec), _LONGEST) for effect, _ in order]
+    names = [in_chart(_label(effect, result), _LONGEST) for effect, _ in order]
     what = "points of " if unit.is_share else ""
     return Chart(
         name=f"ablation-{place}",
-        title="What each change is worth",
+        title=_title(result),
         description=f"{count_noun(len(known), 'comparison')} with intervals; right of 0 is better. "
         + "; ".join(_whole(effect, result) for effect, _ in known),
         figure=figure(
@@ -73,9 +82,19 @@ def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
             xaxis=axis(
                 f"better by, {what}{unit.name}",
                 range=[min(*ends, 0.0) - room, max(*ends, 0.0) + room],
-                zeroline=True,
-                zerolinecolor=var("ink"),
+                zeroline=False,
             ),
+            shapes=[
+                {
+                    "type": "line",
+                    "x0": 0,
+                    "x1": 0,
+                    "yref": "paper",
+                    "y0": 0,
+                    "y1": 1,
+                    "line": {"color": var("ink"), "width": 1, "dash": "dot"},
+                }
+            ],
             yaxis=axis(
                 "",
                 tickmode="array",
@@ -106,6 +125,23 @@ def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
             ],
         ),
     )
+
+
+def _label(effect: Effect, result: AblationResult) -> str:
+    """Return a comparison's name beside the chart: at a place, without the parameter's name."""
+    contrast = effect.contrast
+    if not contrast.at:
+        return effect_name(effect, result.spec)
+    change = f"{format_value(contrast.level)} instead of {format_value(contrast.base)}"
+    return f"{change}: {settings(contrast.at, result.spec)}"
+
+
+def _title(result: AblationResult) -> str:
+    """Return the chart's title, which names the parameter if all comparisons change the same."""
+    paths = {each.contrast.parameter for each in result.effects}
+    if len(paths) > 1 or not result.effects[0].contrast.at:
+        return "What each change is worth"
+    return f"What {setting_names(paths, result.spec)} is worth"
 
 
 def _whole(effect: Effect, result: AblationResult) -> str:

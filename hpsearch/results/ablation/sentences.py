@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hpsearch.formatting import count_noun
@@ -10,6 +10,12 @@ from hpsearch.metrics import MetricFormat
 from hpsearch.results.ablation.judging import AblationResult, Decision, Effect
 from hpsearch.results.ablation.spec import AblationSpec
 from hpsearch.study_file.space import format_value, short_name
+
+
+def setting_names(paths: Iterable[str], spec: AblationSpec) -> str:
+    """Return the short names of parameters: ``kernel_size, input_size``."""
+    among = {path: None for variant in spec.variants for path in variant.params}
+    return ", ".join(short_name(path, among) for path in paths)
 
 
 def settings(values: Mapping[str, Any], spec: AblationSpec) -> str:
