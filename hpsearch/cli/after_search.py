@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,9 @@ _LOOK_SECONDS = 3.0
 
 #: Seconds that must be left to measure the finalists' latencies.
 _LATENCIES = 20.0
+
+#: The share of the answer's time that is kept free.
+_ANSWER_SLACK = 0.1
 
 #: The figures of a report are drawn if this many times the report's seconds are left.
 _FIGURES = 12.0
@@ -201,7 +204,10 @@ def _answer(after: AfterSearch) -> None:
         known = after.forecast(database)
         epochs = read_study(database, after.study.name).study.epochs_per_trial
     later = sum(known.reserved.get(stage, 0.0) for stage in ("train-final", "report"))
-    left = known.at - later - time.time()
+    ends = known.at - later
+    # Preparing it, and stopping it inside a batch, take time too
+    ends -= _ANSWER_SLACK * max(0.0, ends - time.time())
+    left = ends - time.time()
     training = max(known.time_of(epochs, 1, known.epoch.mean), 1e-3)
     request = AblateRequest(
         question=True, most_trainings=max(0, int(left * after.workers / training))
@@ -209,10 +215,11 @@ def _answer(after: AfterSearch) -> None:
     say(stderr=after.as_json)
     code, content = ablate_with(
         after.study,
-        replace(after.config, timeout=max(1.0, left)),
+        after.config,
         request,
         after.profile,
         as_json=after.as_json,
+        ends=ends,
     )
     after.code = max(after.code, code)
     after.summed["answer"] = content

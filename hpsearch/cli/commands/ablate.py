@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,6 +125,7 @@ def ablate_with(
     profile: Profile | None = None,
     *,
     as_json: bool,
+    ends: float | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Ablate a trial of a stored search, and print the effects unless ``as_json``.
 
@@ -132,6 +135,8 @@ def ablate_with(
         request: What is changed.
         profile: The engine that runs the workers; ``None``: this machine.
         as_json: Whether the caller prints the result for programs.
+        ends: When the trainings on this machine must stop, in seconds since 1970; ``None`` if time
+            is no limit.
 
     Returns:
         The exit code, and the effects for programs.
@@ -157,7 +162,11 @@ def ablate_with(
         print_warnings(search, stderr=as_json)
         _print_asked(prepared, stderr=as_json)
         outcome: LaunchResult
-        if profile is None:
+        if profile is None and ends is not None:
+            limited = replace(run, timeout=max(1.0, ends - time.time()))
+            with live.presenter(prepared.study.objective.metric, stderr=as_json) as present:
+                outcome = planned_study.run_plan(database, prepared.study, limited, present)
+        elif profile is None:
             left = planned_study.time_of_trainings(
                 prepared.study,
                 [each.params for each in prepared.spec.variants],

@@ -68,6 +68,8 @@ def basis(result: AblationResult) -> str:
     """Return how the effects were measured, in sentences."""
     spec = result.spec
     many = result.compared
+    # Fewer than planned if it isn't finished
+    seeds = max((each.seeds for each in result.effects), default=0) or spec.seeds
     family = ""
     if many > 1:
         family = (
@@ -75,7 +77,7 @@ def basis(result: AblationResult) -> str:
             'false "yes" has a chance of at most 5 %.'
         )
     return (
-        f"Each value was trained with the same {count_noun(spec.seeds, 'fresh seed')}, and is "
+        f"Each value was trained with the same {count_noun(seeds, 'fresh seed')}, and is "
         f"compared in pairs by seed and image.{family} {held_fixed(spec)}"
     )
 
