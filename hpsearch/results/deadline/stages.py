@@ -19,11 +19,11 @@ from hpsearch.study_file.study import Confirm
 #: The most of the time from the launch to the deadline that is kept for the confirmation.
 MOST_FOR_CONFIRMATION = 0.4
 
-#: The most of that time that is kept for the answer to the study's question.
-MOST_FOR_ANSWER = 0.25
-
 #: The same if even the smallest confirmation needs more, and for the final training.
 MOST_AT_ALL, MOST_FOR_FINAL = 0.6, 0.2
+
+#: The most of that time that is kept for the answer to the study's question.
+MOST_FOR_ANSWER = 0.25
 
 #: All images as a multiple of those of a trial, for which some are kept apart for validation.
 _ALL_IMAGES = 1.25
