@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hpsearch.component_registries import registries
 from hpsearch.errors import InfeasibleConfig, UnknownName, UserError
 from hpsearch.results.ablation.alternatives import MOST_CELLS, Design
 from hpsearch.results.ablation.sentences import left_out
@@ -310,6 +311,7 @@ def _spec(
 
 def _refusals(study: StudyFile, data: Path | None) -> Callable[[Mapping[str, Scalar]], str | None]:
     """Return a function that returns why a configuration can't be trained, or ``None``."""
+    registries(study.plugins)  # a launch read the study in another process
     known: dict[str, str | None] = {}
 
     def refuse(params: Mapping[str, Scalar]) -> str | None:
