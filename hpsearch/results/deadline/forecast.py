@@ -34,7 +34,10 @@ from hpsearch.study_file.study import Confirm
 
 #: Seconds for the report and the bundle before they were measured, and the multiple of what was
 #: measured: another program may need the machine at the wrong moment.
-UNKNOWN_REPORT, REPORT_MARGIN = 15.0, 2.0
+UNKNOWN_REPORT, REPORT_MARGIN = 15.0, 1.5
+
+#: The most of the time from the launch to the deadline that is kept for them.
+MOST_FOR_REPORT = 0.25
 
 #: Seconds of an attempt besides its epochs before they were measured.
 _UNKNOWN_OVERHEAD = 0.5
@@ -174,7 +177,11 @@ def forecast(
         baseline=whole(first) if tried and first is not None else None,
         confirm=settings,
         total=at - deadline.begun,
-        report=UNKNOWN_REPORT if report is None else 1 + REPORT_MARGIN * report,
+        report=UNKNOWN_REPORT
+        if report is None
+        else min(
+            1 + REPORT_MARGIN * report, max(UNKNOWN_REPORT, MOST_FOR_REPORT * (at - deadline.begun))
+        ),
     )
     closing = closing_of(database, study_id, deadline)
     kept = reserved(measured, deadline.stages)
