@@ -1,4 +1,4 @@
-"""``python -m benchmarks.search_efficiency record|replay|prior|forecast``."""
+"""``python -m benchmarks.search_efficiency record|replay|prior|forecast|interim``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.search_efficiency import forecast
+from benchmarks.search_efficiency import forecast, interim
 from benchmarks.search_efficiency.contestants import DEFAULTS, METHODS
 from benchmarks.search_efficiency.figures import as_json, show
 from benchmarks.search_efficiency.plotting import plot
@@ -57,8 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     building.add_argument("--out", type=Path, help="the file to write (.npz)")
     forecasting = commands.add_parser("forecast", help="judge what early epochs say of the end")
     forecasting.add_argument("--tables", type=Path, default=TABLES, help="folder of tables")
+    answering = commands.add_parser("interim", help="judge what searches answer before their end")
+    answering.add_argument("--tables", type=Path, default=TABLES, help="folder of tables")
+    answering.add_argument("--table", action="append", help="only this one (several times)")
+    answering.add_argument("--workers", type=int, nargs="+", default=[1, 4])
+    answering.add_argument("--replays", type=int, default=10)
+    answering.add_argument("--method", choices=list(METHODS), default=DEFAULTS)
     given = parser.parse_args(arguments)
-    does = {"record": _record, "replay": _replay, "prior": _prior, "forecast": _forecast}
+    does = {"record": _record, "replay": _replay, "prior": _prior, "forecast": _forecast,
+            "interim": _interim}  # fmt: skip
     try:
         does[given.command](given)
     except UserError as error:
@@ -89,6 +96,18 @@ def _prior(given: argparse.Namespace) -> None:
 
 def _forecast(given: argparse.Namespace) -> None:
     forecast.show(read_tables(given.tables))
+
+
+def _interim(given: argparse.Namespace) -> None:
+    interim.show(
+        [
+            each
+            for table in read_tables(given.tables, given.table or ())
+            for workers in given.workers
+            for replay in range(given.replays)
+            for each in interim.moments(table, given.method, workers, replay)
+        ]
+    )
 
 
 def _replay(given: argparse.Namespace) -> None:

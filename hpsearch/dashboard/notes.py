@@ -43,6 +43,8 @@ def study_note(view: StudyView) -> str:
     parts.append(f"**{words(state_line(view))}**")
     parts += [f"**Warning**: {words(each)}." for each in record.warnings]
     parts.append(words(about_winner(view)))
+    if view.interim:
+        parts.append(words(" ".join(view.interim)))
     if (parent := parent_of(record.study)) is not None:
         parts.append(f"[Report of the search](/report/{parent.search})")
         return "\n\n".join(parts)

@@ -24,6 +24,7 @@ from hpsearch.results.confirmation.stored import (
 )
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.confirmation_gap import TestGap, read_test_gap
+from hpsearch.results.interim import read_interim
 from hpsearch.results.kept_weights import weights_kept
 from hpsearch.results.question import introduction
 from hpsearch.results.ranking import front, ranked
@@ -54,6 +55,9 @@ class StudyView:
     #: The name of the newest confirmation; ``None`` if there is none.
     confirmation: str | None
     confirmations: int
+    #: What the search would answer if it ended now, as sentences; empty if there is no forecast, or
+    #: if the winner is confirmed.
+    interim: Sequence[str]
     #: How the test evaluation contradicts the confirmed value; ``None`` if it doesn't.
     test_gap: TestGap | None
     #: Ticket -> the epoch after which the pruning audit kept the trial.
@@ -118,6 +122,8 @@ def _read(
             damaged = f"the confirmation {confirming[-1].name} can't be read: {error}"
             record = replace(record, warnings=(*record.warnings, damaged))
     order = ranked(record)
+    is_confirmed = verdict is not None and verdict.has_valid_winner
+    forecast = None if is_confirmed else read_interim(database, record)
     return StudyView(
         record=record,
         by_trial={each.trial_id: each for each in record.trials if each.trial_id is not None},
@@ -127,6 +133,9 @@ def _read(
         verdict=verdict,
         confirmation=confirming[-1].name if confirming else None,
         confirmations=len(confirming),
+        interim=()
+        if forecast is None
+        else forecast.sentences(record.objective.metric, record.study.epochs_per_trial),
         test_gap=None if verdict is None else read_test_gap(database, record, verdict),
         kept_by_audit=database.read(
             lambda connection: kept_by_audit(connection, record.study.study_id)

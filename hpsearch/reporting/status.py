@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from hpsearch.errors import StorageError
@@ -16,6 +17,7 @@ from hpsearch.results.confirmation.stored import (
     progress_of,
 )
 from hpsearch.results.deadline.sentence import deadline_state
+from hpsearch.results.interim import read_interim
 from hpsearch.results.planned import parent_of
 from hpsearch.results.ranking import front, knee
 from hpsearch.results.records import StudyRecord
@@ -31,10 +33,12 @@ from hpsearch.study_file.sections import NO_HELP
 def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
     """Return the JSON-like status of a study; it has ``confirmation`` only if there is one."""
     bill = read_pruning_audit(database, record)
+    summarized = with_confirmed_best(database, record, summary(record))
     return {
-        **with_confirmed_best(database, record, summary(record)),
+        **summarized,
         "pruning": bill and bill.as_json(),
         **_confirmation(database, record),
+        **_interim(database, record, summarized["best"]),
         **_deadline(database, record),
         **_ablations(database, record),
         **_knowledge(database, record),
@@ -103,6 +107,18 @@ def _knowledge(database: Database, record: StudyRecord) -> dict[str, Any]:
     found = prior_results.sources(database, record.study.study_id)
     listed = [{"source": each.name, "results": each.results, "at": each.at} for each in found]
     return {"knowledge": listed} if listed else {}
+
+
+def _interim(database: Database, record: StudyRecord, best: Any) -> dict[str, Any]:
+    """Return what the search would answer if it ended now.
+
+    Empty if there is no forecast, or if the winner (``best``) is confirmed.
+    """
+    found = None if best and best["confirmed"] else read_interim(database, record)
+    if found is None:
+        return {}
+    sentences = found.sentences(record.objective.metric, record.study.epochs_per_trial)
+    return {"interim": {**asdict(found), "sentences": list(sentences)}}
 
 
 def _prior(database: Database, record: StudyRecord) -> dict[str, Any]:

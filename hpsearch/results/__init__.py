@@ -12,6 +12,7 @@ Nothing here formats a page; ``hpsearch.reporting`` does.
 - ``deadline``      what follows a search under a deadline, and its time
 - ``winner``        the winner in one or two sentences, which every output shows
 - ``summary``       the counts and the winner, as ``status --json`` prints them
+- ``interim``       what a search would answer if it ended now, and what more of it may bring
 - ``overfitting``   the epoch from which a trial overfits
 - ``confirmation``  the best trials again, with fresh seeds: plan, statistics, verdict
 - ``ablation``      one setting changed at a time, with paired fresh seeds: plan and effects

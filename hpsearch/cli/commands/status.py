@@ -134,6 +134,8 @@ def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
     if (gap := confirmation.get("test_outside_confirmed")) is not None:
         say(gap["headline"], style="bold red")
     print_best(record, document)
+    for sentence in document.get("interim", {}).get("sentences", ()):
+        say(sentence)
     if confirmation and (document["best"] is not None or "invalid" in document):
         _print_confirmation(confirmation)
     for each in document.get("ablations", ()):

@@ -1,0 +1,177 @@
+"""How far interim answers are right: on replays, at several moments of each search.
+
+A search's pick is compared with the other recorded trainings of its configuration, which have other
+seeds: they are what a confirmation would have shown. The gain that is expected until the end of
+the budget is compared with the gain in true accuracy that came.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.search_efficiency.contestants import METHODS
+from benchmarks.search_efficiency.ours import FastSearch, Standing
+from benchmarks.search_efficiency.replays import MARKS, budget, budget_epochs
+from benchmarks.search_efficiency.simulation import Searcher, simulate
+from benchmarks.search_efficiency.table import Curve, Table
+from hpsearch.results.interim import Contender, InterimAnswer, Progress, interim_answer
+
+#: Fresh seeds of the confirmation that an answer is about: as many as a table has.
+SEEDS = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """An interim answer, and what was true."""
+
+    table: str
+    workers: int
+    replay: int
+    #: Share of the search's time.
+    mark: float
+    #: ``None`` if there was no interim answer yet.
+    answer: InterimAnswer | None
+    #: Mean validation accuracy of the pick's other trainings at their end; ``None`` without any.
+    others: float | None
+    #: Whether the pick is truly better than the search's first trial; ``None`` if it isn't known.
+    beats_first: bool | None
+    #: True accuracy of the pick now and at the end of the budget; ``None`` before there is one.
+    truth: float | None
+    truth_at_end: float
+
+
+def moments(
+    table: Table, method: str, workers: int, replay: int, marks: Sequence[float] = MARKS
+) -> Iterator[Moment]:
+    """Replay a search, and yield its interim answers.
+
+    Args:
+        table: The table.
+        method: A contestant with hpsearch's own search.
+        workers: The number of workers.
+        replay: The replay's number.
+        marks: The moments, as shares of the search's time.
+    """
+    searcher = METHODS[method](table, replay)
+    if not isinstance(searcher, FastSearch):
+        raise ValueError(f"{method} has no interim answers")
+    watched = Watched(searcher, table, table.seen(replay))
+    trace = simulate(watched, table, watched.seen, workers=workers,
+                     seconds=budget(table, workers), seed=replay)  # fmt: skip
+    times = [when for when, *_ in trace.steps]
+    end = trace.steps[-1][2]
+    for mark in marks:
+        step = int(np.searchsorted(times, mark * budget(table, workers), side="right")) - 1
+        pick, standings = watched.states[step] if step >= 0 else (None, [])
+        answer = watched.answer(pick, standings)
+        yield Moment(
+            table=table.recorded.name,
+            workers=workers,
+            replay=replay,
+            mark=mark,
+            answer=answer,
+            others=None if pick is None else watched.others(pick),
+            beats_first=None
+            if answer is None or answer.better_than_baseline is None
+            else bool(table.truth[pick] > table.truth[searcher.trials[1].row]),
+            truth=None if pick is None else float(table.truth[pick]),
+            truth_at_end=0.0 if end is None else float(table.truth[end]),
+        )
+
+
+class Watched(Searcher):
+    """A search that remembers its state after each epoch."""
+
+    def __init__(self, searcher: FastSearch, table: Table, seen: list[Curve]) -> None:
+        self.searcher, self.table, self.seen = searcher, table, seen
+        self.begin, self.report = searcher.begin, searcher.report
+        self.diverged = searcher.diverged
+        #: After each epoch: the pick's row, and the trials.
+        self.states: list[tuple[int | None, list[Standing]]] = []
+        steps = np.diff(np.unique([value for curve in seen for value in curve.val_accuracy]))
+        #: Validation images, as accuracies are multiples of one in so many.
+        self.images = round(1 / float(steps[steps > 1e-9].min()))
+
+    def pick(self) -> int | None:
+        """Return the pick of the search."""
+        pick = self.searcher.pick()
+        self.states.append((pick, [replace(each) for each in self.searcher.trials.values()]))
+        return pick
+
+    def answer(self, pick: int | None, trials: Sequence[Standing]) -> InterimAnswer | None:
+        """Return the interim answer at a state."""
+        compared = [each for each in trials if each.state == "complete"]
+        waiting = [each for each in trials if each.rung is not None]
+        furthest = max((each.rung or 0 for each in waiting), default=0)
+        compared += [each for each in waiting if each.rung == furthest]
+        compared.sort(key=lambda each: each.row != pick)
+        if pick is None or not compared or compared[0].row != pick:
+            return None
+        done = sum(each.epochs_done for each in trials)
+        return interim_answer(
+            [self._contender(each) for each in compared],
+            epochs=self.table.epochs,
+            images=self.images,
+            progress=Progress(
+                trials=len(trials),
+                left=round(len(trials) * max(0.0, budget_epochs(self.table) / done - 1)),
+                compute_seconds=sum(
+                    sum(self.seen[each.row].seconds[: each.epochs_done]) for each in trials
+                ),
+                running=0,
+            ),
+            seeds=SEEDS,
+            baseline=1,
+        )
+
+    def _contender(self, trial: Standing) -> Contender:
+        values = self.seen[trial.row].val_accuracy[: trial.epochs_done]
+        return Contender(trial=trial.ticket, curve=dict(enumerate(values, start=1)))
+
+    def others(self, row: int) -> float | None:
+        """Return the mean of the other trainings of a row; ``None`` without any."""
+        found = [
+            each.val_accuracy[-1]
+            for each in self.table.curves[row]
+            if each is not self.seen[row] and len(each.val_accuracy) == self.table.epochs
+        ]
+        return float(np.mean(found)) if found else None
+
+
+def show(found: Sequence[Moment]) -> None:
+    """Print how far the answers are right, for each table and for each moment."""
+    print("covered: share of the 95 % intervals that contain the mean of other seeds; points of "
+          "error of the pick's value and of the expected one; probability that the pick is better "
+          "than the first trial, and how often it is; points that the rest of the budget brings, "
+          "expected and real")  # fmt: skip
+    print(f"{'':12}{'answers':>8}{'covered':>9}{'value':>8}{'expected':>9}{'P':>7}{'true':>6}"
+          f"{'gain':>8}{'real':>6}")  # fmt: skip
+    for name in sorted({each.table for each in found}):
+        _line(name, [each for each in found if each.table == name])
+    for mark in sorted({each.mark for each in found}):
+        _line(f"{mark:.0%}", [each for each in found if each.mark == mark])
+    _line("all", found)
+
+
+def _line(name: str, found: Sequence[Moment]) -> None:
+    known = [(each, each.answer) for each in found if each.answer is not None]
+    pairs = [(answer, each.others) for each, answer in known if each.others is not None]
+    inside = [answer.interval[0] <= other <= answer.interval[1] for answer, other in pairs]
+    rivals = [(answer.better_than_baseline, each.beats_first) for each, answer in known
+              if each.beats_first is not None]  # fmt: skip
+    gains = [(100 * answer.gain_left, 100 * (each.truth_at_end - (each.truth or 0.0)))
+             for each, answer in known if each.mark < 1]  # fmt: skip
+    print(f"{name:12}{len(known):4}/{len(found):<4}{_mean(inside):8.2f}"
+          f"{_mean([100 * (answer.value - other) for answer, other in pairs]):+8.2f}"
+          f"{_mean([100 * (answer.expected - other) for answer, other in pairs]):+9.2f}"
+          f"{_mean([each for each, _ in rivals]):8.2f}{_mean([each for _, each in rivals]):6.2f}"
+          f"{_mean([each for each, _ in gains]):8.2f}"
+          f"{_mean([each for _, each in gains]):6.2f}")  # fmt: skip
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    return float(np.mean(np.array(values, dtype=np.float64))) if values else math.nan
