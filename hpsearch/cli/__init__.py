@@ -12,8 +12,6 @@ Importing this package imports neither torch nor Optuna nor SQLAlchemy (a test a
 - ``flags``           how options are parsed and shown
 - ``paths``           paths with ``~``, and study files from pipes
 - ``deadline_options``  the options of a launch's deadline
-- ``before_deadline``  what a launch does beside its workers before a deadline
-- ``after_search``    what follows a search under a deadline, stage by stage
 - ``detached``        a launch in the background
 - ``notify``          a command or a webhook that is called at the end
 - ``completion``      completion of names in shells

@@ -25,6 +25,7 @@ from hpsearch.results.summary import summary
 from hpsearch.results.winner import confirmed_winner
 from hpsearch.search import prior_results
 from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger.studies import end_reason
 from hpsearch.search.starts import RANDOM_EVERY
 from hpsearch.search.trust import read_starts, trust_in
 from hpsearch.study_file.sections import NO_HELP
@@ -39,6 +40,7 @@ def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
         "pruning": bill and bill.as_json(),
         **_confirmation(database, record),
         **_interim(database, record, summarized["best"]),
+        **_end(database, record),
         **_deadline(database, record),
         **_ablations(database, record),
         **_knowledge(database, record),
@@ -94,6 +96,12 @@ def winners(database: Database, record: StudyRecord) -> dict[int, str]:
     if best is not None:
         marks[record.trial(best["number"]).ticket] = "confirmed winner"
     return marks
+
+
+def _end(database: Database, record: StudyRecord) -> dict[str, Any]:
+    """Return why the search ended by itself; empty if it didn't."""
+    reason = end_reason(database, record.study.study_id)
+    return {} if reason is None else {"ended_by_itself": reason}
 
 
 def _deadline(database: Database, record: StudyRecord) -> dict[str, Any]:

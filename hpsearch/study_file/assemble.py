@@ -82,6 +82,7 @@ def assemble(
             epochs_per_trial=budget["epochs_per_trial"],
             time=None if time is None else parse_duration(time),
             trial_timeout=parse_duration(budget["trial_timeout"]),
+            stops_by_itself=budget.get("stop") == "auto",
         ),
         sampler=_component(document["sampler"]),
         pruner=_component(document["pruner"]),

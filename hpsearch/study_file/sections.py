@@ -242,6 +242,12 @@ def root_schema(registries: Registries) -> Section:
                 rule=f"{durations.RULE}, or null",
             ),
             "trial_timeout": Value(type=durations.Duration, default="30m", rule=durations.RULE),
+            "stop": Value(
+                type=Literal["auto"] | None,
+                default=None,
+                silent=True,
+                rule="auto (the study ends by itself), or null",
+            ),
         }
     )
     objective = Section(

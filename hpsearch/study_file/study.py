@@ -36,6 +36,8 @@ class Budget:
     time: float | None = None
     #: Seconds after which a trial that finished no batch counts as hanging.
     trial_timeout: float = 1800.0
+    #: Whether the search ends when little is left to gain (``stop: auto``).
+    stops_by_itself: bool = False
 
 
 #: ``Budget.trials`` of a study that only its deadline ends.

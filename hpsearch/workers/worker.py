@@ -39,6 +39,7 @@ from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.deadline_watch import DeadlineWatch
 from hpsearch.workers.trial.planned import extend_budget_from_plan
 from hpsearch.workers.trial.run_folder import RunFolder
+from hpsearch.workers.trial.stop_rule import StopRule
 from hpsearch.workers.trial.tracked import close_orphaned_runs
 from hpsearch.workers.trial.trial_run import run_trial
 
@@ -192,6 +193,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
                 study.is_planned and extend_budget_from_plan(database, stored.name, watch.shorten)
             ),
             watch,
+            StopRule(database, stored, is_on=study.budget.stops_by_itself),
         )
         if ended is Idle.FINISHED:
             hit(FailPoint.STUDY_FINISHED)
@@ -209,10 +211,12 @@ def _pull(
     run: Callable[[Claim], None],
     more: Callable[[], bool],
     watch: DeadlineWatch,
+    stop_rule: StopRule,
 ) -> Idle | None:
     """Run what can be claimed; when nothing is left, ``more`` returns whether there is new work."""
     while not stop_signal.requested():
         watch.refresh()
+        stop_rule.apply()
         claimed = claims.claim()
         watch.saw(claims.running + isinstance(claimed, Claim))
         if isinstance(claimed, Claim):

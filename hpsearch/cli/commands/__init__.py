@@ -6,6 +6,8 @@ Searching:
 - ``check``       whether a study file is right, and what there is to search in it; ``schema``
 - ``data``        which images there are, and decoding them before a search
 - ``launch``      the search itself; ``worker`` and ``stop``
+- ``before_deadline``  what a launch under a deadline does beside its workers
+- ``after_search``  what follows its search, stage by stage
 - ``fleets``      the workers that an engine keeps alive: ``scale``, ``logs``
 - ``confirm``     the best trials again, with fresh seeds
 - ``ablate``      the winner with one setting changed at a time, with fresh seeds

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from hpsearch.cli.before_deadline import BeforeDeadline
+from hpsearch.cli.commands.before_deadline import BeforeDeadline
 from hpsearch.cli.deadline_options import (
     ForOption,
     GpuHoursOption,
@@ -265,7 +265,7 @@ def _end(
         outcome, record, config.storage, as_json=as_json, exported=not confirm and not follows
     )
     if deadline is not None and follows:
-        from hpsearch.cli.after_search import AfterSearch, run_stages
+        from hpsearch.cli.commands.after_search import AfterSearch, run_stages
 
         after = AfterSearch(
             study=loaded,

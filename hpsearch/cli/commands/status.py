@@ -119,6 +119,8 @@ def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
         f"{count_noun(document['epochs_run'], 'epoch')} in "
         f"{show_time(document['compute_seconds'])} of training"
     )
+    if "ended_by_itself" in document:
+        say(document["ended_by_itself"])
     if "deadline" in document:
         say(document["deadline"]["sentence"])
     print_warnings(record)

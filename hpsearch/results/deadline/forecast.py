@@ -72,7 +72,7 @@ class Forecast:
     #: Complete trials.
     complete: int = 0
     #: Trial number -> seconds of an epoch, of the trials that may be confirmed.
-    known: Mapping[int, float] = field(default_factory=dict)
+    epoch_seconds: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def search_ends(self) -> float:
@@ -194,7 +194,7 @@ def forecast(
         epoch=EpochTime(mean=quantile(means, _MOST) if means else 0.0, spread=spread),
         overhead=overhead,
         complete=record.counts.complete,
-        known={
+        epoch_seconds={
             each.number: each.compute_seconds / each.epochs_done
             for each in trained
             if each.number is not None

@@ -207,7 +207,7 @@ def _seconds(record: StudyRecord, spec: ConfirmationSpec, forecast: Forecast) ->
         ]
         done = sum(each.epochs_done for each in mine)
         mean = sum(each.compute_seconds for each in mine) / done if done else 0.0
-        mean = mean or forecast.known.get(trial, forecast.epoch.mean)
+        mean = mean or forecast.epoch_seconds.get(trial, forecast.epoch.mean)
         found[trial] = training_seconds(
             EpochTime(mean=mean, spread=forecast.epoch.spread),
             record.study.epochs_per_trial,

@@ -1,8 +1,8 @@
 """What follows a search, in order, each stage with its estimated seconds.
 
 To insert a stage: add it to ``STAGES`` with its estimate, and its work under the same name to
-``hpsearch.cli.after_search``. A stage that is not always wanted is ``optional``: it runs if the
-stored deadline names it (``Deadline.stages``).
+``hpsearch.cli.commands.after_search``. A stage that is not always wanted is ``optional``: it runs
+if the stored deadline names it (``Deadline.stages``).
 """
 
 from __future__ import annotations

@@ -63,7 +63,13 @@ class Closing:
 
 
 def set_deadline(database: Database, study_id: int, deadline: Deadline | None) -> None:
-    """Store a deadline in place of an earlier one; ``None`` removes it."""
+    """Store a deadline in place of an earlier one.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the search.
+        deadline: The deadline; ``None`` removes it.
+    """
     detail = {}
     if deadline is not None:
         detail = {
@@ -97,13 +103,28 @@ def deadline_of(database: Database, study: StoredStudy) -> Deadline | None:
 
 
 def close_search(database: Database, study_id: int, closing: Closing) -> None:
-    """Record that no trial of the search is trained any more under its deadline."""
+    """Record that no trial of the search is trained any more under its deadline.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the search.
+        closing: When, and what was reserved.
+    """
     detail = {"moment": closing.moment, "reserved": closing.reserved}
     record_study_event(database, study_id, EventKind.SEARCH_CLOSED, detail)
 
 
 def closing_of(database: Database, study_id: int, deadline: Deadline) -> Closing | None:
-    """Return the end of the search under this deadline; ``None`` if it goes on."""
+    """Return the end of the search under a deadline.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the search.
+        deadline: Its deadline.
+
+    Returns:
+        The end; ``None`` if the search continues.
+    """
     found = _events(
         database, study_id, [EventKind.SEARCH_CLOSED], newest=True, after=deadline.event_id
     )
@@ -117,7 +138,13 @@ def closing_of(database: Database, study_id: int, deadline: Deadline) -> Closing
 
 
 def paused_for_it(database: Database, study_id: int, deadline: Deadline) -> list[Event]:
-    """Return the events by which running trials were paused for this deadline, oldest first."""
+    """Return the events by which running trials were paused for a deadline, oldest first.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the search.
+        deadline: Its deadline.
+    """
     kinds = [EventKind.RELEASED]
     found = _events(database, study_id, kinds, after=deadline.event_id)
     return [each for each in found if each.detail.get("reason") == SEARCH_IS_OVER]
@@ -137,7 +164,16 @@ def record_stage(database: Database, study_id: int, stage: str, seconds: float) 
 
 
 def stage_seconds(database: Database, study_id: int, stage: str) -> float | None:
-    """Return how long a stage took last; ``None`` if it never ran."""
+    """Return how long a stage took last.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the search.
+        stage: The stage's name.
+
+    Returns:
+        Its seconds; ``None`` if it never ran.
+    """
     for event in reversed(_events(database, study_id, [EventKind.STAGE_ENDED])):
         if event.detail.get("stage") == stage:
             return float(event.detail["seconds"])

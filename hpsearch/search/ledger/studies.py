@@ -19,7 +19,7 @@ from hpsearch.search.database import optuna_rows
 from hpsearch.search.database.prepared import fetch
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.storage_url import storage_option
-from hpsearch.search.database.tables import studies
+from hpsearch.search.database.tables import events, studies, tickets
 from hpsearch.search.ledger.events import EventKind, record_event
 from hpsearch.search.ledger.rungs import reopen
 from hpsearch.search.ledger.statements import lock_study
@@ -138,6 +138,46 @@ def raise_budget(database: Database, study_id: int, trials: int) -> None:
         )
 
     database.write(work)
+
+
+def end_budget(database: Database, study_id: int, reason: str) -> None:
+    """Lower the study's budget to the tickets that were issued, so that no trial begins any more.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the study.
+        reason: Why, as a sentence.
+    """
+
+    def work(connection: Connection) -> None:
+        row = lock_study(connection, study_id)
+        before = row["trials"] + row["granted"]
+        issued = connection.execute(
+            sa.select(sa.func.count()).where(tickets.c.study_id == study_id)
+        ).scalar_one()
+        if issued >= before:
+            return
+        change = {"before": before, "now": issued, "reason": reason}
+        record_event(connection, study_id, None, None, EventKind.BUDGET_CHANGED, None, change)
+        connection.execute(
+            sa.update(studies)
+            .where(studies.c.study_id == study_id)
+            .values(trials=issued - row["granted"])
+        )
+
+    database.write(work)
+
+
+def end_reason(database: Database, study_id: int) -> str | None:
+    """Return why the study's budget was lowered to its trials; ``None`` if it wasn't."""
+    query = (
+        sa.select(events.c.detail)
+        .where(events.c.study_id == study_id, events.c.kind == EventKind.BUDGET_CHANGED.value)
+        .order_by(events.c.event_id.desc())
+        .limit(1)
+    )
+    found = database.read(lambda connection: connection.execute(query).scalar_one_or_none())
+    return None if found is None else json.loads(found).get("reason")
 
 
 def find(database: Database, name: str) -> StoredStudy:

@@ -23,8 +23,8 @@ def said(load, text: str, *overrides: str, name: str | None = None) -> list[str]
 APPENDED = [
     pytest.param(
         "modle: mlp",
-        "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, budget, "
-        "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
+        "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: ablates, batch_size, "
+        "budget, class_weights, confirm, confirms, constraints, data, description, early_stopping, "
         "evaluate, found, from, loop, lr_schedule, metrics, model, objective, objectives, "
         "optimizer, plugins, precision, provenance, prune_on, pruner, pruner_audit, question, "
         "recipe, regularization, sampler, search, seed, study, trackers, try_first.",
@@ -444,7 +444,7 @@ REPLACED = [
         "budget: {trials: 4, epochs_per_trial: 2}",
         "budget: 4",
         "x.yaml:2: budget: must be a mapping with the keys trials, epochs_per_trial, time, "
-        "trial_timeout, but "
+        "trial_timeout, stop, but "
         "got 4",
         id="a number for a mapping",
     ),
@@ -730,8 +730,8 @@ OVERRIDES = [
     ),
     pytest.param(
         "dta.limit=4",
-        "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, budget, "
-        "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
+        "dta: unknown key 'dta'. Did you mean 'data'? Known: ablates, batch_size, "
+        "budget, class_weights, confirm, confirms, constraints, data, description, early_stopping, "
         "evaluate, found, from, lr_schedule, metrics, model, objective, objectives, optimizer, "
         "plugins, precision, provenance, prune_on, pruner, pruner_audit, question, recipe, "
         "regularization, sampler, search, seed, study, trackers, try_first.",
@@ -822,8 +822,8 @@ try_first:
         "x.yaml:11: try_first[0].batch_size: is fixed to 32 in this study, so an entry can't "
         "change it, but got 64",
         '--set seed=x: seed: must be an integer, but got "x"',
-        "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, budget, "
-        "class_weights, confirm, confirms, constraints, data, description, early_stopping, "
+        "--set nothing=3: nothing: unknown key 'nothing'. Known: ablates, batch_size, "
+        "budget, class_weights, confirm, confirms, constraints, data, description, early_stopping, "
         "evaluate, found, from, lr_schedule, metrics, model, objective, objectives, optimizer, "
         "plugins, precision, provenance, prune_on, pruner, pruner_audit, question, recipe, "
         "regularization, sampler, search, seed, study, trackers, try_first.",

@@ -103,8 +103,8 @@ def _close(after: AfterSearch) -> None:
         record = read_study(database, after.study.name)
         study_id = record.study.study_id
         if closing_of(database, study_id, after.deadline) is None:
-            known = after.forecast(database)
-            closing = Closing(at="", moment=time.time(), reserved=dict(known.reserved))
+            estimate = after.forecast(database)
+            closing = Closing(at="", moment=time.time(), reserved=dict(estimate.reserved))
             close_search(database, study_id, closing)
         # Workers elsewhere read this within seconds, and stop at an epoch
         limit = after.forecast(database).search_is_cut + 2 * _LOOK_SECONDS
@@ -153,14 +153,15 @@ def _confirm(after: AfterSearch) -> None:
 
     with database_for_reading(after.config.storage) as database:
         record = read_study(database, after.study.name)
-        known = after.forecast(database)
+        estimate = after.forecast(database)
         before = newest(database, after.study.name)
         if before is not None:
             free_dead_workers(database, before.study.study_id)
     # What an earlier deadline confirmed doesn't know the trials that came later
     again = before is not None and newer_trials(record, before) > 0
     request = ConfirmRequest(
-        again=again, fits=lambda chosen, seeds: _fits(record, known, after.workers, chosen, seeds)
+        again=again,
+        fits=lambda chosen, seeds: _fits(record, estimate, after.workers, chosen, seeds),
     )
     say(stderr=after.as_json)
     code, content = confirm_with(
@@ -176,7 +177,7 @@ def _confirm(after: AfterSearch) -> None:
 
 
 def _fits(
-    record: StudyRecord, known: Forecast, workers: int, chosen: Finalists, seeds: int
+    record: StudyRecord, estimate: Forecast, workers: int, chosen: Finalists, seeds: int
 ) -> bool:
     """Whether there is time to confirm these finalists with this number of seeds."""
     from hpsearch.results.deadline.costs import confirmation_seconds
@@ -184,7 +185,7 @@ def _fits(
     epochs = record.study.epochs_per_trial
 
     def whole(trial: int) -> float:
-        return known.time_of(epochs, 1, known.known.get(trial, known.epoch.mean))
+        return estimate.time_of(epochs, 1, estimate.epoch_seconds.get(trial, estimate.epoch.mean))
 
     cost = confirmation_seconds(
         [whole(trial) for trial in chosen.trials],
@@ -192,7 +193,7 @@ def _fits(
         baseline=None if chosen.baseline is None else whole(chosen.baseline),
         workers=workers,
     )
-    return time.time() + cost <= known.confirmation_ends
+    return time.time() + cost <= estimate.confirmation_ends
 
 
 def _answer(after: AfterSearch) -> None:
@@ -201,14 +202,14 @@ def _answer(after: AfterSearch) -> None:
     from hpsearch.workers.ablation import AblateRequest
 
     with database_for_reading(after.config.storage) as database:
-        known = after.forecast(database)
+        estimate = after.forecast(database)
         epochs = read_study(database, after.study.name).study.epochs_per_trial
-    later = sum(known.reserved.get(stage, 0.0) for stage in ("train-final", "report"))
-    ends = known.at - later
+    later = sum(estimate.reserved.get(stage, 0.0) for stage in ("train-final", "report"))
+    ends = estimate.at - later
     # Preparing it, and stopping it inside a batch, take time too
     ends -= _ANSWER_SLACK * max(0.0, ends - time.time())
     left = ends - time.time()
-    training = max(known.time_of(epochs, 1, known.epoch.mean), 1e-3)
+    training = max(estimate.time_of(epochs, 1, estimate.epoch.mean), 1e-3)
     request = AblateRequest(
         question=True, most_trainings=max(0, int(left * after.workers / training))
     )
@@ -232,8 +233,8 @@ def _train_final(after: AfterSearch) -> None:
 
     folder = Path(f"{after.study.name}-final")
     with database_for_reading(after.config.storage) as database:
-        known = after.forecast(database)
-    ends = known.at - known.reserved.get("report", 0.0)
+        estimate = after.forecast(database)
+    ends = estimate.at - estimate.reserved.get("report", 0.0)
     problem = run_isolated(
         train_final, after.study.name, after.config.storage, folder, after.config.data, ends
     )

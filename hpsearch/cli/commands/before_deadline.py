@@ -84,7 +84,7 @@ class BeforeDeadline:
             self._measure(again=True)
 
     def _measure(self, *, again: bool) -> None:
-        from hpsearch.cli.after_search import write_results
+        from hpsearch.cli.commands.after_search import write_results
         from hpsearch.results.deadline.stored import record_stage, stage_seconds
         from hpsearch.search.ledger import studies
 
