@@ -140,6 +140,9 @@ class StudyContent:
     versions: Mapping[str, str]
     #: The study's deadline and what was done for it, as a sentence; empty without one.
     deadline: str = ""
+    #: What is worth doing next (more budget, more data, or neither), as a sentence; empty if it
+    #: isn't known.
+    advice: str = ""
     #: The layers of the winner's model.
     layers: WinnerLayers = field(default_factory=WinnerLayers)
     #: The study's ablations, oldest first.

@@ -34,6 +34,7 @@ from hpsearch.results.confirmation.stored import (
 from hpsearch.results.confirmation_gap import read_test_gap
 from hpsearch.results.deadline.sentence import deadline_state
 from hpsearch.results.final_evaluations import evaluations
+from hpsearch.results.interim import read_interim
 from hpsearch.results.planned import parent_of
 from hpsearch.results.provenance import versions
 from hpsearch.results.question import introduction, model_of
@@ -104,6 +105,7 @@ def read_content(
     names = columns(database, record)
     winner = winner_number(None if nearest is None else nearest.number, confirmed, order)
     best = None if winner is None else record.trial(winner)
+    forecast = read_interim(database, record)
     content = StudyContent(
         name=name,
         description=introduction(document),
@@ -142,6 +144,7 @@ def read_content(
         },
         confirmed=confirmed,
         deadline="" if (under := deadline_state(database, record)) is None else under.sentence,
+        advice="" if forecast is None else forecast.advice(record.objective.metric),
         test=evaluations(database, record.study.study_id),
         test_gap=None if confirmed is None else read_test_gap(database, record, confirmed.verdict),
         answer=answer(record, None if confirmed is None else confirmed.verdict, found),

@@ -51,6 +51,9 @@ _STEPS, _MOST_POINTS = 4, 400
 _WIDTHS, _MOST_CENTERS = np.array([0.1, 0.3, 0.6, 1.0, 2.0, 4.0, 8.0, 16.0]), 60
 _FAILURES = (0.02, 0.1, 0.3)
 
+#: If a confirmation can't tell smaller differences apart, more images help more than more trials.
+MUCH_NOISE = 0.01
+
 #: Quantile of the normal distribution for an interval of 95 %.
 _NORMAL = 1.96
 
@@ -110,6 +113,8 @@ class InterimAnswer:
     #: yet.
     gain_per_hour: float | None
     gain_left: float
+    #: The same for as many trials again as have begun.
+    gain_of_doubling: float
     #: Trials of the budget that haven't begun.
     trials_left: int
     #: The smallest difference of two configurations that such a confirmation can tell apart.
@@ -150,6 +155,20 @@ class InterimAnswer:
                 f"{form.width(self.resolution)} apart."
             )
         return tuple(lines)
+
+    def advice(self, metric: str) -> str:
+        """Return what is worth doing next: a larger budget, more data, or neither."""
+        form = MetricFormat(metric)
+        gain, apart = form.width(self.gain_of_doubling), form.width(self.resolution)
+        if self.gain_of_doubling >= self.resolution:
+            return f"More budget: as many trials again are expected to bring {gain}."
+        little = (
+            f"as many trials again are expected to bring {gain}, less than the {apart} that a "
+            "confirmation can tell apart"
+        )
+        if self.resolution > MUCH_NOISE:
+            return f"More images: {little}, because there are few images to validate with."
+        return f"Stop here: {little}."
 
 
 def read_interim(database: Database, record: StudyRecord) -> InterimAnswer | None:
@@ -275,6 +294,7 @@ def interim_answer(
         if progress.compute_seconds > 0
         else None,
         gain_left=gain(progress.left),
+        gain_of_doubling=gain(begun),
         trials_left=progress.left,
         resolution=scale.share(expected)
         - scale.share(expected - _NORMAL * noise * math.sqrt(2 / seeds)),

@@ -1,4 +1,4 @@
-"""The answer in sentences, the most important numbers, and the winner to copy."""
+"""The first screen: the winner to copy, its value, the answer, and what to do next."""
 
 from __future__ import annotations
 
@@ -17,32 +17,37 @@ from hpsearch.results.winner import LACKS_GROUPS, distrusted
 
 
 def answer(content: StudyContent) -> Section:
-    """Return the answer in sentences, the most important numbers, and the winner to copy."""
-    counts = content.counts
-    tiles = [
-        *_test_tile(content),
-        *_value_tiles(content),
-        Tile(
-            label="Trials",
-            value=f"{counts['total']:,} of {content.budget_trials:,}",
-            detail=f"{counts['complete']:,} complete, {counts['pruned']:,} stopped early, "
-            f"{counts['failed']:,} failed"
-            + (f", {counts['invalid']:,} declared invalid" if "invalid" in counts else ""),
-        ),
-        Tile(
-            label="Spent on the search",
-            value=count_noun(content.costs.epochs, "epoch"),
-            detail=f"{COMPUTE.value(content.costs.compute_seconds)} of training",
-        ),
-    ]
+    """Return what a reader looks for first, in this order.
+
+    The winner's settings to copy, its value, the answer to the study's question, what to do next,
+    and the test result if the test images were opened.
+    """
     blocks: list[Block] = []
     if content.test_gap is not None:
         # Before the answer: a reader who stops early must have seen it
         blocks.append(Text(text=content.test_gap.headline, style="warning"))
         blocks.append(Text(text=" ".join(["Likely reasons.", *content.test_gap.reasons])))
+    if content.winner is not None:
+        blocks.append(Text(text=f"The winner, trial {content.winner}, to copy", style="heading"))
+        yaml = content.winner_yaml.rstrip("\n").split("\n")
+        blocks.append(Commands(label="The winner's settings, for a study file", lines=yaml))
+    blocks.append(Tiles(tiles=_value_tiles(content)))
     blocks.append(Text(text=" ".join(content.answer), style="lead"))
     blocks += experiment_lead(content)
-    blocks += [Text(text=each, style="warning") for each in content.warnings]
+    blocks += _warnings(content)
+    if content.winner is not None:
+        blocks += _what_next(content)
+    if content.test:
+        blocks.append(Text(text="The test", style="heading"))
+        blocks.append(Tiles(tiles=_test_tile(content)))
+    return Section(
+        name="answer", title="The answer", blocks=[*blocks, *_winner(content), _spent(content)]
+    )
+
+
+def _warnings(content: StudyContent) -> list[Block]:
+    """Return what a reader must know of the answer."""
+    blocks: list[Block] = [Text(text=each, style="warning") for each in content.warnings]
     found = content.confirmed
     if found is not None and found.verdict.winner_is_invalid:
         blocks.append(Text(text=distrusted(found.verdict), style="warning"))
@@ -54,8 +59,27 @@ def answer(content: StudyContent) -> Section:
         blocks.append(
             Text(text="The study isn't finished: everything here may change.", style="warning")
         )
-    return Section(
-        name="answer", title="The answer", blocks=[*blocks, Tiles(tiles=tiles), *_winner(content)]
+    return blocks
+
+
+def _spent(content: StudyContent) -> Tiles:
+    """Return what the search cost."""
+    counts = content.counts
+    return Tiles(
+        tiles=[
+            Tile(
+                label="Trials",
+                value=f"{counts['total']:,} of {content.budget_trials:,}",
+                detail=f"{counts['complete']:,} complete, {counts['pruned']:,} stopped early, "
+                f"{counts['failed']:,} failed"
+                + (f", {counts['invalid']:,} declared invalid" if "invalid" in counts else ""),
+            ),
+            Tile(
+                label="Spent on the search",
+                value=count_noun(content.costs.epochs, "epoch"),
+                detail=f"{COMPUTE.value(content.costs.compute_seconds)} of training",
+            ),
+        ]
     )
 
 
@@ -122,8 +146,23 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
     ]
 
 
+def _what_next(content: StudyContent) -> list[Block]:
+    """Return what is worth doing next, and the commands for it."""
+    advice = [Text(text=content.advice)] if content.advice else []
+    return [
+        Text(text="What to do next", style="heading"),
+        *advice,
+        *(
+            block
+            for what, command in _next(content)
+            for block in (Text(text=what), Commands(label=what, lines=[command]))
+        ),
+        *_look_at_labels(content),
+    ]
+
+
 def _winner(content: StudyContent) -> list[Block]:
-    """Return the winner in three lines and as YAML, and the command that comes next."""
+    """Return the winner in three lines."""
     number = content.winner
     if number is None:
         return []
@@ -135,20 +174,7 @@ def _winner(content: StudyContent) -> list[Block]:
         ("Training", _line("", others, names)),
         ("Size and speed", _size(content.row(number))),
     ]
-    blocks: list[Block] = [
-        Text(text=f"The winner, trial {number}", style="heading"),
-        Facts(facts=[(label, text) for label, text in lines if text]),
-        Text(text="What to do next", style="heading"),
-        *(
-            block
-            for what, command in _next(content)
-            for block in (Text(text=what), Commands(label=what, lines=[command]))
-        ),
-        *_look_at_labels(content),
-        Text(text="The winner's settings, as YAML for a study file", style="heading"),
-        Commands(label="The winner's settings", lines=content.winner_yaml.rstrip("\n").split("\n")),
-    ]
-    return blocks
+    return [Facts(facts=[(label, text) for label, text in lines if text])]
 
 
 def _look_at_labels(content: StudyContent) -> list[Block]:

@@ -92,21 +92,40 @@ def after_test(
 
 
 def tiles(section: Section) -> Sequence[Tile]:
-    return next(block.tiles for block in section.blocks if isinstance(block, Tiles))
+    return [tile for block in section.blocks if isinstance(block, Tiles) for tile in block.tiles]
+
+
+def tile_of_test(section: Section) -> Tile:
+    return next(tile for tile in tiles(section) if tile.label == "Test accuracy")
 
 
 def facts(blocks: Sequence[Block]) -> dict[str, str]:
     return {name: text for each in blocks if isinstance(each, Facts) for name, text in each.facts}
 
 
-def test_the_test_accuracy_is_the_first_card_once_it_is_known(content: StudyContent) -> None:
+def test_the_first_screen_is_in_order(content: StudyContent) -> None:
+    before = replace(confirmed(content), advice="Stop here.", answer=["It is trial 4."])
+    assert before.confirmed is not None
+    section = answer(after_test(before, 0.785, before.confirmed.verdict))
+    shown = [
+        block.lines[0] if isinstance(block, Commands)
+        else block.tiles[0].label if isinstance(block, Tiles)
+        else block.text if isinstance(block, Text) else ""
+        for block in section.blocks
+    ]  # fmt: skip
+    yaml = before.winner_yaml.split("\n")[0]
+    order = [yaml, "Confirmed, 2 fresh seeds", "It is trial 4.", "Stop here.", "Test accuracy"]
+    assert [each for each in shown if each in order] == order
+
+
+def test_the_test_accuracy_is_a_card_once_it_is_known(content: StudyContent) -> None:
     before = confirmed(content)
     assert tiles(answer(before))[0].label.startswith("Confirmed")
     assert before.confirmed is not None
-    first = tiles(answer(after_test(before, 0.785, before.confirmed.verdict)))[0]
+    first = tile_of_test(answer(after_test(before, 0.785, before.confirmed.verdict)))
     assert (first.label, first.value, first.alarm) == ("Test accuracy", "78.50 %", "")
     assert "on 400 images that no trial has seen" in first.detail
-    again = tiles(answer(after_test(before, 0.785, before.confirmed.verdict, times=2)))[0]
+    again = tile_of_test(answer(after_test(before, 0.785, before.confirmed.verdict, times=2)))
     assert again.detail.endswith("opened 2 times, this is the first")
 
 
@@ -116,7 +135,7 @@ def test_a_test_accuracy_outside_the_confirmed_interval_has_a_red_line(
     before = confirmed(content)
     assert before.confirmed is not None
     outside = after_test(before, 0.6, before.confirmed.verdict)
-    first = tiles(answer(outside))[0]
+    first = tile_of_test(answer(outside))
     assert first.alarm == "outside the confirmed interval, 77.00 to 79.00 %"
     report = assemble(
         ReportContent(
@@ -146,12 +165,13 @@ def test_the_winner_has_three_lines_and_is_yaml(content: StudyContent) -> None:
     assert lines["Training"].startswith(f"optimizer {row['optimizer']}, lr ")
     assert lines["Size and speed"].startswith(f"{row['parameters']:,} learned parameters")
     commands = [block for block in section.blocks if isinstance(block, Commands)]
-    assert commands[0].lines == ["hpsearch confirm --study made"]
+    assert commands[1].lines == ["hpsearch confirm --study made"]
 
 
 def test_the_next_command_depends_on_what_is_known(content: StudyContent) -> None:
     def command(of: StudyContent) -> str:
-        return next(each for each in answer(of).blocks if isinstance(each, Commands)).lines[0]
+        _, first, *_ = [each for each in answer(of).blocks if isinstance(each, Commands)]
+        return first.lines[0]
 
     assert command(content) == "hpsearch confirm --study made"
     assert command(confirmed(content)) == "hpsearch export --study made --bundle best/"
