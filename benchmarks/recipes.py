@@ -1,16 +1,21 @@
-"""What each training trick adds to the accuracy, in equal epochs and in equal CPU seconds.
+"""What training tricks and recipes add to the accuracy, in equal epochs and in equal CPU seconds.
 
     python -m benchmarks.recipes --emoji FOLDER --keep recipes.jsonl
 
-Each trick changes one thing of the same baseline: ``airbench`` without whitening, SGD with Nesterov
-momentum, a cosine. A seed draws the split, the weights and the order, the same for all tricks, so
-differences are in pairs. The learning rates of the baseline and of the other optimizers were chosen
-before, on a seed that isn't measured (``--rates``).
+A comparison has a reference and trainings that differ from it. A seed draws the split, the weights
+and the order, the same for all of them, so differences are in pairs.
+
+- Of the tricks, each changes one thing of the same baseline: ``airbench`` without whitening, SGD
+  with Nesterov momentum, a cosine.
+- Recipes are compared with a study that nobody has tuned (``PLAIN``), also in longer trainings.
+
+The learning rates of the baseline, of the other optimizers and of the recipes were chosen before,
+on seeds that aren't measured (``--rates``).
 
 CPU seconds are those of the process, which has one thread. If the machine does much else, the same
-epoch takes about twice as many, so measure on one that does little. A trick whose epoch costs more
-than the baseline's is trained again with as many epochs as fit into the baseline's seconds, so that
-its schedule ends there.
+epoch takes about twice as many, so measure on one that does little. A training whose epoch costs
+more than the reference's is repeated with as many epochs as fit into the reference's seconds, so
+that its schedule ends there.
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ from scipy import stats
 
 import hpsearch.training.builtin  # noqa: F401 - fills the registries
 from hpsearch.registry import Component
+from hpsearch.study_file.sections import RECIPES
 from hpsearch.study_file.trial_config import DataConfig, TrialConfig
 from hpsearch.training.batches import ImageStore
 from hpsearch.training.data.prepare import prepare
@@ -46,36 +52,55 @@ SGD_LR, ADAMW_LR, MUON_LR, REST_LR = 0.3, 0.03, 0.1, 0.01
 RATES_SEED = 100
 
 BASELINE = "baseline"
+#: A training gets more epochs than the reference if its epoch costs less than this, in units of the
+#: reference's.
+_CHEAP = 0.8
 #: Not a training of its own: the same models, evaluated on mirrored images, too.
 MIRROR = "mirrored"
 
 
 @dataclass(frozen=True)
-class Images:
-    """A data set, and how long a training on it is."""
+class Comparison:
+    """Trainings on the same images."""
 
     data: DataConfig
     epochs: int
+    #: What each training changes in the baseline, by its name; the first is the reference.
+    changes: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def reference(self) -> str:
+        """The name of the training that the others are compared with."""
+        return next(iter(self.changes))
 
 
-def images(emoji: Path | None) -> dict[str, Images]:
-    """Return the data sets: Fashion-MNIST, and a folder of pictures if there is one.
+def fashion(training: int, validation: int) -> DataConfig:
+    """Return a part of Fashion-MNIST with these numbers of images."""
+    source, limit = Component("fashion_mnist"), training + validation
+    return DataConfig(source=source, limit=limit, validation=validation)
 
-    Of Fashion-MNIST, 4,000 images train and 2,000 validate. Of the folder, a quarter validates;
-    drawings of one code point (the end of a file's name) stay together.
+
+def pictures(folder: Path) -> DataConfig:
+    """Return a folder of pictures, of which a quarter validates.
+
+    Drawings of one code point (the end of a file's name) stay together.
     """
-    fashion = DataConfig(source=Component("fashion_mnist"), limit=6000, validation=2000)
-    found = {"fashion": Images(fashion, 6)}
+    settings = {"path": str(folder.resolve()), "group": "_([0-9a-f-]+)[.]"}
+    return DataConfig(source=Component("image_folder", settings), validation=0.25, input_size=32)
+
+
+def comparisons(emoji: Path | None) -> dict[str, Comparison]:
+    """Return what is compared, by name; without a folder of pictures only on Fashion-MNIST."""
+    found = {"fashion": Comparison(fashion(4000, 2000), 6, TRICKS)}
     if emoji is not None:
-        settings = {"path": str(emoji.resolve()), "group": "_([0-9a-f-]+)[.]"}
-        folder = DataConfig(
-            source=Component("image_folder", settings), validation=0.25, input_size=32
-        )
-        found["emoji"] = Images(folder, 10)
+        found["emoji"] = Comparison(pictures(emoji), 10, TRICKS)
+    found["fashion, longer"] = Comparison(fashion(1000, 1000), 20, LONGER)
+    if emoji is not None:
+        found["emoji, longer"] = Comparison(pictures(emoji), 20, LONGER)
     return found
 
 
-def baseline(part: Images, seed: int) -> TrialConfig:
+def baseline(part: Comparison, seed: int) -> TrialConfig:
     """Return the training that every trick changes."""
     return TrialConfig(
         data=part.data,
@@ -105,12 +130,44 @@ def _augmentation(*names: str) -> dict[str, Any]:
 WHITENED = {"model": Component("airbench", {"width": 8})}
 MUON = {"optimizer": Component("muon", {"lr": MUON_LR, "rest_lr": REST_LR})}
 
+PLAIN_NAME = "simple_cnn, Adam, constant rate"
 #: A study that nobody has tuned: what a person writes down first.
 PLAIN = {
     "model": Component("simple_cnn"),
     "optimizer": Component("adam"),
     "lr_schedule": Component("constant"),
     "batch_size": 32,
+}
+
+
+def of_recipe(name: str, lr: float) -> dict[str, Any]:
+    """Return what a recipe changes in the baseline.
+
+    Args:
+        name: The recipe.
+        lr: The learning rate, which the recipe's study would search.
+    """
+    sections = RECIPES[name]
+    changes: dict[str, Any] = {"batch_size": sections["batch_size"]}
+    changes["evaluate"] = sections["evaluate"]
+    changes["regularization"] = _components(sections.get("regularization", {}))
+    changes["augmentation"] = _components(sections.get("data", {}).get("augmentation", {}))
+    for key in ("model", "optimizer", "lr_schedule"):
+        if key in sections:
+            (changes[key],) = _components(sections[key])
+    optimizer: Component = changes["optimizer"]
+    changes["optimizer"] = replace(optimizer, settings={**optimizer.settings, "lr": lr})
+    return changes
+
+
+def _components(named: Mapping[str, Mapping[str, Any]]) -> tuple[Component, ...]:
+    return tuple(Component(name, settings) for name, settings in named.items())
+
+
+LONGER = {
+    PLAIN_NAME: PLAIN,
+    "recipe fast": of_recipe("fast", SGD_LR),
+    "recipe from_scratch": of_recipe("from_scratch", SGD_LR),
 }
 
 #: What each trick changes; ``augmentation`` is a key of the data.
@@ -129,8 +186,8 @@ TRICKS: Mapping[str, Mapping[str, Any]] = {
     "TrivialAugment": _augmentation("trivial_augment"),
     "RandAugment": _augmentation("rand_augment"),
     "Muon, whitened, alternating flip": {**MUON, **WHITENED, **_augmentation("alternating_flip")},
-    "simple_cnn, Adam, constant rate": PLAIN,
-    "recipe fast": {"model": Component("airbench", {"width": 16}), "evaluate": "ema"},
+    PLAIN_NAME: PLAIN,
+    "recipe fast": of_recipe("fast", SGD_LR),
 }
 
 
@@ -196,16 +253,33 @@ class Kept:
         return {row["seed"]: row[value] for row in self.rows if wanted.items() <= row.items()}
 
 
-def cost(kept: Kept, data: str, trick: str, epochs: int) -> float:
-    """Return the CPU seconds of a trick's epoch, in units of the baseline's."""
-    own, plain = (kept.of(data, name, epochs, "seconds") for name in (trick, BASELINE))
+def cost(kept: Kept, name: str, part: Comparison, trick: str) -> float:
+    """Return the CPU seconds of a training's epoch, in units of the reference's.
+
+    Args:
+        kept: The results so far.
+        name: The comparison's name.
+        part: The comparison.
+        trick: The training's name.
+    """
+    own, plain = (kept.of(name, each, part.epochs, "seconds") for each in (trick, part.reference))
     both = own.keys() & plain.keys()
     return sum(own[seed] for seed in both) / sum(plain[seed] for seed in both)
 
 
-def fitting(kept: Kept, data: str, trick: str, epochs: int) -> int:
-    """Return the number of a trick's epochs in the CPU seconds of the baseline's ``epochs``."""
-    return max(1, min(epochs, round(epochs / cost(kept, data, trick, epochs))))
+def fitting(kept: Kept, name: str, part: Comparison, trick: str) -> int:
+    """Return the number of a training's epochs in the CPU seconds of the reference's.
+
+    Args:
+        kept: The results so far.
+        name: The comparison's name.
+        part: The comparison.
+        trick: The training's name.
+    """
+    ratio = cost(kept, name, part, trick)
+    # A cost just below 1 is noise of the measurement
+    most = part.epochs if ratio > _CHEAP else round(part.epochs / ratio)
+    return max(1, min(most, round(part.epochs / ratio)))
 
 
 def difference(found: Mapping[int, float], plain: Mapping[int, float]) -> str:
@@ -218,32 +292,32 @@ def difference(found: Mapping[int, float], plain: Mapping[int, float]) -> str:
     return f"{middle:+.1f} [{middle - half:+.1f}, {middle + half:+.1f}] ({len(pairs)})"
 
 
-def table(kept: Kept, name: str, part: Images, tricks: list[str]) -> Table:
-    """Return the results on one data set, a trick per row."""
-    plain = kept.of(name, BASELINE, part.epochs, "accuracy")
-    seconds = mean(kept.of(name, BASELINE, part.epochs, "seconds").values())
+def table(kept: Kept, name: str, part: Comparison) -> Table:
+    """Return the results of one comparison, a training per row."""
+    plain = kept.of(name, part.reference, part.epochs, "accuracy")
+    seconds = mean(kept.of(name, part.reference, part.epochs, "seconds").values())
     made = Table(
-        title=f"{name}: baseline {100 * mean(plain.values()):.1f} % after {part.epochs} epochs of "
-        f"{seconds:.1f} CPU seconds; differences in points, with the number of seeds"
+        title=f"{name}: {part.reference} {100 * mean(plain.values()):.1f} % after {part.epochs} "
+        f"epochs of {seconds:.2f} CPU seconds; differences in points, with the number of seeds"
     )
     for column in ("trick", "equal epochs", "epoch's cost", "equal seconds", "epochs", MIRROR):
         made.add_column(column)
-    for trick in tricks:
+    for trick in part.changes:
         found = kept.of(name, trick, part.epochs, "accuracy")
         if not found:
             continue
         mirrored = difference(kept.of(name, trick, part.epochs, "mirrored"), found)
-        if trick == BASELINE:
+        if trick == part.reference:
             made.add_row(trick, "", "1.00", "", str(part.epochs), mirrored)
             continue
-        epochs = fitting(kept, name, trick, part.epochs)
+        epochs = fitting(kept, name, part, trick)
         equal = difference(kept.of(name, trick, epochs, "accuracy"), plain)
-        ratio = f"{cost(kept, name, trick, part.epochs):.2f}"
+        ratio = f"{cost(kept, name, part, trick):.2f}"
         made.add_row(trick, difference(found, plain), ratio, equal, str(epochs), mirrored)
     return made
 
 
-def rates(parts: Mapping[str, Images]) -> Iterator[str]:
+def rates(parts: Mapping[str, Comparison]) -> Iterator[str]:
     """Train with several learning rates on a seed of its own; yield a line for each."""
     grid = {
         "sgd": [{"lr": lr, "momentum": 0.9, "nesterov": True} for lr in (0.03, 0.1, 0.3, 1.0)],
@@ -251,41 +325,51 @@ def rates(parts: Mapping[str, Images]) -> Iterator[str]:
         "muon": [{"lr": lr, "rest_lr": REST_LR} for lr in (0.02, 0.05, 0.1, 0.2)],
     }
     for name, part in parts.items():
-        for optimizer, settings in grid.items():
-            for each in settings:
-                config = replace(baseline(part, RATES_SEED), optimizer=Component(optimizer, each))
-                yield f"{name} {optimizer} {each}: {run(config)}"
+        if part.changes is TRICKS:
+            for optimizer, settings in grid.items():
+                for each in settings:
+                    config = baseline(part, RATES_SEED)
+                    config = replace(config, optimizer=Component(optimizer, each))
+                    yield f"{name} {optimizer} {each}: {run(config)}"
+        for recipe in RECIPES:
+            trick = f"recipe {recipe}"
+            for lr in (0.01, 0.03, 0.1, 0.3, 1.0) if trick in part.changes else ():
+                chosen = {"optimizer": of_recipe(recipe, lr)["optimizer"]}
+                config = changed(baseline(part, RATES_SEED), {**part.changes[trick], **chosen})
+                yield f"{name} {trick} {lr}: {run(config)}"
 
 
 def main() -> None:
-    """Train, and print a table for each data set."""
+    """Train, and print a table for each comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--emoji", type=Path, help="a folder of images, a folder a class")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--keep", type=Path, default=Path("recipes.jsonl"), help="results so far")
-    parser.add_argument("--only", nargs="*", choices=list(TRICKS), help="tricks to measure")
+    parser.add_argument("--on", nargs="*", metavar="NAME", help="the comparisons, by their names")
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="trainings, by their names")
     parser.add_argument("--table", action="store_true", help="only print the results so far")
     parser.add_argument("--rates", action="store_true", help="try learning rates instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    parts = images(options.emoji)
+    parts = comparisons(options.emoji)
+    parts = {name: each for name, each in parts.items() if name in (options.on or parts)}
     if options.rates:
         for line in rates(parts):
             print(line, flush=True)
         return
     kept = Kept(options.keep)
-    tricks = [name for name in TRICKS if name in (options.only or TRICKS) or name == BASELINE]
     for equal_seconds in (False, True):
         for seed in range(0 if options.table else options.seeds):
             for name, part in parts.items():
-                for trick in tricks:
-                    config = changed(baseline(part, seed), TRICKS[trick])
+                wanted = {part.reference, *(options.only or part.changes)}
+                for trick in (each for each in part.changes if each in wanted):
+                    config = changed(baseline(part, seed), part.changes[trick])
                     if equal_seconds:
-                        epochs = fitting(kept, name, trick, part.epochs)
-                        config = replace(config, epochs=epochs)
+                        config = replace(config, epochs=fitting(kept, name, part, trick))
                     kept.add(config, data=name, trick=trick, seed=seed)
     for name, part in parts.items():
-        Console(width=160).print(table(kept, name, part, tricks))
+        if kept.of(name, part.reference, part.epochs, "accuracy"):
+            Console(width=160).print(table(kept, name, part))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ From text to a study, in the order of the work:
 - ``sections``: the root of that schema, written by hand.
 - ``overrides``: ``--set path=value``.
 - ``inherit``: ``from``, the result of an earlier study.
-- ``recipes``: ``recipe``, sections that train fast.
+- ``recipes``: ``recipe``, sections that train well.
 - ``plugins``: the user's own Python files.
 - ``values``: one value, range or list of values against its key's annotation.
 - ``walk``: the whole tree against the schema; the result is a space.

@@ -1,4 +1,4 @@
-"""``recipe``: sections that train fast, for the keys that a file leaves out.
+"""``recipe``: sections that train well, for the keys that a file leaves out.
 
 A recipe is expanded when a file is read: a stored study contains the sections and not the name, so
 that another version's recipe doesn't change it. The file wins, key by key, as with ``from``.

@@ -115,6 +115,21 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "batch_size": 64,
         "evaluate": "ema",
     },
+    "from_scratch": {
+        "data": {"augmentation": {"alternating_flip": {}, "random_crop": {"padding": 2}}},
+        "model": {"airbench": {"width": 16}},
+        "optimizer": {
+            "sgd": {
+                "lr": {"min": 0.1, "max": 1.0, "log": True},
+                "momentum": 0.9,
+                "nesterov": True,
+            }
+        },
+        "lr_schedule": {"cosine": {}},
+        "regularization": {"label_smoothing": {}},
+        "batch_size": 64,
+        "evaluate": "ema",
+    },
 }
 
 

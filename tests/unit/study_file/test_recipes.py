@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +109,29 @@ def test_an_unknown_recipe(load: Load) -> None:
     assert problem.where.endswith("short.yaml:4")
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_is_a_valid_study(name: str, tmp_path) -> None:
+def real(tmp_path: Path, name: str, text: str = "", *overrides: str) -> StudyFile:
+    """Load a study of a real recipe, with the real components."""
     path = tmp_path / "short.yaml"
     path.write_text(
-        f"study: short\nbudget: {{trials: 4, epochs_per_trial: 2}}\nrecipe: {name}\n"
-        "data: {source: digits}\n"
+        f"study: short\nbudget: {{trials: 4, epochs_per_trial: 2}}\nrecipe: {name}\n{text}"
     )
-    study = load_study(path, component_registries.registries)
-    assert not study.is_frozen  # something is left to search
+    return load_study(path, component_registries.registries, overrides=overrides)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_a_valid_study(name: str, tmp_path: Path) -> None:
+    study = real(tmp_path, name, "data: {source: digits}\n")
+    assert list(study.space.parameters()) == ["optimizer.sgd.lr"]
     assert all(len(study.document[key]) == 1 for key in ("model", "optimizer", "lr_schedule"))
+    for key, section in RECIPES[name].items():
+        assert as_written(study.document[key], section) == section, key
+
+
+def as_written(full: Any, section: Any) -> Any:
+    """Return the part of a document's section that a recipe gives."""
+    if not isinstance(section, Mapping):
+        return full
+    return {key: as_written(full[key], each) for key, each in section.items()}
 
 
 def test_a_study_with_a_loop_of_its_own_has_no_recipe(tmp_path: Path) -> None:
@@ -127,15 +140,11 @@ def test_a_study_with_a_loop_of_its_own_has_no_recipe(tmp_path: Path) -> None:
         "@LOOPS.register('loop_with_a_recipe')\n"
         'def mine(context, /, *, lr: float):\n    """Mine."""\n    yield {"dice": lr}\n'
     )
-    path = tmp_path / "short.yaml"
-    text = (
-        "study: short\nbudget: {trials: 4, epochs_per_trial: 2}\nplugins: [mine.py]\n"
-        "loop: {loop_with_a_recipe: {lr: {min: 0.1, max: 1}}}\n"
+    loop = (
+        "plugins: [mine.py]\nloop: {loop_with_a_recipe: {lr: {min: 0.1, max: 1}}}\n"
         "metrics: {dice: maximize}\nobjective: dice\n"
     )
-    path.write_text(f"{text}recipe: fast\n")
-    with pytest.raises(StudyFileError, match=r"short.yaml:7: recipe: .*\(`loop`\) can't have"):
-        load_study(path, component_registries.registries)
-    path.write_text(text)
+    with pytest.raises(StudyFileError, match=r"short.yaml:3: recipe: .*\(`loop`\) can't have"):
+        real(tmp_path, "fast", loop)
     with pytest.raises(StudyFileError, match=r"^--set recipe=fast: recipe: .*`loop`"):
-        load_study(path, component_registries.registries, overrides=["recipe=fast"])
+        real(tmp_path, "null", loop, "recipe=fast")

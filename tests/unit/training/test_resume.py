@@ -11,9 +11,17 @@ import pytest
 import torch
 from support.resuming import assert_same, interrupted, run, stopping_after
 
+from hpsearch.component_registries import registries
 from hpsearch.errors import CheckpointError, TrainingInterrupted
 from hpsearch.registry import Component
-from hpsearch.study_file.trial_config import DataConfig, EarlyStopping, TrialConfig
+from hpsearch.study_file.loading import load_study
+from hpsearch.study_file.sections import RECIPES
+from hpsearch.study_file.trial_config import (
+    DataConfig,
+    EarlyStopping,
+    TrialConfig,
+    trial_config,
+)
 from hpsearch.training import checkpoint, precision
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.engine import train
@@ -148,6 +156,30 @@ class TestResume:
 
         assert rest == whole[questions // 5 :]
         assert_same(resumed, end)
+
+
+def of_recipe(name: str, folder: Path) -> TrialConfig:
+    """Return a trial of a study that names a recipe, with batches of 16 images."""
+    overrides = ["optimizer.sgd.lr=0.05", "batch_size=16"]
+    (folder / "short.yaml").write_text(
+        f"study: short\nbudget: {{trials: 1, epochs_per_trial: 2}}\nrecipe: {name}\n"
+        "data: {source: digits}\n"
+    )
+    study = load_study(folder / "short.yaml", registries, overrides=overrides)
+    point = study.space.draw(lambda path, _: pytest.fail(f"{path} is searched"))
+    return trial_config(point.config, epochs=2, split_seed=1, seed=5)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_goes_on_within_an_epoch(name: str, tmp_path: Path) -> None:
+    config = of_recipe(name, tmp_path)
+    whole, end = run(config)
+
+    checkpoint.save(tmp_path / "c.pt", interrupted(config, 7))
+    rest, resumed = run(config, resume_from=checkpoint.load(tmp_path / "c.pt"))
+
+    assert rest == whole[1:]
+    assert_same(resumed, end)
 
 
 @pytest.mark.parametrize("questions", [2, 5])
