@@ -1,13 +1,14 @@
 """What training tricks and recipes add to the accuracy, in equal epochs and in equal CPU seconds.
 
-    python -m benchmarks.recipes --emoji FOLDER --keep recipes.jsonl
+    python -m benchmarks.recipes --emoji FOLDER --work FOLDER --keep recipes.jsonl
 
 A comparison has a reference and trainings that differ from it. A seed draws the split, the weights
 and the order, the same for all of them, so differences are in pairs.
 
 - Of the tricks, each changes one thing of the same baseline: ``airbench`` without whitening, SGD
   with Nesterov momentum, a cosine.
-- Recipes are compared with a study that nobody has tuned (``PLAIN``), also in longer trainings.
+- Recipes are compared with studies that nobody has tuned (``UNTUNED``), also in longer trainings
+  and from pretrained weights.
 
 The learning rates of the baseline, of the other optimizers and of the recipes were chosen before,
 on seeds that aren't measured (``--rates``).
@@ -30,6 +31,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -47,9 +49,11 @@ from hpsearch.training.registries import MODELS
 
 #: Chosen with ``--rates``.
 SGD_LR, ADAMW_LR, MUON_LR, REST_LR = 0.3, 0.03, 0.1, 0.01
+FINETUNE_LR = 0.03
 
 #: The seed of ``--rates``; those that are measured begin at 0.
 RATES_SEED = 100
+_PRETRAINING_SEED = 1000
 
 BASELINE = "baseline"
 #: A training gets more epochs than the reference if its epoch costs less than this, in units of the
@@ -89,14 +93,26 @@ def pictures(folder: Path) -> DataConfig:
     return DataConfig(source=Component("image_folder", settings), validation=0.25, input_size=32)
 
 
-def comparisons(emoji: Path | None) -> dict[str, Comparison]:
-    """Return what is compared, by name; without a folder of pictures only on Fashion-MNIST."""
+def comparisons(emoji: Path | None, work: Path | None) -> dict[str, Comparison]:
+    """Return what is compared.
+
+    Args:
+        emoji: A folder of pictures; ``None``: only Fashion-MNIST is used.
+        work: The folder of the pretrained weights; ``None``: nothing is fine-tuned.
+    """
     found = {"fashion": Comparison(fashion(4000, 2000), 6, TRICKS)}
     if emoji is not None:
         found["emoji"] = Comparison(pictures(emoji), 10, TRICKS)
     found["fashion, longer"] = Comparison(fashion(1000, 1000), 20, LONGER)
     if emoji is not None:
         found["emoji, longer"] = Comparison(pictures(emoji), 20, LONGER)
+    if work is not None:
+        weights, halves = pretrained(work)
+        data = DataConfig(source=_arrays(halves), limit=1300, validation=1000, input_size=_EDGE)
+        changes = finetuning(weights)
+        found["fashion, fine-tuned"] = Comparison(data, 10, changes)
+        if emoji is not None:
+            found["emoji, fine-tuned"] = Comparison(pictures(emoji), 10, changes)
     return found
 
 
@@ -130,14 +146,14 @@ def _augmentation(*names: str) -> dict[str, Any]:
 WHITENED = {"model": Component("airbench", {"width": 8})}
 MUON = {"optimizer": Component("muon", {"lr": MUON_LR, "rest_lr": REST_LR})}
 
-PLAIN_NAME = "simple_cnn, Adam, constant rate"
-#: A study that nobody has tuned: what a person writes down first.
-PLAIN = {
-    "model": Component("simple_cnn"),
+#: Training that nobody has tuned: what a person writes down first.
+UNTUNED = {
     "optimizer": Component("adam"),
     "lr_schedule": Component("constant"),
     "batch_size": 32,
 }
+PLAIN_NAME = "simple_cnn, Adam, constant rate"
+PLAIN = {**UNTUNED, "model": Component("simple_cnn")}
 
 
 def of_recipe(name: str, lr: float) -> dict[str, Any]:
@@ -189,6 +205,69 @@ TRICKS: Mapping[str, Mapping[str, Any]] = {
     PLAIN_NAME: PLAIN,
     "recipe fast": of_recipe("fast", SGD_LR),
 }
+
+#: The network that is pretrained, the edge of its images in pixels, and the classes of its images.
+_NETWORK, _EDGE, _FIRST_CLASSES = "test_resnet", 32, (1, 3, 5, 7, 9)
+
+
+def finetuning(weights: Path) -> dict[str, Mapping[str, Any]]:
+    """Return trainings from pretrained weights, and from random ones.
+
+    Args:
+        weights: The file of the pretrained weights.
+    """
+    loaded = {"model": Component("timm", {"name": _NETWORK, "weights": str(weights)})}
+    return {
+        "pretrained, Adam, constant rate": {**UNTUNED, **loaded},
+        "recipe finetune": {**loaded, **of_recipe("finetune", FINETUNE_LR)},
+        "random weights, Adam, constant rate": {
+            **UNTUNED,
+            "model": Component("timm", {"name": _NETWORK}),
+        },
+        "recipe from_scratch": of_recipe("from_scratch", SGD_LR),
+    }
+
+
+def pretrained(work: Path) -> tuple[Path, Path]:
+    """Train the network on five classes of Fashion-MNIST, unless its file is there.
+
+    Returns:
+        The file of the weights, and an ``.npz`` file of the images of the other five classes.
+    """
+    first, others = _halves(work)
+    weights = work / "weights.pth"
+    if weights.exists():
+        return weights, others
+    data = DataConfig(source=_arrays(first), validation=2000, input_size=_EDGE)
+    config = changed(
+        baseline(Comparison(data, 4, {}), _PRETRAINING_SEED),
+        {
+            "model": Component("timm", {"name": _NETWORK}),
+            "optimizer": Component("sgd", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+            **_schedule("one_cycle"),
+        },
+    )
+    *_, end = train(config)
+    torch.save(end.state()["model"], weights)
+    return weights, others
+
+
+def _halves(work: Path) -> tuple[Path, Path]:
+    """Write the images of ``_FIRST_CLASSES``, and those of the others, in colour."""
+    files = first, others = work / "first.npz", work / "others.npz"
+    if not others.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        every = prepare(DataConfig(source=Component("fashion_mnist")), split_seed=0)
+        pixels = every.images.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).numpy()  # (n, 28, 28, 3)
+        labels = every.labels.numpy()
+        is_first = np.isin(labels, _FIRST_CLASSES)
+        for file, rows in ((first, is_first), (others, ~is_first)):
+            np.savez(file, x_train=pixels[rows], y_train=labels[rows])
+    return files
+
+
+def _arrays(file: Path) -> Component:
+    return Component("arrays", {"path": str(file.resolve())})
 
 
 def changed(config: TrialConfig, trick: Mapping[str, Any]) -> TrialConfig:
@@ -343,6 +422,9 @@ def main() -> None:
     """Train, and print a table for each comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--emoji", type=Path, help="a folder of images, a folder a class")
+    parser.add_argument(
+        "--work", type=Path, help="a folder for pretrained weights; fine-tunes them"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--keep", type=Path, default=Path("recipes.jsonl"), help="results so far")
     parser.add_argument("--on", nargs="*", metavar="NAME", help="the comparisons, by their names")
@@ -351,7 +433,7 @@ def main() -> None:
     parser.add_argument("--rates", action="store_true", help="try learning rates instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    parts = comparisons(options.emoji)
+    parts = comparisons(options.emoji, options.work)
     parts = {name: each for name, each in parts.items() if name in (options.on or parts)}
     if options.rates:
         for line in rates(parts):

@@ -309,7 +309,10 @@ def _study(
     node, recipe = recipes.expand(node, schema, changes, diagnostics)
     changes = [each for each in changes if not (is_origin(each.path) or each.path == recipes.KEY)]
     node = apply_overrides(node, schema, changes, diagnostics)
-    return replace(assemble(schema, node, files, text, diagnostics), recipe=recipe)
+    if recipe is not None:
+        recipes.require_weights(recipe, node, schema, diagnostics)
+    name = None if recipe is None else recipe.name
+    return replace(assemble(schema, node, files, text, diagnostics), recipe=name)
 
 
 def _schema(node: MapNode, named: _NamedComponents, diagnostics: Diagnostics) -> Section:

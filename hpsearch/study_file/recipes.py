@@ -8,19 +8,31 @@ that another version's recipe doesn't change it. The file wins, key by key, as w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hpsearch.study_file.diagnostics import Diagnostics
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation
 from hpsearch.study_file.inherit import filled
 from hpsearch.study_file.overrides import Override
-from hpsearch.study_file.schema import Section
-from hpsearch.study_file.sections import LOOP, RECIPES
-from hpsearch.study_file.space import Fixed
-from hpsearch.study_file.syntax import MapNode, YamlNode, from_plain
-from hpsearch.study_file.walk import parse
+from hpsearch.study_file.schema import ComponentChoice, Section
+from hpsearch.study_file.sections import LOOP, NEED_WEIGHTS, RECIPES
+from hpsearch.study_file.space import Fixed, join
+from hpsearch.study_file.syntax import MapNode, YamlNode, from_plain, to_plain
+from hpsearch.study_file.walk import as_entries, parse
 
 KEY = "recipe"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The recipe that a file names."""
+
+    name: str
+    location: SourceLocation
+
+
+#: The key of a model that names the file of its first weights, and its value for random ones.
+_WEIGHTS, _RANDOM = "weights", "none"
 
 #: Keys with which a file can't have a recipe, and why.
 _INSTEAD: Mapping[str, str] = {
@@ -33,8 +45,8 @@ _INSTEAD: Mapping[str, str] = {
 
 def expand(
     root: MapNode, schema: Section, changes: Sequence[Override], diagnostics: Diagnostics
-) -> tuple[MapNode, str | None]:
-    """Return the file's tree without ``recipe`` and with its sections, and the recipe's name.
+) -> tuple[MapNode, Recipe | None]:
+    """Return the file's tree without ``recipe`` and with its sections, and the recipe.
 
     Args:
         root: The tree of the file.
@@ -54,7 +66,55 @@ def expand(
         return replace(root, entries=entries), None
     defaults = {key: from_plain(each, node.location) for key, each in RECIPES[name].items()}
     entries = filled(entries, schema, defaults, node.location, diagnostics)
-    return replace(root, entries=entries), name
+    return replace(root, entries=entries), Recipe(name, node.location)
+
+
+def require_weights(
+    recipe: Recipe, root: MapNode, schema: Section, diagnostics: Diagnostics
+) -> None:
+    """Report models that begin with random weights, if the recipe is for pretrained ones.
+
+    Args:
+        recipe: The recipe.
+        root: The tree of the file, with the overrides applied.
+        schema: The root schema.
+        diagnostics: Receives problems.
+    """
+    models = schema.keys["model"]
+    if recipe.name not in NEED_WEIGHTS or not isinstance(models, ComponentChoice):
+        return
+    known = [each for each in models.registry.names() if _WEIGHTS in models.option(each).keys]
+    rule = f"the recipe {recipe.name} is for a model with pretrained weights"
+    example = "such as {resnet18: {weights: imagenet}}, or {resnet18: {weights: FILE}}"
+    node = root.entries.get("model")
+    written = None if node is None else as_entries(models, node)
+    if not written:
+        message = f"{rule}, but the file has no model; add one, {example}"
+        diagnostics.add(recipe.location, "model", message)
+        return
+    for each, settings in written.items():
+        key = join("model", each)
+        if each in models.registry and each not in known:
+            diagnostics.add(
+                settings.location,
+                key,
+                f"{rule}, but {each} has no key `{_WEIGHTS}`; use one of {', '.join(known)}",
+            )
+        elif each in known and _is_random(as_entries(models.option(each), settings)):
+            diagnostics.add(
+                settings.location,
+                join(key, _WEIGHTS),
+                f"{rule}, but got {_RANDOM}; give its weights, {example}, or use the recipe "
+                "from_scratch",
+            )
+
+
+def _is_random(settings: Mapping[str, YamlNode] | None) -> bool:
+    """Whether a model's first weights are always random."""
+    if settings is None:
+        return False  # not a mapping: reported elsewhere
+    given = settings.get(_WEIGHTS)
+    return given is None or to_plain(given) in (None, _RANDOM, {"values": [_RANDOM]})
 
 
 def _name(schema: Section, node: YamlNode, diagnostics: Diagnostics) -> str | None:

@@ -130,7 +130,22 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "batch_size": 64,
         "evaluate": "ema",
     },
+    "finetune": {
+        "optimizer": {
+            "sgd": {
+                "lr": {"min": 0.003, "max": 0.1, "log": True},
+                "momentum": 0.9,
+                "nesterov": True,
+            }
+        },
+        "lr_schedule": {"one_cycle": {}},
+        "batch_size": 32,
+        "evaluate": "ema",
+    },
 }
+
+#: Recipes for models whose weights were trained before; the file names the model.
+NEED_WEIGHTS = frozenset({"finetune"})
 
 
 #: Default number of finalists of a confirmation, and of the fresh seeds that choose among them.

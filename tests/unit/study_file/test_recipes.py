@@ -12,7 +12,7 @@ from hpsearch import component_registries
 from hpsearch.errors import StudyFileError
 from hpsearch.study_file.loading import load_study, study_from_document
 from hpsearch.study_file.recipes import sections_of
-from hpsearch.study_file.sections import RECIPES
+from hpsearch.study_file.sections import NEED_WEIGHTS, RECIPES
 from hpsearch.study_file.study import StudyFile
 
 HEAD = """\
@@ -118,9 +118,13 @@ def real(tmp_path: Path, name: str, text: str = "", *overrides: str) -> StudyFil
     return load_study(path, component_registries.registries, overrides=overrides)
 
 
+DIGITS = "data: {source: digits}\n"
+PRETRAINED = "model: {resnet18: {weights: imagenet}}\n"
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_a_valid_study(name: str, tmp_path: Path) -> None:
-    study = real(tmp_path, name, "data: {source: digits}\n")
+    study = real(tmp_path, name, DIGITS + (PRETRAINED if name in NEED_WEIGHTS else ""))
     assert list(study.space.parameters()) == ["optimizer.sgd.lr"]
     assert all(len(study.document[key]) == 1 for key in ("model", "optimizer", "lr_schedule"))
     for key, section in RECIPES[name].items():
@@ -132,6 +136,37 @@ def as_written(full: Any, section: Any) -> Any:
     if not isinstance(section, Mapping):
         return full
     return {key: as_written(full[key], each) for key, each in section.items()}
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "words"),
+    [
+        ("", "model", "the file has no model; add one, such as {resnet18: {weights: imagenet}}"),
+        ("model: resnet18\n", "model.resnet18.weights", "but got none; give its weights"),
+        (
+            "model: {torchvision: {name: vgg11, weights: {values: [none]}}}\n",
+            "model.torchvision.weights",
+            "but got none",
+        ),
+        (
+            "model: {resnet18: {weights: imagenet}, simple_cnn: }\n",
+            "model.simple_cnn",
+            "has no key `weights`; use one of resnet18, resnet50, timm, torchvision",
+        ),
+    ],
+)
+def test_fine_tuning_needs_weights(model: str, key: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyFileError) as raised:
+        real(tmp_path, "finetune", DIGITS + model)
+    (problem,) = (each for each in raised.value.problems if "the recipe" in each.message)
+    assert (problem.key, words in problem.message) == (key, True), problem
+
+
+def test_weights_may_come_from_an_override_or_be_one_of_several(tmp_path: Path) -> None:
+    given = real(tmp_path, "finetune", DIGITS, "model={resnet18: {weights: imagenet}}")
+    assert given.document == real(tmp_path, "finetune", DIGITS + PRETRAINED).document
+    searched = "model: {resnet18: {weights: {values: [none, imagenet]}}}\n"
+    assert not real(tmp_path, "finetune", DIGITS + searched).is_frozen
 
 
 def test_a_study_with_a_loop_of_its_own_has_no_recipe(tmp_path: Path) -> None:

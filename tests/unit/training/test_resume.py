@@ -15,7 +15,7 @@ from hpsearch.component_registries import registries
 from hpsearch.errors import CheckpointError, TrainingInterrupted
 from hpsearch.registry import Component
 from hpsearch.study_file.loading import load_study
-from hpsearch.study_file.sections import RECIPES
+from hpsearch.study_file.sections import NEED_WEIGHTS, RECIPES
 from hpsearch.study_file.trial_config import (
     DataConfig,
     EarlyStopping,
@@ -25,6 +25,7 @@ from hpsearch.study_file.trial_config import (
 from hpsearch.training import checkpoint, precision
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.engine import train
+from hpsearch.training.registries import MODELS
 
 
 def augmented(*names: str) -> DataConfig:
@@ -161,6 +162,11 @@ class TestResume:
 def of_recipe(name: str, folder: Path) -> TrialConfig:
     """Return a trial of a study that names a recipe, with batches of 16 images."""
     overrides = ["optimizer.sgd.lr=0.05", "batch_size=16"]
+    if name in NEED_WEIGHTS:
+        small, weights = "shufflenet_v2_x0_5", folder / "weights.pth"
+        net = MODELS.build(Component("torchvision", {"name": small}), (1, 8, 8), 3)
+        torch.save(net.state_dict(), weights)
+        overrides.append(f"model={{torchvision: {{name: {small}, weights: {weights}}}}}")
     (folder / "short.yaml").write_text(
         f"study: short\nbudget: {{trials: 1, epochs_per_trial: 2}}\nrecipe: {name}\n"
         "data: {source: digits}\n"
