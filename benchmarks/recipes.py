@@ -49,7 +49,7 @@ from hpsearch.training.registries import MODELS
 
 #: Chosen with ``--rates``.
 SGD_LR, ADAMW_LR, MUON_LR, REST_LR = 0.3, 0.03, 0.1, 0.01
-FINETUNE_LR = 0.03
+FINETUNE_LR = 0.05
 
 #: The seed of ``--rates``; those that are measured begin at 0.
 RATES_SEED = 100

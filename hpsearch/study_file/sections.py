@@ -133,7 +133,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "finetune": {
         "optimizer": {
             "sgd": {
-                "lr": {"min": 0.003, "max": 0.1, "log": True},
+                "lr": {"min": 0.01, "max": 0.2, "log": True},
                 "momentum": 0.9,
                 "nesterov": True,
             }
