@@ -142,16 +142,24 @@ def _opened(choice: SourceChoice, data: Path | None) -> tuple[SourceChoice, Sour
     return replace(choice, notes=(*choice.notes, *source.notes, *source.warnings)), source, images
 
 
+#: Source -> its key for a pattern of groups in the names of files.
+_NAME_GROUPS = {"image_folder": "group", "table": "group_pattern"}
+
+
 def _with_groups(choice: SourceChoice, data: Path | None) -> tuple[SourceChoice, Groups | None]:
     """Add the key ``group`` if names of files show certain groups; and return what they show."""
-    if choice.source != "image_folder":
+    key = _NAME_GROUPS.get(choice.source)
+    if key is None or "group" in choice.settings:
         return choice, None
     _, source, images = _opened(choice, data)
-    names = [path.name for path in source.train.files]
+    name_of = source.train.name_of
+    if name_of is None:
+        return choice, None
+    names = [Path(name_of(row)).name for row in range(len(images.labels))]
     groups = find_groups(names, images.labels.tolist())
     if groups is None or not groups.certain:
         return choice, groups
-    grouped = replace(choice, settings={**choice.settings, "group": groups.pattern})
+    grouped = replace(choice, settings={**choice.settings, key: groups.pattern})
     try:  # the pattern must match in the other parts, too, and no group may be in two of them
         build_source(DataConfig(source=Component(choice.source, grouped.settings)), data_root(data))
     except DataError:

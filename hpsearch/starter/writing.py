@@ -179,7 +179,7 @@ def _source(draft: Draft) -> Iterator[str]:
     if choice.settings:
         yield f"    {choice.source}:"
     for key, value in choice.settings.items():
-        if key == "group":
+        if key in ("group", "group_pattern"):
             yield from _comment(
                 "Pictures with the same match stay on one side of every split, so that no model is "
                 "judged by near copies of what it was trained on",
@@ -193,13 +193,14 @@ def _source(draft: Draft) -> Iterator[str]:
             )
         yield f"      {key}: {_value(_relative(value, draft.path))}"
     groups = findings.groups
-    if groups is not None and "group" not in choice.settings:
+    if groups is not None and not {"group", "group_pattern"} & set(choice.settings):
         yield from _comment(
             "If these names mean pictures of the same thing, remove the # of this line: then they "
             "stay on one side of every split",
             "      ",
         )
-        yield f"      # group: {_value(groups.pattern)}"
+        key = "group_pattern" if choice.source == "table" else "group"
+        yield f"      # {key}: {_value(groups.pattern)}"
     if findings.can_hold_out and "test_fraction" not in choice.settings:
         yield from _comment("Too few pictures to hold some out for a final test", "      ")
         yield f"      # test_fraction: {TEST_FRACTION}"

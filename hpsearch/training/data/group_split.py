@@ -6,6 +6,7 @@ validated.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -31,6 +32,28 @@ _TEST_SEED = 0
 
 #: More sweeps gain little, and each is slow with many groups of many classes.
 _SWEEPS = 4
+
+
+def group_pattern(text: str | None, key: str) -> re.Pattern[str] | None:
+    """Return the regular expression that a source's key gives; ``None`` without one.
+
+    Raises:
+        DataError: If it isn't one.
+    """
+    try:
+        return None if text is None else re.compile(text)
+    except re.error as error:
+        raise DataError(
+            f"data.source.{key} must be a regular expression, but {text!r} isn't ({error})"
+        ) from error
+
+
+def group_in_name(pattern: re.Pattern[str], name: str) -> str:
+    """Return what a pattern matches in a file's name, or its first group; ``""`` for nothing."""
+    match = pattern.search(name)
+    if match is None:
+        return ""
+    return (match[1] or "") if pattern.groups else match[0]
 
 
 def hold_out(labels: NDArray[np.int64], groups: NDArray[np.int64] | None, fraction: float) -> Split:

@@ -79,6 +79,16 @@ def test_a_table_holds_out_its_test_pictures_by_group(tmp_path):
     assert found.class_names == ("cat", "dog")
 
 
+def test_groups_in_the_file_names_of_a_table(tmp_path):
+    names = [f"{'cd'[n % 2]}_{n // 6}_{n}.png" for n in range(60)]
+    photos(tmp_path, {"images": 60}, name=names.__getitem__)
+    rows = [f"{name},{'cat' if name[0] == 'c' else 'dog'}" for name in names]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    found = inspect_path(tmp_path)
+    assert found.choice.settings["group_pattern"] == "^([^_]+_[^_]+)_"
+    assert found.fewest_groups < 30
+
+
 def test_arrays_in_one_file(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 28, 28), dtype=np.uint8)

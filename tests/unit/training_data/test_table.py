@@ -209,6 +209,23 @@ def test_groups_are_a_column(photos, save, place):
         table(place, path=path, images_path=photos, group="patient_id")
 
 
+def test_groups_are_found_in_file_names(photos, save, place):
+    path = save(text("file,label", rows()))
+    settings = {"path": path, "images_path": photos}
+    grouped = table(place, **settings, group_pattern=r"^(.)", test_fraction=0.4)
+    assert grouped.test is not None
+    train, test = (part.read().groups for part in (grouped.train, grouped.test))
+    assert train is not None
+    assert test is not None
+    assert len(np.unique(train)) + len(np.unique(test)) == 3, "names begin with 0, 1 and 2"
+    with pytest.raises(DataError, match="no match of group_pattern in 20 rows"):
+        table(place, **settings, group_pattern="^2")
+    with pytest.raises(DataError, match="must be a regular expression"):
+        table(place, **settings, group_pattern="(")
+    with pytest.raises(DataError, match="both group and group_pattern"):
+        table(place, **settings, group="label", group_pattern="^2")
+
+
 def test_classes_may_be_columns_of_zeros_and_ones(photos, save, place):
     lines = [[f"{n:02}", *("1.0" if n % 3 == k else "0.0" for k in range(3))] for n in range(30)]
     path = save(text("image,eel,cat,dog", lines))

@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from hpsearch.errors import DataError
 from hpsearch.formatting import count_noun, first_few
 from hpsearch.regular_file import kind_of
-from hpsearch.training.data.group_split import TestFraction, hold_out
+from hpsearch.training.data.group_split import (
+    TestFraction,
+    group_in_name,
+    group_pattern,
+    hold_out,
+)
 from hpsearch.training.data.images import SOURCES, Images, Part, Source
 from hpsearch.training.data.picture_files import (
     SUFFIXES,
@@ -94,7 +99,7 @@ def image_folder(
             "data.source.image_folder.test_fraction sets test images aside if the source has none, "
             f"but {folders['test']} has some; leave test_fraction out"
         )
-    pattern = _pattern(group)
+    pattern = group_pattern(group, "image_folder.group")
     class_names = _class_names(folders["train"] or root)
     listed = {
         name: _list(folder, class_names, pattern)
@@ -333,18 +338,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         ) from error
 
 
-def _pattern(group: str | None) -> re.Pattern[str] | None:
-    try:
-        return None if group is None else re.compile(group)
-    except re.error as error:
-        raise DataError(
-            f"data.source.image_folder.group must be a regular expression, but {group!r} isn't "
-            f"({error})"
-        ) from error
-
-
 def _groups(files: Sequence[Path], pattern: re.Pattern[str]) -> tuple[str, ...]:
-    found = [_group(pattern, file.name) for file in files]
+    found = [group_in_name(pattern, file.name) for file in files]
     without = [file for file, group in zip(files, found, strict=True) if not group]
     if without:
         raise DataError(
@@ -353,13 +348,6 @@ def _groups(files: Sequence[Path], pattern: re.Pattern[str]) -> tuple[str, ...]:
             f"{first_few([str(file) for file in without])}; change the pattern or the names"
         )
     return tuple(found)
-
-
-def _group(pattern: re.Pattern[str], name: str) -> str:
-    match = pattern.search(name)
-    if match is None:
-        return ""
-    return (match[1] or "") if pattern.groups else match[0]
 
 
 def _check_groups(parts: Mapping[str, _Listed]) -> None:

@@ -16,7 +16,12 @@ from pydantic import Field
 
 from hpsearch.errors import DataError
 from hpsearch.formatting import count_noun, first_few
-from hpsearch.training.data.group_split import TestFraction, hold_out
+from hpsearch.training.data.group_split import (
+    TestFraction,
+    group_in_name,
+    hold_out,
+)
+from hpsearch.training.data.group_split import group_pattern as compiled_pattern
 from hpsearch.training.data.images import SOURCES, Images, Part, Source
 from hpsearch.training.data.picture_files import Colour, is_picture
 from hpsearch.training.data.picture_places import NotFound, PicturePlace
@@ -46,6 +51,7 @@ def table(
     one_hot: list[str] | None = None,
     split: str | None = None,
     group: str | None = None,
+    group_pattern: str | None = None,
     class_names: _Names | None = None,
     val_path: Path | None = None,
     test_path: Path | None = None,
@@ -71,6 +77,9 @@ def table(
             the one with a common name for it and such values, or no column.
         group: A column; pictures with the same value stay on the same side of every split;
             ``None``: each picture may be on either side.
+        group_pattern: Instead of a column, a regular expression: pictures stay on the same side of
+            every split if it matches the same text in their file names (that of its first group, if
+            it has one).
         class_names: The classes in their order; ``None``: the labels of the training pictures,
             sorted.
         val_path: A table of validation pictures with the same columns.
@@ -83,6 +92,11 @@ def table(
         DataError: If a table can't be read, has no such column, names pictures that aren't there
             or rows without a class, or two keys contradict each other.
     """
+    if group is not None and group_pattern is not None:
+        raise DataError(
+            f"groups are given once, but {_KEY} has both group and group_pattern; leave one out"
+        )
+    pattern = compiled_pattern(group_pattern, "table.group_pattern")
     main = read_table(absolute(path))
     given = Columns(file=file, label=label, one_hot=tuple(one_hot or ()), split=split, group=group)
     found = find_columns(main.header, main.rows, given)
@@ -91,7 +105,7 @@ def table(
     pictures = PicturePlace(
         main.path.parent if images_path is None else absolute(images_path), f"{_KEY}.images_path"
     )
-    parts, repeated = _parts(main, columns, pictures)
+    parts, repeated = _parts(main, columns, pictures, pattern)
     for name, key, other in (("validation", "val", val_path), ("test", "test", test_path)):
         if other is not None:
             own = read_table(absolute(other), f"{_KEY}.{key}_path")
@@ -104,7 +118,7 @@ def table(
             # Their part is given, whatever a column of the training table's name says there
             own_columns = replace(columns, split=None)
             _require_columns(own, own_columns)
-            listed, more = _parts(own, own_columns, pictures)
+            listed, more = _parts(own, own_columns, pictures, pattern)
             parts[name], repeated = listed["train"], repeated + more
     if test_fraction is not None and "test" in parts:
         raise DataError(
@@ -139,10 +153,12 @@ def table(
             "columns": [columns.file, columns.label, *columns.one_hot, columns.split, group],
             "test_fraction": test_fraction,
             "colour": colour,
+            # Not for other studies, whose prepared images have no such setting
+            **({} if group_pattern is None else {"group_pattern": group_pattern}),
         },
         origin=str(main.path),
         notes=_notes(main, columns, given),
-        warnings=tuple(_warnings(main, columns, found.group, names, repeated)),
+        warnings=tuple(_warnings(main, columns, None if pattern else found.group, names, repeated)),
     )
 
 
@@ -156,6 +172,8 @@ class _Rows:
     #: Indices of the table's rows, and of the pictures in ``place``.
     rows: Sequence[int]
     pictures: Sequence[int]
+    #: Finds a picture's group in its file name; ``None``: a column has it, if any.
+    pattern: re.Pattern[str] | None = None
 
     def at(self, indices: NDArray[np.int64]) -> _Rows:
         return replace(
@@ -204,10 +222,17 @@ class _Rows:
         )
         return np.array([numbers[text] for text in texts], dtype=np.int64)
 
+    def group_texts(self) -> list[str] | None:
+        """Return the group of each picture, ``""`` if it has none; ``None`` without groups."""
+        if self.pattern is not None:
+            names = self.values(self.columns.file or "")
+            return [group_in_name(self.pattern, Path(name).name) for name in names]
+        return None if self.columns.group is None else self.values(self.columns.group)
+
     def groups(self) -> NDArray[np.int64] | None:
-        if self.columns.group is None:
+        values = self.group_texts()
+        if values is None:
             return None
-        values = self.values(self.columns.group)
         numbers = {text: number for number, text in enumerate(sorted(set(values)))}
         return np.array([numbers[value] for value in values], dtype=np.int64)
 
@@ -261,7 +286,9 @@ def _require_columns(table: TableRows, columns: Columns) -> None:
         )
 
 
-def _parts(table: TableRows, columns: Columns, place: PicturePlace) -> tuple[dict[str, _Rows], int]:
+def _parts(
+    table: TableRows, columns: Columns, place: PicturePlace, pattern: re.Pattern[str] | None
+) -> tuple[dict[str, _Rows], int]:
     """Return the rows of each part, and how many rows are left out since they are repeated.
 
     Without a split column, all are training pictures.
@@ -270,7 +297,12 @@ def _parts(table: TableRows, columns: Columns, place: PicturePlace) -> tuple[dic
         DataError: If rows name no picture, no part or no group, or the picture of another row.
     """
     whole = _Rows(
-        table=table, columns=columns, place=place, rows=range(len(table.rows)), pictures=()
+        table=table,
+        columns=columns,
+        place=place,
+        rows=range(len(table.rows)),
+        pictures=(),
+        pattern=pattern,
     )
     parts: dict[str, tuple[list[int], list[int]]] = {}
     splits = ["train"] * len(table.rows) if columns.split is None else whole.values(columns.split)
@@ -296,10 +328,10 @@ def _parts(table: TableRows, columns: Columns, place: PicturePlace) -> tuple[dic
         else:
             other = f"{name} is in {table.unit} {table.places[first]} with other values"
             faults.add("a picture for the second time", row, other)
-    if columns.group is not None:
-        for row, value in enumerate(whole.values(columns.group)):
-            if not value:
-                faults.add(f"no value of {columns.group!r}", row)
+    lacks = "no match of group_pattern" if pattern else f"no value of {columns.group!r}"
+    for row, value in enumerate(whole.group_texts() or ()):
+        if not value:
+            faults.add(lacks, row)
     hint = (
         f"{place.path} contains {place.contents}; add the pictures, remove the rows, or give "
         f"{_KEY}.images_path"
@@ -331,15 +363,13 @@ def _require_apart(parts: Mapping[str, _Rows]) -> None:
                     f"no picture may be in two parts, but {rows.place.name_of(picture)} is a "
                     f"{_WORDS[pictures[picture]]} and a {_WORDS[part]} picture; remove a row"
                 )
-        if rows.columns.group is None:
-            continue
-        own = set(rows.values(rows.columns.group))
+        own = set(rows.group_texts() or ())
         shared = sorted(own & set(groups))
         if shared:
             raise DataError(
                 f"no group may be in two parts, but {len(shared):,} are among the "
                 f"{_WORDS[groups[shared[0]]]} and the {_WORDS[part]} pictures: "
-                f"{first_few(shared)}; move each group of {rows.columns.group!r} into one of them"
+                f"{first_few(shared)}; move each group into one of them"
             )
         groups |= dict.fromkeys(own, part)
 
