@@ -48,7 +48,6 @@ from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.portable import portable
 from hpsearch.study_file.sections import LOOP, SEARCHED
 from hpsearch.study_file.space import point_of
-from hpsearch.study_file.study import Confirm
 
 #: Number of pairs of parameters: those that depend on each other most.
 _PAIRS = 4
@@ -191,7 +190,7 @@ def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:
     if found is None:
         return None
     spec = spec_of(found.study)
-    usual = Confirm(**(record.study.document.get("confirm") or {}))
+    usual = record.confirm
     requested = {"top": spec.requested.top, "seeds": spec.requested.seeds}
     given = spec.requested.given or ()
     return Confirmed(

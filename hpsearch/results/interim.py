@@ -33,7 +33,6 @@ from hpsearch.results.records import StudyRecord
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries
 from hpsearch.study_file.goals import Objective
-from hpsearch.study_file.study import Confirm
 
 Floats = NDArray[np.float64]
 
@@ -196,7 +195,6 @@ def read_interim(database: Database, record: StudyRecord) -> InterimAnswer | Non
     kept = order[:MOST_COMPARED]
     kept += [each for each in order[MOST_COMPARED:] if each.number == baseline]
     curves = queries.curves(database, record.study.study_id, [each.ticket for each in kept])
-    settings = Confirm(**(record.study.document.get("confirm") or {}))
     return interim_answer(
         [
             Contender(
@@ -214,7 +212,7 @@ def read_interim(database: Database, record: StudyRecord) -> InterimAnswer | Non
             compute_seconds=record.counts.compute_seconds,
             running=record.counts.running,
         ),
-        seeds=settings.seeds,
+        seeds=record.confirm.seeds,
         baseline=baseline,
     )
 

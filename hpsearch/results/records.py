@@ -17,6 +17,7 @@ from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.search.ledger.validity import Declaration
 from hpsearch.study_file.goals import Goals, Objective
 from hpsearch.study_file.space import plain_values
+from hpsearch.study_file.study import Confirm
 
 #: Largest number of damaged rows in a sentence.
 _DAMAGED_SHOWN = 5
@@ -92,6 +93,11 @@ class StudyRecord:
     def objective(self) -> Objective:
         """The metric that every epoch measures; with one objective, the one that ranks trials."""
         return self.goals.objective
+
+    @property
+    def confirm(self) -> Confirm:
+        """How the study file asks to confirm the winner."""
+        return Confirm(**(self.study.document.get("confirm") or {}))
 
     @property
     def is_finished(self) -> bool:

@@ -159,7 +159,7 @@ def test_the_winner_can_be_copied(shown: tuple[Any, list[str]]) -> None:
         "document.addEventListener('copy', () => { window.copied = String(getSelection()); });"
         "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
     )
-    code = page.locator("#study-small-answer .code").last
+    code = page.locator("#study-small-answer .code").first
     code.get_by_role("button", name="Copy").click()
     page.wait_for_function("window.copied")
     settings = YAML(typ="safe").load(page.evaluate("window.copied"))

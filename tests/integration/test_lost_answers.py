@@ -160,6 +160,16 @@ def test_a_renewal_after_its_own_end_is_no_late_write(lossy, opened, score, end)
     assert "write_refused" not in opened.events(3)
 
 
+def test_a_renewal_after_its_own_pause_at_a_rung_is_no_late_write(lossy):
+    opened = open_search(lossy, study_file(trials=30, epochs=9), pruner="asha")
+    hand = opened.hand()
+    claim = hand.started()
+    assert hand.report(claim, 1, 0.5) == "paused"
+    with pytest.raises(LeaseLost, match="was already ended by attempt 1"):
+        hand.ledger.renew(claim)
+    assert "write_refused" not in opened.events(1)
+
+
 @pytest.mark.parametrize(
     ("write", "event"),
     [

@@ -20,6 +20,7 @@ from hpsearch.search.database.storage import Database
 ARGUMENTS = {
     "launch": ("--study", "secretive.yaml", "--workers", "0"),
     "worker": ("--study", "secretive"),
+    "ablate": ("--study", "secretive"),
     "confirm": ("--study", "secretive"),
     "learn": ("--study", "secretive", "--from", "runs.csv"),
     "prior add": ("secretive",),

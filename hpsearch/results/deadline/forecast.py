@@ -30,7 +30,6 @@ from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState, epochs, events
 from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.events import BEGINNINGS, EventKind
-from hpsearch.study_file.study import Confirm
 
 #: Seconds for the report and the bundle before they were measured, and the multiple of what was
 #: measured: another program may need the machine at the wrong moment.
@@ -162,7 +161,7 @@ def forecast(
     curves = queries.curves(database, study_id, sample) if sample else {}
     spread = spread_of([[end.seconds for end in curve] for curve in curves.values()])
     total = record.study.epochs_per_trial
-    settings = confirm_settings(record)
+    settings = record.confirm
 
     def whole(trial: TrialRecord) -> float:
         mean = trial.compute_seconds / trial.epochs_done
@@ -200,11 +199,6 @@ def forecast(
             if each.number is not None
         },
     )
-
-
-def confirm_settings(record: StudyRecord) -> Confirm:
-    """Return the settings of the confirmation in a stored study."""
-    return Confirm(**(record.study.document.get("confirm") or {}))
 
 
 def used(database: Database, record: StudyRecord) -> float:

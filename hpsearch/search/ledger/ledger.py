@@ -104,13 +104,15 @@ class Ledger:
         return stops
 
     def _has_ended_it(self, claim: Claim, ticket: Row | None) -> bool:
-        """Whether this attempt's own report has ended the trial; no other attempt's can."""
-        reported = (TicketState.COMPLETE, TicketState.PRUNED)
-        return (
-            ticket is not None
-            and ticket["attempt"] == claim.attempt
-            and ticket["state"] in reported
-        )
+        """Whether this attempt's own report has ended the trial or left it at a rung.
+
+        No other attempt's report can. (A trial that another worker has freed is at no rung.)
+        """
+        if ticket is None or ticket["attempt"] != claim.attempt:
+            return False
+        if ticket["state"] == TicketState.PAUSED:
+            return ticket["rung"] is not None
+        return ticket["state"] in (TicketState.COMPLETE, TicketState.PRUNED)
 
     def start(self, claim: Claim, row: TrialRow) -> tuple[int, int]:
         """Create Optuna's row with its whole configuration; returns (trial_id, number)."""

@@ -75,7 +75,7 @@ def test_requests_are_ablations_of_their_own_and_seeds_are_used_once(open_study)
     assert ablating(search, AblateRequest(question=True)).stored == first.stored
     again = confirming(search, again=True)
     assert confirmation_of(again.stored).seeds_before == spec_of(second.stored).last_seed
-    with pytest.raises(UserError, match="smallest ablation needs 9 trainings"):
+    with pytest.raises(UserError, match=r"smallest ablation needs \d+ trainings"):
         ablating(search, AblateRequest(most_trainings=5))
     with pytest.raises(UserError, match="is the ablation of"):
         prepare_ablation(first.database, first.record(), first.study, AblateRequest())

@@ -20,7 +20,7 @@ def last_worker_left(made_up):
         supervisor = Supervisor(
             made_up.database, made_up.stored, made_up.study, devices=["cpu"], options=unused
         )
-        return supervisor._watch(nobody, unused, unused, None)
+        return supervisor._watch(nobody, unused, unused, None, None)
 
     return ended
 
