@@ -256,14 +256,19 @@ def _end(
     Returns the exit code and the result.
     """
     from hpsearch.results.deadline.stored import deadline_of
+    from hpsearch.search.ledger.studies import end_reason
 
     with database_for_reading(config.storage) as database:
         record = record_of(database, loaded.name)
         deadline = deadline_of(database, record.study)
+        why_ended = end_reason(database, record.study.study_id)
     follows = deadline is not None and outcome.reason in ("finished", "deadline")
     code, summed = end_of_launch(
         outcome, record, config.storage, as_json=as_json, exported=not confirm and not follows
     )
+    if why_ended is not None:
+        summed["ended_by_itself"] = why_ended
+        say(why_ended, stderr=as_json)
     if deadline is not None and follows:
         from hpsearch.cli.commands.after_search import AfterSearch, run_stages
 
