@@ -28,9 +28,10 @@ from scipy.stats import ttest_ind
 from benchmarks.made_up_searches import WORLDS, World, final, search
 from hpsearch.reporting.analysis.design import Levels, levels
 from hpsearch.reporting.analysis.effects import effects
-from hpsearch.reporting.analysis.findings import Contrast, Effect, Verdict
+from hpsearch.reporting.analysis.findings import Contrast, Effect
 from hpsearch.reporting.analysis.observations import AnalysisData
 from hpsearch.reporting.analysis.outcomes import outcomes
+from hpsearch.results.verdicts import Verdict
 from hpsearch.search.samplers.enumerated import at_unit
 
 #: A true difference below this, as a share, counts as none.

@@ -10,6 +10,7 @@ Nothing here formats a page; ``hpsearch.reporting`` does.
 - ``kept_weights``  which trials' weights stay on disk
 - ``question``      what a study asks about: the parameters that its question names
 - ``deadline``      what follows a search under a deadline, and its time
+- ``verdicts``      yes, no or undecided: when a difference counts, over many comparisons
 - ``winner``        the winner in one or two sentences, which every output shows
 - ``summary``       the counts and the winner, as ``status --json`` prints them
 - ``interim``       what a search would answer if it ended now, and what more of it may bring

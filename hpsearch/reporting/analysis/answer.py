@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpsearch.reporting.analysis.findings import Effect, Effects, Verdict
+from hpsearch.reporting.analysis.findings import Effect, Effects
 from hpsearch.reporting.analysis.sentences import amount, between, telling
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.question import asked_about
 from hpsearch.results.ranking import front, none_eligible, ranked
 from hpsearch.results.records import StudyRecord
+from hpsearch.results.verdicts import Verdict
 from hpsearch.results.winner import winner_of
 
 

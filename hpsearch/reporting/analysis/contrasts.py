@@ -168,17 +168,6 @@ def mean_of(regression: Fit, column: int, *, metric: str) -> tuple[float, float,
     return mean, low, high
 
 
-def holm(p_values: list[float]) -> list[float]:
-    """Return the p values corrected for their number (Holm 1979)."""
-    order = np.argsort(p_values)
-    corrected = [0.0] * len(p_values)
-    running = 0.0
-    for rank, place in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = running
-    return corrected
-
-
 def _freedom(within: float, between: float, draws: int, complete: float) -> float:
     """Return the degrees of freedom over draws (Barnard and Rubin 1999)."""
     total = within + between

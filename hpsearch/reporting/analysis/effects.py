@@ -15,22 +15,17 @@ from typing import Literal
 
 import numpy as np
 
-from hpsearch.metrics import is_share
-from hpsearch.reporting.analysis.contrasts import Fit, Pairs, all_pairs, fit, holm, mean_of
+from hpsearch.reporting.analysis.contrasts import Fit, Pairs, all_pairs, fit, mean_of
 from hpsearch.reporting.analysis.design import Columns, Levels, controls, levels
-from hpsearch.reporting.analysis.findings import Contrast, Effect, Effects, Level, Verdict
+from hpsearch.reporting.analysis.findings import Contrast, Effect, Effects, Level
 from hpsearch.reporting.analysis.interactions import interactions
 from hpsearch.reporting.analysis.observations import AnalysisData
 from hpsearch.reporting.analysis.outcomes import ImputedOutcomes, outcomes
 from hpsearch.reporting.analysis.parameters import SearchedParameter
 from hpsearch.reporting.analysis.sentences import effect_sentence
 from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.verdicts import ALPHA, POINT, Verdict, holm, margin_of
 from hpsearch.study_file.space import short_name
-
-#: A "yes" is wrong in at most this share of studies in which nothing matters.
-ALPHA = 0.05
-#: Smaller differences don't matter: a point for a share, this part of the median for a loss.
-POINT, PART_OF_LOSS = 0.01, 0.05
 
 
 def effects(
@@ -67,10 +62,8 @@ def effects(
     ends = outcomes(data)
     if isinstance(ends, str):
         return replace(counted, reason=ends)
-    margin = POINT
-    if not is_share(data.metric):
-        known = [trial.value for trial in data.trials if trial.value is not None]
-        margin = PART_OF_LOSS * abs(float(np.median(known)))
+    known = [trial.value for trial in data.trials if trial.value is not None]
+    margin = margin_of(data.metric, float(np.median(known)))
     estimated = [_estimate(each, ends) for each in data.parameters.values()]
     found = [each for each in estimated if each.p_value is not None]
     corrected = holm([each.p_value for each in found if each.p_value is not None])

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
 from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.verdicts import Verdict
 from hpsearch.study_file.space import Scalar
-
-
-class Verdict(StrEnum):
-    """Whether something matters."""
-
-    #: Its levels differ by more than chance explains.
-    YES = "yes"
-    #: No two levels differ by more than the margin that counts.
-    NO = "no"
-    #: The data exclude neither.
-    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, kw_only=True)

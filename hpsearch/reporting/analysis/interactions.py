@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from hpsearch.reporting.analysis.contrasts import Fit, fit, mean_of, together
 from hpsearch.reporting.analysis.design import Levels, controls, levels
-from hpsearch.reporting.analysis.findings import Cell, Dependence, Interaction, Verdict
+from hpsearch.reporting.analysis.findings import Cell, Dependence, Interaction
 from hpsearch.reporting.analysis.outcomes import ImputedOutcomes
 from hpsearch.reporting.analysis.parameters import SearchedParameter
 from hpsearch.reporting.analysis.sentences import interaction_sentence
 from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.verdicts import Verdict
 from hpsearch.study_file.space import short_name
 
 #: Bins of a range in a table of two parameters.

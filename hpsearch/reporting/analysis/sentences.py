@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hpsearch.metrics import MetricFormat
-from hpsearch.reporting.analysis.findings import Contrast, Effect, Interaction, Verdict
+from hpsearch.reporting.analysis.findings import Contrast, Effect, Interaction
 from hpsearch.results.confirmation.statistics import Interval
+from hpsearch.results.verdicts import Verdict
 
 
 def amount(value: float, metric: str, *, signed: bool = False) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hpsearch.formatting import count_noun
 from hpsearch.reporting.blocks import Chart, Column, Table
-from hpsearch.reporting.charts.style import Trace, axis, figure
+from hpsearch.reporting.charts.style import VERDICT_COLOURS, Trace, axis, figure
 from hpsearch.reporting.labels import Unit, in_chart
 from hpsearch.reporting.palette import var
-from hpsearch.results.ablation.judging import AblationResult, Decision, Effect
+from hpsearch.results.ablation.judging import AblationResult, Effect
 from hpsearch.results.ablation.sentences import (
     effect_name,
     effect_result,
@@ -21,8 +21,6 @@ _LONGEST = 64
 
 #: Most characters of what is shown for a point.
 _HOVER = 200
-
-_COLOURS = {Decision.YES: "series-1", Decision.NO: "faint", Decision.UNDECIDED: "series-5"}
 
 
 def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
@@ -47,7 +45,7 @@ def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
             "mode": "lines",
             "x": [scale * ahead.low, scale * ahead.high],
             "y": [row, row],
-            "line": {"color": var(_COLOURS[effect.answer]), "width": 4},
+            "line": {"color": var(VERDICT_COLOURS[effect.answer]), "width": 4},
             "opacity": 0.5,
             "hoverinfo": "skip",
         }
@@ -62,7 +60,7 @@ def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
             "marker": {
                 "symbol": "circle",
                 "size": 9,
-                "color": [var(_COLOURS[effect.answer]) for effect, _ in order],
+                "color": [var(VERDICT_COLOURS[effect.answer]) for effect, _ in order],
             },
             "hovertext": [in_chart(_whole(effect, result), _HOVER) for effect, _ in order],
             "hoverinfo": "text",

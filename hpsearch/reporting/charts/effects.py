@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hpsearch.reporting.analysis.findings import Effect, Interaction, Level, Verdict
+from hpsearch.reporting.analysis.findings import Effect, Interaction, Level
 from hpsearch.reporting.blocks import Chart, Charts, Column, Table
-from hpsearch.reporting.charts.style import axis, figure
+from hpsearch.reporting.charts.style import VERDICT_COLOURS, axis, figure
 from hpsearch.reporting.labels import Unit, cut, in_chart
 from hpsearch.reporting.palette import DASHES, SERIES, SYMBOLS, var
 
@@ -15,8 +15,6 @@ from hpsearch.reporting.palette import DASHES, SERIES, SYMBOLS, var
 _LINES = len(SERIES)
 #: Longer labels of levels are rotated.
 _LONG = 14
-
-_COLOURS = {Verdict.YES: "series-1", Verdict.NO: "faint", Verdict.UNDECIDED: "series-5"}
 
 
 def effect_chart(effect: Effect, unit: Unit, place: int) -> Chart | None:
@@ -120,7 +118,7 @@ def effect_strip(effects: Sequence[Effect], unit: Unit) -> Charts | None:
 
 def _means(effect: Effect, unit: Unit) -> dict[str, Any]:
     """Return one parameter's means and intervals as a trace."""
-    levels, colour = effect.levels, var(_COLOURS[effect.verdict])
+    levels, colour = effect.levels, var(VERDICT_COLOURS[effect.verdict])
     return {
         "type": "scatter",
         "mode": "markers" if effect.scale == "categories" else "lines+markers",

@@ -6,6 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.reporting.palette import var
+from hpsearch.results.verdicts import Verdict
+
+#: The colour of each verdict.
+VERDICT_COLOURS = {
+    Verdict.YES: "series-1",
+    Verdict.NO: "faint",
+    Verdict.UNDECIDED: "series-5",
+}
 
 #: Margins of a chart, in pixels, and on a phone.
 MARGIN = {"l": 64, "r": 16, "t": 12, "b": 56}

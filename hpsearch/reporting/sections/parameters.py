@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hpsearch.formatting import count_noun, first_few
-from hpsearch.reporting.analysis.findings import Contrast, Effect, Effects, Verdict
+from hpsearch.reporting.analysis.findings import Contrast, Effect, Effects
 from hpsearch.reporting.blocks import (
     Block,
     Charts,
@@ -21,6 +21,7 @@ from hpsearch.reporting.charts.importances import importance_chart
 from hpsearch.reporting.charts.tradeoffs import COSTS, tradeoff
 from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.labels import Unit, cut, name_of, sentence
+from hpsearch.results.verdicts import Verdict
 
 #: Largest number of parameters with a chart; the table has all.
 _EFFECTS_DRAWN = 16

@@ -12,11 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
-from hpsearch.metrics import is_share
 from hpsearch.results.ablation.plan import AblationProgress, progress
 from hpsearch.results.ablation.spec import AblationSpec, Contrast
 from hpsearch.results.confirmation.contributions import judged
@@ -28,27 +26,11 @@ from hpsearch.results.confirmation.statistics import (
     difference,
     of_value,
 )
-
-#: Probability of any false "yes" in a whole ablation.
-ALPHA = 0.05
-
-#: Smaller differences of a share don't matter; of other metrics, this part of the value.
-POINT, PART = 0.01, 0.05
+from hpsearch.results.verdicts import ALPHA, Verdict, holm, margin_of
 
 #: The mean spread of the comparisons counts as known from at most so many of them: they share one
 #: variant, so they aren't independent.
 _INDEPENDENT = 4
-
-
-class Decision(StrEnum):
-    """Whether two variants differ."""
-
-    #: By more than chance explains.
-    YES = "yes"
-    #: By less than what counts.
-    NO = "no"
-    #: The trainings exclude neither.
-    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +45,7 @@ class Effect:
     seeds: int
     #: Corrected for the number of comparisons; 1 without an estimate.
     p_value: float
-    answer: Decision
+    answer: Verdict
     #: Why there is no estimate; ``None`` if there is one.
     reason: str | None = None
 
@@ -109,9 +91,7 @@ def judge(
         if seeds
     }
     now = progress(spec, outcomes)
-    margin = POINT
-    if not is_share(spec.metric):
-        margin = PART * abs(means.get(0, 0.0))
+    margin = margin_of(spec.metric, means.get(0, 0.0))
     return AblationResult(
         spec=spec,
         progress=now,
@@ -160,18 +140,18 @@ def _effects(
                     ahead=None,
                     seeds=0,
                     p_value=1.0,
-                    answer=Decision.UNDECIDED,
+                    answer=Verdict.UNDECIDED,
                     reason=reason,
                 )
             )
             continue
         p_value, confidence = tests[known.index(place)]
         ahead = estimate.over_seeds_and_images(confidence=confidence)
-        answer = Decision.UNDECIDED
+        answer = Verdict.UNDECIDED
         if p_value <= ALPHA and ahead.excludes(0.0):
-            answer = Decision.YES
+            answer = Verdict.YES
         elif -margin < ahead.low and ahead.high < margin:
-            answer = Decision.NO
+            answer = Verdict.NO
         found.append(
             Effect(
                 contrast=contrast,
@@ -228,13 +208,11 @@ def corrected(estimates: Sequence[Estimate]) -> list[tuple[float, float]]:
     that last level.
     """
     alone = [_p_value(each) for each in estimates]
-    order = np.argsort(alone, kind="stable")
+    p_values, left = holm(alone), len(alone)
     found = [(1.0, 0.0)] * len(alone)
-    largest, left = 0.0, len(alone)
-    for rank, place in enumerate(order):
-        largest = max(largest, min(1.0, (len(alone) - rank) * alone[place]))
-        found[place] = (largest, 1 - ALPHA / left)
-        if largest <= ALPHA:
+    for place in np.argsort(alone, kind="stable"):
+        found[place] = (p_values[place], 1 - ALPHA / left)
+        if p_values[place] <= ALPHA:
             left -= 1
     return found
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
-from hpsearch.results.ablation.judging import AblationResult, Decision, Effect
+from hpsearch.results.ablation.judging import AblationResult, Effect
 from hpsearch.results.ablation.spec import AblationSpec
+from hpsearch.results.verdicts import Verdict
 from hpsearch.study_file.space import format_value, short_name
 
 
@@ -45,7 +46,7 @@ def effect_result(effect: Effect, spec: AblationSpec) -> str:
         return f"undecided: {effect.reason}"
     form, ahead = MetricFormat(spec.metric), effect.ahead
     told: str = effect.answer
-    if effect.answer is Decision.YES:
+    if effect.answer is Verdict.YES:
         told += ", better" if ahead.estimate > 0 else ", worse"
     return f"{form.difference(ahead.estimate)} ({form.differences(ahead.low, ahead.high)}): {told}"
 
@@ -91,7 +92,7 @@ def answers(result: AblationResult) -> list[str]:
     """Return the comparisons that are decided, a line each: first "yes", then "no"."""
     return [
         effect_sentence(each, result.spec)
-        for answer in (Decision.YES, Decision.NO)
+        for answer in (Verdict.YES, Verdict.NO)
         for each in result.effects
         if each.answer is answer
     ]

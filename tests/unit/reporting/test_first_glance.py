@@ -17,7 +17,6 @@ from support.reporting import write_study
 from support.specs import made_up_result
 
 from hpsearch.reporting.analysis.effects import effects
-from hpsearch.reporting.analysis.findings import Verdict
 from hpsearch.reporting.analysis.matrices import (
     ClassDifference,
     Matrices,
@@ -59,6 +58,7 @@ from hpsearch.results.confirmation.verdict import (
 )
 from hpsearch.results.confirmation_gap import find_test_gap
 from hpsearch.results.final_evaluations import FinalEvaluation
+from hpsearch.results.verdicts import Verdict
 from hpsearch.search.database.storage import Database
 
 DOCUMENT = {"objective": {"metric": "val_accuracy", "at": "last"}, "data": {"source": "digits"}}

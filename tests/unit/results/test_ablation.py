@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from hpsearch.results.ablation.alternatives import Design, alternatives
-from hpsearch.results.ablation.judging import ALPHA, Decision, corrected, estimated, judge
+from hpsearch.results.ablation.judging import corrected, estimated, judge
 from hpsearch.results.ablation.plan import progress
 from hpsearch.results.ablation.sentences import effect_sentence, held_fixed
 from hpsearch.results.ablation.spec import AblationSpec, RequestedChanges
 from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.confirmation.statistics import of_value
+from hpsearch.results.verdicts import ALPHA, Verdict
 from hpsearch.study_file.space import Branch, Choice, Group, Range, Scalar, Space
 
 SPACE = Space(
@@ -172,9 +173,9 @@ def test_an_effect_is_paired_and_says_what_differs() -> None:
         spec = spec_of(design, seeds=8, maximize=maximize)
         result = judge(spec, results_of(spec, {1: 0.65}, 0.004), has_images=False)
         worse, equal = result.effects  # dilation 1 and 3 instead of 2
-        assert worse.answer is Decision.YES and worse.ahead is not None
+        assert worse.answer is Verdict.YES and worse.ahead is not None
         assert (worse.ahead.estimate < 0) is maximize
-        assert equal.answer is Decision.NO if maximize else equal.answer is not Decision.YES
+        assert equal.answer is Verdict.NO if maximize else equal.answer is not Verdict.YES
     sentence = effect_sentence(worse, spec)
     assert sentence.startswith("dilation 1 instead of 2: +0.04") and sentence.endswith("better")
     assert "kernel 2" in held_fixed(spec)

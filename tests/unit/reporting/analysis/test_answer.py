@@ -8,11 +8,12 @@ from support.specs import made_up_result
 
 from hpsearch.reporting.analysis.answer import answer
 from hpsearch.reporting.analysis.effects import effects
-from hpsearch.reporting.analysis.findings import Effect, Verdict
+from hpsearch.reporting.analysis.findings import Effect
 from hpsearch.results.confirmation.plan import FinalistRank
 from hpsearch.results.confirmation.statistics import Interval
 from hpsearch.results.confirmation.verdict import Comparison, ConfirmationResult, Cost, Finalist
 from hpsearch.results.records import StudyRecord, read_study
+from hpsearch.results.verdicts import Verdict
 
 FOUND = effects(
     evidence(lambda p: 0.8 + {1: 0.0, 2: 0.03, 3: 0.02}[p["dilation"]] + 0.05 * p["flip"]),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.reporting.analysis.contrasts import Fit, all_pairs, fit, holm, mean_of
+from hpsearch.reporting.analysis.contrasts import Fit, all_pairs, fit, mean_of
+from hpsearch.results.verdicts import holm
 
 
 def made(seed: int = 0, trials: int = 40) -> tuple[np.ndarray, np.ndarray]:

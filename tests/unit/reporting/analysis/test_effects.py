@@ -10,8 +10,8 @@ import pytest
 from support.evidence import evidence
 
 from hpsearch.reporting.analysis.effects import effects
-from hpsearch.reporting.analysis.findings import Verdict
 from hpsearch.reporting.analysis.observations import ObservedTrial
+from hpsearch.results.verdicts import Verdict
 
 
 def by_dilation(params) -> float:

@@ -4,9 +4,9 @@ import pytest
 from support.evidence import evidence
 
 from hpsearch.reporting.analysis.effects import effects
-from hpsearch.reporting.analysis.findings import Verdict
 from hpsearch.reporting.analysis.interactions import interaction, interactions
 from hpsearch.reporting.analysis.outcomes import ImputedOutcomes, outcomes
+from hpsearch.results.verdicts import Verdict
 
 
 def helps_without_flip(params) -> float:
