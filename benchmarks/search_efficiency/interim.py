@@ -15,10 +15,13 @@ import numpy as np
 
 from benchmarks.search_efficiency.contestants import METHODS
 from benchmarks.search_efficiency.ours import FastSearch, Standing
-from benchmarks.search_efficiency.replays import MARKS, budget, budget_epochs
+from benchmarks.search_efficiency.replays import budget, budget_epochs
 from benchmarks.search_efficiency.simulation import Searcher, simulate
 from benchmarks.search_efficiency.table import Curve, Table
 from hpsearch.results.interim import Contender, InterimAnswer, Progress, interim_answer
+
+#: The moments, as shares of a search's time.
+MARKS = (0.1, 0.2, 0.5, 0.8, 1.0)
 
 #: Fresh seeds of the confirmation that an answer is about: as many as a table has.
 SEEDS = 1
@@ -44,9 +47,7 @@ class Moment:
     truth_at_end: float
 
 
-def moments(
-    table: Table, method: str, workers: int, replay: int, marks: Sequence[float] = MARKS
-) -> Iterator[Moment]:
+def moments(table: Table, method: str, workers: int, replay: int) -> Iterator[Moment]:
     """Replay a search, and yield its interim answers.
 
     Args:
@@ -54,7 +55,6 @@ def moments(
         method: A contestant with hpsearch's own search.
         workers: The number of workers.
         replay: The replay's number.
-        marks: The moments, as shares of the search's time.
     """
     searcher = METHODS[method](table, replay)
     if not isinstance(searcher, FastSearch):
@@ -64,10 +64,11 @@ def moments(
                      seconds=budget(table, workers), seed=replay)  # fmt: skip
     times = [when for when, *_ in trace.steps]
     end = trace.steps[-1][2]
-    for mark in marks:
+    for mark in MARKS:
         step = int(np.searchsorted(times, mark * budget(table, workers), side="right")) - 1
-        pick, standings = watched.states[step] if step >= 0 else (None, [])
-        answer = watched.answer(pick, standings)
+        state = watched.states[step] if step >= 0 else State((), (), 0)
+        pick = state.contenders[0].row if state.contenders else None
+        answer = watched.answer(state)
         yield Moment(
             table=table.recorded.name,
             workers=workers,
@@ -83,6 +84,17 @@ def moments(
         )
 
 
+@dataclass(frozen=True)
+class State:
+    """A search after an epoch."""
+
+    #: Best first.
+    contenders: Sequence[Standing]
+    #: Row and epochs of each trial.
+    trained: Sequence[tuple[int, int]]
+    epochs: int
+
+
 class Watched(Searcher):
     """A search that remembers its state after each epoch."""
 
@@ -90,37 +102,37 @@ class Watched(Searcher):
         self.searcher, self.table, self.seen = searcher, table, seen
         self.begin, self.report = searcher.begin, searcher.report
         self.diverged = searcher.diverged
-        #: After each epoch: the pick's row, and the trials.
-        self.states: list[tuple[int | None, list[Standing]]] = []
+        #: After each epoch.
+        self.states: list[State] = []
         steps = np.diff(np.unique([value for curve in seen for value in curve.val_accuracy]))
         #: Validation images, as accuracies are multiples of one in so many.
         self.images = round(1 / float(steps[steps > 1e-9].min()))
 
     def pick(self) -> int | None:
         """Return the pick of the search."""
-        pick = self.searcher.pick()
-        self.states.append((pick, [replace(each) for each in self.searcher.trials.values()]))
-        return pick
+        trials = self.searcher.trials.values()
+        state = State(
+            contenders=tuple(replace(each) for each in self.searcher.contenders()),
+            trained=tuple((each.row, each.epochs_done) for each in trials),
+            epochs=sum(each.epochs_done for each in trials),
+        )
+        self.states.append(state)
+        return state.contenders[0].row if state.contenders else None
 
-    def answer(self, pick: int | None, trials: Sequence[Standing]) -> InterimAnswer | None:
+    def answer(self, state: State) -> InterimAnswer | None:
         """Return the interim answer at a state."""
-        compared = [each for each in trials if each.state == "complete"]
-        waiting = [each for each in trials if each.rung is not None]
-        furthest = max((each.rung or 0 for each in waiting), default=0)
-        compared += [each for each in waiting if each.rung == furthest]
-        compared.sort(key=lambda each: each.row != pick)
-        if pick is None or not compared or compared[0].row != pick:
+        if not state.contenders:
             return None
-        done = sum(each.epochs_done for each in trials)
+        begun = len(state.trained)
         return interim_answer(
-            [self._contender(each) for each in compared],
+            [self._contender(each) for each in state.contenders],
             epochs=self.table.epochs,
             images=self.images,
             progress=Progress(
-                trials=len(trials),
-                left=round(len(trials) * max(0.0, budget_epochs(self.table) / done - 1)),
+                trials=begun,
+                left=round(begun * max(0.0, budget_epochs(self.table) / state.epochs - 1)),
                 compute_seconds=sum(
-                    sum(self.seen[each.row].seconds[: each.epochs_done]) for each in trials
+                    sum(self.seen[row].seconds[:epochs]) for row, epochs in state.trained
                 ),
                 running=0,
             ),

@@ -259,18 +259,18 @@ class FastSearch(_Snapping):
         self.history.finish(job.key, TrialState.FAIL, job.epochs_done, None)
 
     def pick(self) -> int | None:
-        """Return the row of the trial that is ahead, as ``ranking.leader`` does.
+        """Return the row of the trial that is ahead, as ``ranking.leader`` does."""
+        compared = self.contenders()
+        return compared[0].row if compared else None
 
-        It compares complete trials, and the waiting ones of the highest rung.
-        """
+    def contenders(self) -> list[Standing]:
+        """Return complete trials, and the waiting ones of the highest rung, best first."""
         compared = [each for each in self.trials.values() if each.state == "complete"]
         if not self._is_finished():
             kept = [each for each in self.trials.values() if each.rung is not None]
             furthest = max((each.rung or 0 for each in kept), default=0)
             compared += [each for each in kept if each.rung == furthest]
-        if not compared:
-            return None
-        return min(compared, key=lambda each: (-(each.value or 0.0), each.ticket)).row
+        return sorted(compared, key=lambda each: (-(each.value or 0.0), each.ticket))
 
     def _is_finished(self) -> bool:
         under_way = any(each.state in ("running", "paused") for each in self.trials.values())

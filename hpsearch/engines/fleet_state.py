@@ -145,7 +145,7 @@ def find_fleet(database: Database, study: StoredStudy, named: str | None, storag
 def _is_out_of_time(database: Database, stored: StoredStudy) -> bool:
     """Whether a study's deadline leaves no time for its trainings."""
     search, now = confirmed_search(stored), time.time()
-    known = read_forecast(database, search or stored.name, now=now, workers=1)
+    known = read_forecast(database, stored, now=now, workers=1)
     if known is None:
         return False
     return now >= (known.search_ends if search is None else known.confirmation_ends)

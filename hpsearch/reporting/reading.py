@@ -104,7 +104,7 @@ def read_content(
     names = columns(database, record)
     winner = winner_number(None if nearest is None else nearest.number, confirmed, order)
     best = None if winner is None else record.trial(winner)
-    forecast = read_interim(database, record)
+    forecast = read_interim(database, record, by_ticket)
     content = StudyContent(
         name=name,
         description=introduction(document),

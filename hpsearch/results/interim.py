@@ -29,7 +29,7 @@ from hpsearch.metrics import EpochMetrics, MetricFormat, is_share
 from hpsearch.results import trial_attributes
 from hpsearch.results.planned import parent_of
 from hpsearch.results.ranking import contenders, leader
-from hpsearch.results.records import StudyRecord
+from hpsearch.results.records import StudyRecord, first_of_try_first
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries
 from hpsearch.study_file.goals import Objective
@@ -170,12 +170,17 @@ class InterimAnswer:
         return f"Stop here: {little}."
 
 
-def read_interim(database: Database, record: StudyRecord) -> InterimAnswer | None:
+def read_interim(
+    database: Database,
+    record: StudyRecord,
+    curves: Mapping[int, Sequence[EpochMetrics]] | None = None,
+) -> InterimAnswer | None:
     """Read the interim answer of a search.
 
     Args:
         database: The search's database.
         record: The search with its trials.
+        curves: Ticket -> its epochs, if they were read before.
 
     Returns:
         The answer; ``None`` if there is none: too few complete trials, several objectives or
@@ -189,12 +194,14 @@ def read_interim(database: Database, record: StudyRecord) -> InterimAnswer | Non
     images = trial_attributes.read(database, ahead.trial_id or 0).get("val_images")
     if not images:
         return None
-    first = next((each for each in record.trials if each.ticket == 1), None)
-    baseline = first.number if first is not None and _was_given(database, first.trial_id) else None
+    first = first_of_try_first(database, record)
+    baseline = None if first is None else first.number
     order = [ahead, *(each for each in contenders(record) if each.number != ahead.number)]
     kept = order[:MOST_COMPARED]
     kept += [each for each in order[MOST_COMPARED:] if each.number == baseline]
-    curves = queries.curves(database, record.study.study_id, [each.ticket for each in kept])
+    if curves is None:
+        tickets = [each.ticket for each in kept]
+        curves = queries.curves(database, record.study.study_id, tickets)
     return interim_answer(
         [
             Contender(
@@ -226,13 +233,6 @@ def _curve(epochs: Sequence[EpochMetrics], objective: Objective) -> dict[int, fl
             value = max(value, found[each.epoch - 1])
         found[each.epoch] = value
     return found
-
-
-def _was_given(database: Database, trial_id: int | None) -> bool:
-    """Whether ``try_first`` gave the trial's configuration."""
-    return trial_id is not None and trial_attributes.read(database, trial_id).get(
-        "try_first", False
-    )
 
 
 def interim_answer(

@@ -8,7 +8,7 @@ from typing import Any
 
 from hpsearch.errors import UnknownName
 from hpsearch.formatting import first_few
-from hpsearch.results import data_sets
+from hpsearch.results import data_sets, trial_attributes
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState
 from hpsearch.search.ledger import queries, studies, validity
@@ -124,6 +124,24 @@ class StudyRecord:
                 return trial
         known = [trial.number for trial in self.trials if trial.number is not None]
         raise UnknownName(f"trial of study {self.study.name!r}", str(number), _runs(known))
+
+
+def first_of_try_first(database: Database, record: StudyRecord) -> TrialRecord | None:
+    """Return the trial of the first configuration of ``try_first``.
+
+    Args:
+        database: The study's database.
+        record: The study with its trials.
+
+    Returns:
+        The trial; ``None`` if there is none. If the configuration couldn't be built, the first
+        trial has another one.
+    """
+    first = next((each for each in record.trials if each.ticket == 1), None)
+    if first is None or first.trial_id is None:
+        return None
+    given = trial_attributes.read(database, first.trial_id).get("try_first", False)
+    return first if given else None
 
 
 def _runs(numbers: Iterable[int]) -> list[str]:

@@ -99,18 +99,18 @@ FROM = Section(
 )
 
 
+def _searched_sgd(low: float, high: float) -> dict[str, Any]:
+    """Return SGD with Nesterov momentum, whose learning rate is searched between two bounds."""
+    rate = {"min": low, "max": high, "log": True}
+    return {"sgd": {"lr": rate, "momentum": 0.9, "nesterov": True}}
+
+
 #: Sections by the name of a recipe (see ``recipes``): one component per section. A recipe is here
 #: only if ``benchmarks.recipes`` measured it (docs/recipes.md).
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "fast": {
         "model": {"airbench": {"width": 16}},
-        "optimizer": {
-            "sgd": {
-                "lr": {"min": 0.1, "max": 1.0, "log": True},
-                "momentum": 0.9,
-                "nesterov": True,
-            }
-        },
+        "optimizer": _searched_sgd(0.1, 1.0),
         "lr_schedule": {"cosine": {}},
         "batch_size": 64,
         "evaluate": "ema",
@@ -118,26 +118,14 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "from_scratch": {
         "data": {"augmentation": {"alternating_flip": {}, "random_crop": {"padding": 2}}},
         "model": {"airbench": {"width": 16}},
-        "optimizer": {
-            "sgd": {
-                "lr": {"min": 0.1, "max": 1.0, "log": True},
-                "momentum": 0.9,
-                "nesterov": True,
-            }
-        },
+        "optimizer": _searched_sgd(0.1, 1.0),
         "lr_schedule": {"cosine": {}},
         "regularization": {"label_smoothing": {}},
         "batch_size": 64,
         "evaluate": "ema",
     },
     "finetune": {
-        "optimizer": {
-            "sgd": {
-                "lr": {"min": 0.01, "max": 0.2, "log": True},
-                "momentum": 0.9,
-                "nesterov": True,
-            }
-        },
+        "optimizer": _searched_sgd(0.01, 0.2),
         "lr_schedule": {"one_cycle": {}},
         "batch_size": 32,
         "evaluate": "ema",

@@ -220,6 +220,7 @@ def _pull(
         claimed = claims.claim()
         watch.saw(claims.running + isinstance(claimed, Claim))
         if isinstance(claimed, Claim):
+            stop_rule.saw(claimed.ticket)
             run(claimed)
         elif claimed is Idle.WAIT:
             stop_signal.wait(POLL_SECONDS)

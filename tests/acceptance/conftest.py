@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support import ray_cluster as ray_clusters
 from support import slurm as slurm_clusters
 from support.browser import chromium
@@ -146,3 +147,11 @@ def ray_cluster() -> Iterator[RayCluster]:
     """A Ray cluster; each test requires its nodes, and ends its actors."""
     with ray_clusters.running_cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def threads_restored() -> Iterator[None]:
+    """Restore torch's number of threads, which a command in the test's process sets."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 from ruamel.yaml import YAML
 from support.processes import _without_main_module
+
+pytestmark = pytest.mark.usefixtures("threads_restored")
 
 STUDY = """\
 study: small
@@ -20,13 +19,6 @@ data: {source: digits, limit: 400}
 model: {mlp: {hidden: [16]}}
 optimizer: {adam: {lr: {min: 1e-4, max: 3e-2, log: true}}}
 """
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def test_launch_confirm_evaluate_export(hpsearch, here):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-import torch
 from support.processes import _without_main_module
 
 from hpsearch.results.deadline.stored import (
@@ -18,6 +16,8 @@ from hpsearch.results.deadline.stored import (
 )
 from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
+
+pytestmark = pytest.mark.usefixtures("threads_restored")
 
 STUDY = """\
 study: small
@@ -30,13 +30,6 @@ data: {source: digits, limit: 400}
 model: {mlp: {hidden: [16]}}
 optimizer: {adam: {lr: {min: 1e-4, max: 3e-2, log: true}}}
 """
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def test_a_deadline_includes_confirmation_final_training_report_and_bundle(hpsearch, here):

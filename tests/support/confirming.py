@@ -11,7 +11,8 @@ from hpsearch.results.confirmation.plan import PlannedTraining, Progress
 from hpsearch.results.confirmation.stored import progress_of, trainings
 from hpsearch.results.records import TrialRecord
 from hpsearch.search.ledger import studies
-from hpsearch.workers.confirmation import ConfirmRequest, prepare_confirmation
+from hpsearch.workers.ablation import AblationRun
+from hpsearch.workers.confirmation import ConfirmationRun, ConfirmRequest, prepare_confirmation
 from hpsearch.workers.trial.planned import extend_budget_from_plan
 from support.trials import SmallSearch
 
@@ -52,6 +53,11 @@ def confirming(search: SmallSearch, **wish: Any) -> Confirming:
     asked = prepare_confirmation(
         search.database, record, search.study, ConfirmRequest(**{"top": 2, "seeds": 2, **wish})
     )
+    return planned(search, asked)
+
+
+def planned(search: SmallSearch, asked: ConfirmationRun | AblationRun) -> Confirming:
+    """Return a stored confirmation or ablation of ``search``, to be run here."""
     return Confirming(
         database=search.database,
         study=asked.study,

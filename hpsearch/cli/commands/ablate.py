@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from hpsearch.engines.profiles import Profile
     from hpsearch.study_file.study import StudyFile
     from hpsearch.workers.ablation import AblateRequest, AblationRun
-    from hpsearch.workers.launch.supervisor import LaunchResult
     from hpsearch.workers.run_config import RunConfig
 
 
@@ -161,11 +160,8 @@ def ablate_with(
         )
         print_warnings(search, stderr=as_json)
         _print_asked(prepared, stderr=as_json)
-        outcome: LaunchResult
         if profile is None and ends is not None:
-            limited = replace(run, timeout=max(1.0, ends - time.time()))
-            with live.presenter(prepared.study.objective.metric, stderr=as_json) as present:
-                outcome = planned_study.run_plan(database, prepared.study, limited, present)
+            run = replace(run, timeout=max(1.0, ends - time.time()))
         elif profile is None:
             left = planned_study.time_of_trainings(
                 prepared.study,
@@ -176,15 +172,14 @@ def ablate_with(
             )
             if left is not None:
                 say(show_time_range(left.low, left.high), stderr=as_json)
-            with live.presenter(prepared.study.objective.metric, stderr=as_json) as present:
-                outcome = planned_study.run_plan(database, prepared.study, run, present)
-        else:
-            start = partial(
-                fleets.run_workers, profile, run, database, study=prepared.study, stderr=as_json
-            )
-            outcome = planned_study.run_plan(
-                database, prepared.study, run, lambda progress: None, start
-            )
+        outcome = fleets.run_planned(
+            profile,
+            run,
+            database,
+            prepared.study,
+            partial(planned_study.run_plan, database, prepared.study, run),
+            stderr=as_json,
+        )
         result = read_result(database, read_study(database, prepared.name))
     content = {**effects_json(prepared.name, result), "ended": outcome.reason}
     if not as_json:
@@ -193,40 +188,6 @@ def ablate_with(
             ending = live.ENDINGS[outcome.reason]
             say(f"{ending}; continue: run the same command again", style="bold")
     return (1 if outcome.reason in ("failed", "left") else 0), content
-
-
-def after_launch(
-    study: StudyFile,
-    run: RunConfig,
-    outcome: LaunchResult,
-    summed: dict[str, Any],
-    profile: Profile | None = None,
-    *,
-    as_json: bool,
-) -> int:
-    """Answer the question of a finished search by experiment.
-
-    Args:
-        study: The study file of the search.
-        run: How its trials were run.
-        outcome: How the launch ended.
-        summed: What is printed for programs; the effects are added.
-        profile: The engine that runs the workers; ``None``: this machine.
-        as_json: Whether the caller prints the result for programs.
-
-    Returns:
-        The exit code.
-    """
-    from hpsearch.workers.ablation import AblateRequest
-
-    summed["answer"] = None
-    if outcome.reason != "finished":
-        say("the question is answered when the search is finished", stderr=as_json)
-        return 0
-    say(stderr=as_json)
-    request = AblateRequest(question=True)
-    code, summed["answer"] = ablate_with(study, run, request, profile, as_json=as_json)
-    return code
 
 
 def _listed(given: Sequence[str] | None) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +17,6 @@ from hpsearch.cli.options import (
     at_least_one,
 )
 from hpsearch.cli.run_options import RunOptions, takes_run_options
-from hpsearch.cli.storage_option import with_storage_option
 from hpsearch.cli.terminal.output import print_json, say, show_time_range
 from hpsearch.formatting import count_noun, format_percent
 from hpsearch.results.opening import database_for_reading, record_of, study_of
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from hpsearch.search.database.storage import Database
     from hpsearch.study_file.study import StudyFile
     from hpsearch.workers.confirmation import ConfirmationRun, ConfirmRequest
-    from hpsearch.workers.launch.progress import Progress
     from hpsearch.workers.launch.supervisor import LaunchResult
     from hpsearch.workers.launch.timing import TimeRange
     from hpsearch.workers.run_config import RunConfig
@@ -126,7 +123,6 @@ def confirm_with(
         UserError: The search can't be confirmed, an option is wrong, or the engine refuses it.
     """
     from hpsearch.cli.commands import fleets
-    from hpsearch.cli.terminal import live
     from hpsearch.cli.terminal.front import print_warnings
     from hpsearch.results.records import read_study
     from hpsearch.workers import confirmation
@@ -138,20 +134,19 @@ def confirm_with(
         prepared = confirmation.prepare_confirmation(database, search, study, request)
         print_warnings(search, stderr=as_json)
         _print_asked(prepared, stderr=as_json)
-        if profile is None:
-            if deadline is None:
-                _print_time(confirmation.time_left(prepared, run), stderr=as_json)
-            with live.presenter(prepared.study.objective.metric, stderr=as_json) as present:
-                outcome = confirmation.run(
-                    database, prepared, run, _looking(present, deadline), None, _measures(deadline)
-                )
-        else:
-            start = partial(
-                fleets.run_workers, profile, run, database, study=prepared.study, stderr=as_json
-            )
-            outcome = confirmation.run(
-                database, prepared, run, lambda progress: None, start, _measures(deadline)
-            )
+        if profile is None and deadline is None:
+            _print_time(confirmation.time_left(prepared, run), stderr=as_json)
+        outcome = fleets.run_planned(
+            profile,
+            run,
+            database,
+            prepared.study,
+            lambda show, elsewhere: confirmation.run(
+                database, prepared, run, show, elsewhere, _measures(deadline)
+            ),
+            look=(lambda: None) if deadline is None else deadline.look,
+            stderr=as_json,
+        )
         if deadline is not None:
             deadline.end(outcome.reason)
         return _end(database, study.name, prepared, outcome, as_json=as_json)
@@ -169,59 +164,8 @@ class ConfirmingInTime:
     may_measure: Callable[[], bool]
 
 
-def _looking(
-    present: Callable[[Progress], None], deadline: ConfirmingInTime | None
-) -> Callable[[Progress], None]:
-    if deadline is None:
-        return present
-
-    def show(progress: Progress) -> None:
-        deadline.look()
-        present(progress)
-
-    return show
-
-
 def _measures(deadline: ConfirmingInTime | None) -> Callable[[], bool]:
     return (lambda: True) if deadline is None else deadline.may_measure
-
-
-def after_launch(
-    study: StudyFile,
-    run: RunConfig,
-    outcome: LaunchResult,
-    summed: dict[str, Any],
-    profile: Profile | None = None,
-    *,
-    as_json: bool,
-) -> int:
-    """Confirm the winner of a finished search.
-
-    Args:
-        study: The study file of the search.
-        run: How its trials were run.
-        outcome: How the launch ended.
-        summed: What is printed for programs; the verdict is added.
-        profile: The engine that runs the workers; ``None``: this machine.
-        as_json: Whether the caller prints the result for programs.
-
-    Returns:
-        The exit code.
-    """
-    from hpsearch.workers.confirmation import ConfirmRequest
-
-    summed["confirmation"] = None
-    if outcome.reason != "finished":
-        say("the winner is confirmed when the search is finished", stderr=as_json)
-        return 0
-    say(stderr=as_json)
-    code, summed["confirmation"] = confirm_with(
-        study, run, ConfirmRequest(), profile, as_json=as_json
-    )
-    if not as_json:
-        export = with_storage_option(f"hpsearch export --study {study.name}", run.storage)
-        say(f"Export it: {export}")
-    return code
 
 
 def _print_asked(prepared: ConfirmationRun, *, stderr: bool) -> None:

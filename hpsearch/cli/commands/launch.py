@@ -45,6 +45,7 @@ from hpsearch.cli.options import (
     seconds,
 )
 from hpsearch.cli.run_options import RunOptions, takes_run_options
+from hpsearch.cli.storage_option import with_storage_option
 from hpsearch.cli.terminal.ending import end_of_launch
 from hpsearch.cli.terminal.output import print_json, say
 from hpsearch.errors import DeviceUnusable, RunsUnreachable, StorageUnreachable
@@ -285,16 +286,37 @@ def _end(
         run_stages(after)
         return after.code, summed
     if confirm:
-        from hpsearch.cli.commands.confirm import after_launch
+        from hpsearch.cli.commands.confirm import confirm_with
+        from hpsearch.workers.confirmation import ConfirmRequest
 
-        confirmed = after_launch(loaded, config, outcome, summed, profile, as_json=as_json)
-        code = max(code, confirmed)
+        summed["confirmation"] = None
+        if _is_finished(outcome, "the winner is confirmed", as_json=as_json):
+            confirmed, summed["confirmation"] = confirm_with(
+                loaded, config, ConfirmRequest(), profile, as_json=as_json
+            )
+            code = max(code, confirmed)
+            if not as_json:
+                export = f"hpsearch export --study {loaded.name}"
+                say(f"Export it: {with_storage_option(export, config.storage)}")
     if answer:
-        from hpsearch.cli.commands.ablate import after_launch as answer_question
+        from hpsearch.cli.commands.ablate import ablate_with
+        from hpsearch.workers.ablation import AblateRequest
 
-        answered = answer_question(loaded, config, outcome, summed, profile, as_json=as_json)
-        code = max(code, answered)
+        summed["answer"] = None
+        if _is_finished(outcome, "the question is answered", as_json=as_json):
+            request = AblateRequest(question=True)
+            answered, summed["answer"] = ablate_with(
+                loaded, config, request, profile, as_json=as_json
+            )
+            code = max(code, answered)
     return code, summed
+
+
+def _is_finished(outcome: LaunchResult, what: str, *, as_json: bool) -> bool:
+    """Whether a search is finished; otherwise print that what follows waits for that."""
+    finished = outcome.reason == "finished"
+    say("" if finished else f"{what} when the search is finished", stderr=as_json)
+    return finished
 
 
 def _tell(

@@ -5,7 +5,6 @@ Its settings are in its document (``spec``). As in a confirmation, ticket n is e
 
 from __future__ import annotations
 
-from hpsearch.errors import LeftOverStudy
 from hpsearch.results.ablation.judging import AblationResult, judge
 from hpsearch.results.ablation.plan import AblationProgress, progress
 from hpsearch.results.ablation.spec import spec_of
@@ -22,7 +21,7 @@ SUFFIX = "-ablate"
 
 def name_of(study: str, nth: int) -> str:
     """Return the name of a search's ``nth`` ablation, from 1."""
-    return f"{study}{SUFFIX}" + (f"-{nth}" if nth > 1 else "")
+    return studies.nth_name(f"{study}{SUFFIX}", nth)
 
 
 def ablated_search(study: StoredStudy) -> str | None:
@@ -36,15 +35,11 @@ def ablations(database: Database, study: str) -> list[StoredStudy]:
 
     If another program deleted one, it and the later ones are left out.
     """
-    found: list[StoredStudy] = []
-    while True:
-        try:
-            stored = studies.find_or_none(database, name_of(study, len(found) + 1))
-        except LeftOverStudy:
-            return found
-        if stored is None or ablated_search(stored) is None:
-            return found
-        found.append(stored)
+    return studies.numbered(database, name_of(study, 1), _is_ablation)
+
+
+def _is_ablation(study: StoredStudy) -> bool:
+    return ablated_search(study) is not None
 
 
 def progress_of(ablation: StudyRecord) -> AblationProgress:

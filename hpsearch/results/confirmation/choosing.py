@@ -13,7 +13,7 @@ from hpsearch.results.confirmation.over_groups import OVER_GROUPS, Error, of_jso
 from hpsearch.results.confirmation.spec import FIRST_ROUND
 from hpsearch.results.question import rival_of
 from hpsearch.results.ranking import contenders
-from hpsearch.results.records import StudyRecord
+from hpsearch.results.records import StudyRecord, first_of_try_first
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState
 from hpsearch.study_file.study import Confirm
@@ -246,9 +246,5 @@ def _error_of(database: Database, search: StudyRecord, number: int) -> Error | N
 
 def _baseline(database: Database, search: StudyRecord) -> int | None:
     """Return the first trial of ``try_first``, if it is complete."""
-    first = next((each for each in search.trials if each.ticket == 1), None)
-    if first is None or first.state is not TicketState.COMPLETE or first.trial_id is None:
-        return None
-    # If the `try_first` configuration couldn't be built, the trial has another configuration
-    given = trial_attributes.read(database, first.trial_id).get("try_first", False)
-    return first.number if given else None
+    first = first_of_try_first(database, search)
+    return first.number if first is not None and first.state is TicketState.COMPLETE else None

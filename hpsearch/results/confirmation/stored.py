@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hpsearch.errors import LeftOverStudy
 from hpsearch.results.confirmation.outcomes import started, walk, with_predictions
 from hpsearch.results.confirmation.plan import (
     PlannedTraining,
@@ -31,7 +30,7 @@ SUFFIX = "-confirm"
 
 def name_of(study: str, nth: int) -> str:
     """Return the name of a search's ``nth`` confirmation, from 1."""
-    return f"{study}{SUFFIX}" + (f"-{nth}" if nth > 1 else "")
+    return studies.nth_name(f"{study}{SUFFIX}", nth)
 
 
 def is_confirmation(study: StoredStudy) -> bool:
@@ -44,15 +43,7 @@ def confirmations(database: Database, study: str) -> list[StoredStudy]:
 
     If another program deleted one, it and the later ones are left out.
     """
-    found: list[StoredStudy] = []
-    while True:
-        try:
-            stored = studies.find_or_none(database, name_of(study, len(found) + 1))
-        except LeftOverStudy:
-            return found
-        if stored is None or not is_confirmation(stored):
-            return found
-        found.append(stored)
+    return studies.numbered(database, name_of(study, 1), is_confirmation)
 
 
 def newest(database: Database, study: str) -> StudyRecord | None:

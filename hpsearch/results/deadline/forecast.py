@@ -10,6 +10,7 @@ from statistics import fmean
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.confirmation.stored import newest
 from hpsearch.results.deadline.costs import (
     EpochTime,
@@ -28,8 +29,9 @@ from hpsearch.results.ranking import contenders
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState, epochs, events
-from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger import queries
 from hpsearch.search.ledger.events import BEGINNINGS, EventKind
+from hpsearch.search.ledger.studies import StoredStudy
 
 #: Seconds for the report and the bundle before they were measured, and the multiple of what was
 #: measured: another program may need the machine at the wrong moment.
@@ -116,12 +118,14 @@ def next_goal(done: int, rungs: Sequence[int], last: int) -> int:
     return rungs[-1] if rungs and rungs[-1] > done else last
 
 
-def read_forecast(database: Database, name: str, *, now: float, workers: int) -> Forecast | None:
+def read_forecast(
+    database: Database, study: StoredStudy, *, now: float, workers: int
+) -> Forecast | None:
     """Estimate until when a search and its confirmation may train.
 
     Args:
         database: The study's database.
-        name: The name of the search.
+        study: The search, or a confirmation of it.
         now: Seconds since 1970.
         workers: How many workers train; at least those that run now are assumed.
 
@@ -129,10 +133,11 @@ def read_forecast(database: Database, name: str, *, now: float, workers: int) ->
         The forecast; ``None`` if the study has no deadline.
     """
     # Most studies have none, and reading all trials takes long
-    deadline = deadline_of(database, studies.find(database, name))
+    deadline = deadline_of(database, study)
     if deadline is None:
         return None
-    return forecast(database, read_study(database, name), deadline, now, workers)
+    search = read_study(database, confirmed_search(study) or study.name)
+    return forecast(database, search, deadline, now, workers)
 
 
 def forecast(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from hpsearch.search.database.storage_url import storage_option
 from hpsearch.search.database.tables import events, studies, tickets
 from hpsearch.search.ledger.events import EventKind, record_event
 from hpsearch.search.ledger.rungs import reopen
-from hpsearch.search.ledger.statements import lock_study
+from hpsearch.search.ledger.statements import Row, lock_study
 from hpsearch.search.ledger.study_identity import (
     IS_OURS,
     has_left_overs,
@@ -126,16 +126,8 @@ def raise_budget(database: Database, study_id: int, trials: int) -> None:
 
     def work(connection: Connection) -> None:
         row = lock_study(connection, study_id)
-        before = row["trials"] + row["granted"]
-        if before >= trials:
-            return
-        change = {"before": before, "now": trials}
-        record_event(connection, study_id, None, None, EventKind.BUDGET_CHANGED, None, change)
-        connection.execute(
-            sa.update(studies)
-            .where(studies.c.study_id == study_id)
-            .values(trials=trials - row["granted"])
-        )
+        if row["trials"] + row["granted"] < trials:
+            _change_budget(connection, row, trials)
 
     database.write(work)
 
@@ -151,21 +143,24 @@ def end_budget(database: Database, study_id: int, reason: str) -> None:
 
     def work(connection: Connection) -> None:
         row = lock_study(connection, study_id)
-        before = row["trials"] + row["granted"]
-        issued = connection.execute(
-            sa.select(sa.func.count()).where(tickets.c.study_id == study_id)
-        ).scalar_one()
-        if issued >= before:
-            return
-        change = {"before": before, "now": issued, "reason": reason}
-        record_event(connection, study_id, None, None, EventKind.BUDGET_CHANGED, None, change)
-        connection.execute(
-            sa.update(studies)
-            .where(studies.c.study_id == study_id)
-            .values(trials=issued - row["granted"])
-        )
+        query = sa.select(sa.func.count()).where(tickets.c.study_id == study_id)
+        issued = connection.execute(query).scalar_one()
+        if issued < row["trials"] + row["granted"]:
+            _change_budget(connection, row, issued, reason=reason)
 
     database.write(work)
+
+
+def _change_budget(connection: Connection, row: Row, trials: int, **about: str) -> None:
+    """Set the budget, trials that were granted included, and record the change."""
+    study_id, before = row["study_id"], row["trials"] + row["granted"]
+    change = {"before": before, "now": trials, **about}
+    record_event(connection, study_id, None, None, EventKind.BUDGET_CHANGED, None, change)
+    connection.execute(
+        sa.update(studies)
+        .where(studies.c.study_id == study_id)
+        .values(trials=trials - row["granted"])
+    )
 
 
 def end_reason(database: Database, study_id: int) -> str | None:
@@ -212,6 +207,36 @@ def find_or_none(database: Database, name: str) -> StoredStudy | None:
         return None if row is None else _stored(row)
 
     return database.read(work)
+
+
+def numbered(
+    database: Database, base: str, is_one: Callable[[StoredStudy], bool]
+) -> list[StoredStudy]:
+    """Return the studies ``base``, ``base-2``, ``base-3``, ... that belong to a search.
+
+    Args:
+        database: The database.
+        base: The name of the first one.
+        is_one: Whether a study of such a name is one of them, and no search that is called so.
+
+    Returns:
+        The studies, oldest first. If another program deleted one, it and the later ones are left
+        out.
+    """
+    found: list[StoredStudy] = []
+    while True:
+        try:
+            stored = find_or_none(database, nth_name(base, len(found) + 1))
+        except LeftOverStudy:
+            return found
+        if stored is None or not is_one(stored):
+            return found
+        found.append(stored)
+
+
+def nth_name(base: str, nth: int) -> str:
+    """Return the name of the ``nth`` study of a kind, from 1: ``base``, ``base-2``, ..."""
+    return f"{base}-{nth}" if nth > 1 else base
 
 
 def everything(database: Database) -> list[StoredStudy]:

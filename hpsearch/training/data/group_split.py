@@ -34,7 +34,7 @@ _TEST_SEED = 0
 _SWEEPS = 4
 
 
-def group_pattern(text: str | None, key: str) -> re.Pattern[str] | None:
+def compile_pattern(text: str | None, key: str) -> re.Pattern[str] | None:
     """Return the regular expression that a source's key gives; ``None`` without one.
 
     Raises:

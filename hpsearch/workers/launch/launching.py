@@ -131,7 +131,7 @@ def supervise(
 
     def until_deadline() -> float | None:
         now = time.time()
-        known = read_forecast(database, confirms or stored.name, now=now, workers=1)
+        known = read_forecast(database, stored, now=now, workers=1)
         if known is None:
             return None
         # Workers stop by themselves; only one whose training doesn't ask must be told

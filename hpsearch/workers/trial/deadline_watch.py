@@ -51,7 +51,7 @@ class DeadlineWatch:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
-        self._name = study.name
+        self._study = study
         self._search = confirmed_search(study)
         self._rungs = tuple(rungs)
         self._last = study.epochs_per_trial
@@ -91,7 +91,7 @@ class DeadlineWatch:
         try:
             with suppress(UnknownName):  # the search of a confirmation may be deleted
                 self._forecast = read_forecast(
-                    self._database, self._search or self._name, now=now, workers=self.workers
+                    self._database, self._study, now=now, workers=self.workers
                 )
             self._looked_at = self._clock()
             self._pause = LOOK_PAUSE * (self._looked_at - now)
@@ -135,7 +135,7 @@ class DeadlineWatch:
         if self._forecast is not None and self._search is not None:
             shorten_if_late(
                 self._database,
-                self._name,
+                self._study.name,
                 self._forecast,
                 now=self._clock(),
                 workers=self.workers,

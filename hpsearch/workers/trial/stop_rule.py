@@ -37,13 +37,17 @@ class StopRule:
         self._study = study
         self._is_on = is_on
         self._next_look = FEWEST_TRIALS
+        # Counting reads all trials, so later the claimed tickets show it
+        self._begun = queries.counts(database, study.study_id).total if is_on else 0
+
+    def saw(self, ticket: int) -> None:
+        """Note the number of a claimed ticket: so many trials have begun at least."""
+        self._begun = max(self._begun, ticket)
 
     def apply(self) -> None:
         """Lower the budget if the rest of it isn't worth its time."""
-        if not self._is_on:
-            return
-        begun = queries.counts(self._database, self._study.study_id).total
-        if begun < self._next_look:
+        begun = self._begun
+        if not self._is_on or begun < self._next_look:
             return
         self._next_look = begun + max(1, int(begun * _NEXT_LOOK))
         record = read_study(self._database, self._study.name)

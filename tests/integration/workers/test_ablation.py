@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from support.confirming import Confirming, confirming
+from support.confirming import Confirming, confirming, planned
 from support.trials import ASKED_PER_EPOCH, SmallSearch, leave_after
 
 from hpsearch.errors import UserError
 from hpsearch.results.ablation.spec import spec_of
 from hpsearch.results.ablation.stored import progress_of, read_result, trainings
 from hpsearch.results.confirmation.spec import spec_of as confirmation_of
-from hpsearch.search.ledger import studies
 from hpsearch.study_file.trial_config import CONFIRM_SEED
 from hpsearch.workers.ablation import AblateRequest, prepare_ablation
 from hpsearch.workers.trial.planned import extend_budget_from_plan
@@ -23,13 +22,7 @@ def ablating(search: SmallSearch, request: AblateRequest) -> Confirming:
     asked = prepare_ablation(
         search.database, search.record(), search.study, request, data=search.data
     )
-    return Confirming(
-        database=search.database,
-        study=asked.study,
-        stored=studies.find(search.database, asked.name),
-        runs=search.runs,
-        data=search.data,
-    )
+    return planned(search, asked)
 
 
 def test_a_disturbed_ablation_ends_like_an_undisturbed_one(open_study) -> None:

@@ -18,8 +18,8 @@ from hpsearch.formatting import count_noun, first_few
 from hpsearch.regular_file import kind_of
 from hpsearch.training.data.group_split import (
     TestFraction,
+    compile_pattern,
     group_in_name,
-    group_pattern,
     hold_out,
 )
 from hpsearch.training.data.images import SOURCES, Images, Part, Source
@@ -99,7 +99,7 @@ def image_folder(
             "data.source.image_folder.test_fraction sets test images aside if the source has none, "
             f"but {folders['test']} has some; leave test_fraction out"
         )
-    pattern = group_pattern(group, "image_folder.group")
+    pattern = compile_pattern(group, "image_folder.group")
     class_names = _class_names(folders["train"] or root)
     listed = {
         name: _list(folder, class_names, pattern)

@@ -18,10 +18,10 @@ from hpsearch.errors import DataError
 from hpsearch.formatting import count_noun, first_few
 from hpsearch.training.data.group_split import (
     TestFraction,
+    compile_pattern,
     group_in_name,
     hold_out,
 )
-from hpsearch.training.data.group_split import group_pattern as compiled_pattern
 from hpsearch.training.data.images import SOURCES, Images, Part, Source
 from hpsearch.training.data.picture_files import Colour, is_picture
 from hpsearch.training.data.picture_places import NotFound, PicturePlace
@@ -96,7 +96,7 @@ def table(
         raise DataError(
             f"groups are given once, but {_KEY} has both group and group_pattern; leave one out"
         )
-    pattern = compiled_pattern(group_pattern, "table.group_pattern")
+    pattern = compile_pattern(group_pattern, "table.group_pattern")
     main = read_table(absolute(path))
     given = Columns(file=file, label=label, one_hot=tuple(one_hot or ()), split=split, group=group)
     found = find_columns(main.header, main.rows, given)
