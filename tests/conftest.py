@@ -30,13 +30,12 @@ if TYPE_CHECKING:
 def pytest_collection() -> Iterator[None]:
     """Collect without Python's search for unreachable cycles, which finds next to none meanwhile.
 
-    What was imported and collected stays to the end: frozen, no later search looks at it.
+    What was imported and collected stays to the end: frozen, no search looks at it.
     """
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.collect()
         gc.freeze()
         gc.enable()
 

@@ -88,6 +88,8 @@ def draw(block: Chart | Charts) -> Figure:
             _panel(axes, chart, alone=len(charts) == 1, letters=_TITLE // columns)
         # Drawing makes the tick labels, so it must happen while formulas are switched off
         figure.draw_without_rendering()
+        # The layout is done; each of the two files would do it twice again
+        figure.set_layout_engine(None)
     return figure
 
 

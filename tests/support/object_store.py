@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import boto3
-from moto.server import ThreadedMotoServer
-
 from hpsearch.workers.runs_place.objects import Objects
 from hpsearch.workers.runs_place.place import RunsUrl
 
@@ -30,6 +27,8 @@ class ObjectStore:
 
     def start(self) -> None:
         """Start it, again at the same port."""
+        from moto.server import ThreadedMotoServer  # takes half a second
+
         self._server = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)
         self._server.start()
         self._port = self._server.get_host_and_port()[1]
@@ -57,6 +56,8 @@ class ObjectStore:
             local: The folder of what only one host needs.
         """
         bucket = f"test-{uuid4().hex}"
+        import boto3
+
         client = boto3.client(
             "s3",
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],

@@ -5,8 +5,8 @@ is imported here. Nothing here may start threads, open the storage or use CUDA: 
 survives a fork.
 
 Python's garbage collector would run a thousand times during these imports, for a quarter of their
-time. It runs once, at the end. The objects that are left are frozen, so that no worker scans them
-and the workers still share their memory.
+time, and once at the end takes an eighth and finds next to nothing. So it doesn't run, and all
+objects are frozen: no worker scans them, and the workers still share their memory.
 """
 
 import gc
@@ -37,7 +37,6 @@ def _import_all() -> None:
 gc.disable()
 try:
     _import_all()
-    gc.collect()
     gc.freeze()
 finally:
     gc.enable()

@@ -9,11 +9,10 @@ import pytest
 from hpsearch.errors import UserError
 from hpsearch.tracking.wandb import WeightsAndBiases
 
-pytest.importorskip("wandb")
-
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pytest.importorskip("wandb")  # takes a second, so not when the tests are collected
     for name in ("WANDB_BASE_URL", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)

@@ -16,8 +16,6 @@ from hpsearch.training.models import pretrained, timm_models
 from hpsearch.training.models.inspection import ModelSummary, describe
 from hpsearch.training.registries import MODELS
 
-timm = pytest.importorskip("timm", reason="timm isn't installed")
-
 #: Families, and an image that each takes; timm's own small models for tests.
 FAMILIES = [
     pytest.param("test_resnet", (1, 16, 16), id="resnet"),
@@ -26,6 +24,12 @@ FAMILIES = [
     pytest.param("test_convnext", (1, 32, 32), id="convnext"),
     pytest.param("test_vit", (3, 32, 32), id="vit"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def timm() -> Any:
+    """timm's module; its import takes half a second, so not when the tests are collected."""
+    return pytest.importorskip("timm", reason="timm isn't installed")
 
 
 def of(name: str, **settings: Any) -> Component:
@@ -42,7 +46,9 @@ def built(name: str, shape: tuple[int, int, int], **settings: Any) -> nn.Module:
 
 
 @pytest.mark.parametrize(("name", "shape"), FAMILIES)
-def test_every_family_is_built_counted_and_trained(name: str, shape: tuple[int, int, int]) -> None:
+def test_every_family_is_built_counted_and_trained(
+    timm: Any, name: str, shape: tuple[int, int, int]
+) -> None:
     summary = described(name, shape)
     model = built(name, shape)
 
@@ -58,7 +64,7 @@ def test_every_family_is_built_counted_and_trained(name: str, shape: tuple[int, 
 
 
 @pytest.mark.parametrize(("name", "shape"), FAMILIES)
-def test_the_features_are_timms(name: str, shape: tuple[int, int, int]) -> None:
+def test_the_features_are_timms(timm: Any, name: str, shape: tuple[int, int, int]) -> None:
     model = built(name, shape).eval()
     sizes = {"img_size": shape[1:]} if name == "test_vit" else {}
     theirs = timm.create_model(name, in_chans=shape[0], num_classes=0, **sizes).eval()
@@ -96,7 +102,7 @@ def test_more_dense_layers_dropout_and_another_activation() -> None:
 
 class TestWeights:
     @pytest.fixture
-    def state(self) -> dict[str, Tensor]:
+    def state(self, timm: Any) -> dict[str, Tensor]:
         """The weights of timm's whole model, with its 1000 classes."""
         torch.manual_seed(9)
         state: dict[str, Tensor] = timm.create_model("test_resnet").state_dict()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -54,6 +53,8 @@ def test_of_groups_of_one_size_it_is_statsmodels_cluster_robust_variance(
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(9), 4)
     values = rng.normal(size=9)[groups] + rng.normal(size=36)
+    import statsmodels.api as sm  # takes a second, so not when the tests are collected
+
     fit = sm.OLS(values, np.ones(36)).fit(cov_type="cluster", cov_kwds={"groups": groups})
     assert variance(values, groups, correlation) == pytest.approx(fit.bse[0] ** 2)
 

@@ -8,12 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import statsmodels.formula.api as smf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.stats.anova import anova_lm
 
 from hpsearch.results.confirmation.statistics import (
     Estimate,
@@ -72,6 +70,10 @@ def test_other_images_make_nobody_surer(seed: int, seeds: int, images: int, shar
 
 
 def test_where_all_seeds_judge_all_images_it_is_the_analysis_of_variance() -> None:
+    # They take a second, so not when the tests are collected
+    import statsmodels.formula.api as smf
+    from statsmodels.stats.anova import anova_lm
+
     rng = np.random.default_rng(5)
     table = rng.normal(size=(4, 1)) + rng.normal(size=40) + rng.normal(size=(4, 40))
     found = estimate([judged(row) for row in table])
