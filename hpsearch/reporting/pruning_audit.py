@@ -92,7 +92,10 @@ class PruningAudit:
 def read_pruning_audit(database: Database, record: StudyRecord) -> PruningAudit | None:
     """Return the audit so far; ``None`` if the pruner wouldn't have stopped any trial yet."""
     study_id = record.study.study_id
-    since = database.read(lambda connection: kept_by_audit(connection, study_id))
+    # While workers run, trials may have begun since the record was read
+    known = {trial.ticket for trial in record.trials}
+    kept = database.read(lambda connection: kept_by_audit(connection, study_id))
+    since = {ticket: epoch for ticket, epoch in kept.items() if ticket in known}
     if factor := _promoted_share(record):
         since = _without_promoted(database, record, since, factor)
     stopped = [trial for trial in record.trials if trial.state is TicketState.PRUNED]

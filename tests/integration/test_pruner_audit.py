@@ -220,3 +220,14 @@ def test_trials_that_an_earlier_version_spared_stay_so(storage_url):
     ensure_tables(database)
     assert [t.audited_from for t in opened.tickets()] == [None, None, 1, None]
     database.close()
+
+
+def test_a_bill_leaves_out_trials_that_began_after_the_record_was_read(search, database):
+    opened = search(
+        trials=4, epochs=EPOCHS, pruner="asha", settings={**ASHA, "stop": False},
+        audit=sparing(3, of=4),
+    )  # fmt: skip
+    before = read_study(database, opened.stored.name)
+    run_all(opened, [0.5, 0.4, 0.1, 0.2])
+    assert [kind for kind in opened.events(3) if kind == EventKind.KEPT_BY_AUDIT]
+    assert read_pruning_audit(database, before) is None
