@@ -25,8 +25,6 @@ from hpsearch.workers.launch.isolation import run_isolated
 
 #: More pictures than these aren't decoded to measure: an epoch's time follows from their number.
 _MEASURED_IMAGES = 2000
-#: The share of the training images that no fold and no split leaves out.
-_TRAINED_SHARE = 0.8
 #: A study's name: letters, digits, ``_`` and ``-``, at most 64.
 _NAME, _LONGEST_NAME = re.compile(r"[^A-Za-z0-9_-]+"), 64
 
@@ -100,9 +98,11 @@ def draft(target: Target, tell: Callable[[Findings], None] = lambda findings: No
 
 def _fitted(plan: Draft, target: Target) -> tuple[Fit, Task]:
     """Measure from the smallest size on, as long as larger pictures may fit the time."""
-    findings, sizes = plan.findings, plan.recipe.sizes
+    findings, recipe, sizes = plan.findings, plan.recipe, plan.recipe.sizes
     study = _parsed(study_text(plan), plan.path)
     images = findings.images
+    left_out = recipe.validation if recipe.folds is None else 1 / recipe.folds
+    trained = 1 if findings.val_images is not None else 1 - left_out
     limit = max(_MEASURED_IMAGES, 2 * len(findings.class_names))
     costs: dict[tuple[int | None, str], Cost] = {}
     best: tuple[Fit, Task] | None = None
@@ -119,7 +119,7 @@ def _fitted(plan: Draft, target: Target) -> tuple[Fit, Task]:
         task = Task(
             seconds=target.seconds,
             workers=target.workers,
-            images=round(images * (1 if findings.val_images is not None else _TRAINED_SHARE)),
+            images=round(images * trained),
             classes=len(findings.class_names),
         )
         best = fit(costs, task), task

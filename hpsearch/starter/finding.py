@@ -12,17 +12,24 @@ from typing import Any
 from hpsearch.errors import DataError, UnknownName
 from hpsearch.formatting import count_noun, first_few
 from hpsearch.training.data.images import SOURCES
-from hpsearch.training.data.picture_files import is_picture
+from hpsearch.training.data.picture_files import is_hidden, is_picture
 from hpsearch.training.data.sources.array_files import arrays_in, find_arrays
 from hpsearch.training.data.sources.parquet import columns_in
 from hpsearch.training.data.sources.table_columns import Columns, find_columns
-from hpsearch.training.data.sources.table_rows import PARQUET_ENDINGS, is_table, read_table
+from hpsearch.training.data.sources.table_rows import (
+    PARQUET_ENDINGS,
+    TEXT_ENDINGS,
+    is_table,
+    read_table,
+)
 from hpsearch.training.data.sources.torchvision_sets import set_names, source_of_set
 from hpsearch.training.data.sources.webdataset import SHARDS, group_key_in, is_shard
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _PICKLES = (".pkl", ".pickle")
 _ARRAYS = (".npz", ".npy")
+#: Endings of files that are tables and nothing else; a text may be anything.
+_CERTAIN_TABLES = (".csv", ".tsv")
 _IDX = ("train-images-idx3-ubyte", "train-images-idx3-ubyte.gz")
 
 #: A folder's name is a part of the data: ``train``, ``Testing``, ``seg_train``, ``valid_images``.
@@ -139,6 +146,8 @@ def _in_folder(path: Path) -> SourceChoice:
         choice = _shards_in(root) or _parquet_in(root) or _table_in(root) or _arrays_in(root)
         if choice is not None:
             return choice
+        for name in _tables_of(root):  # none can be used; the first one's error says why
+            return _in_table(root / name)
     if not names:
         raise _no_classes(root)
     if len(names) == 1:
@@ -149,7 +158,12 @@ def _in_folder(path: Path) -> SourceChoice:
         )
     if not any(_has_pictures(root / name) for name in names):
         deeper = next((f"{root / name}" for name in names if subfolders(root / name)), None)
-        hint = "" if deeper is None else f"; if {deeper} contains the classes, give that folder"
+        hint = (
+            ""
+            if deeper is None
+            else f"; if {deeper} contains the classes, give that folder, and if it is a class, "
+            "move its pictures up into it"
+        )
         raise DataError(
             f"{_ONE_FOLDER_EACH}, but none of the {count_noun(len(names), 'folder')} in {root} "
             f"({first_few(names, 5)}) contains a picture{hint}"
@@ -169,11 +183,8 @@ def _table_in(root: Path) -> SourceChoice | None:
     Competitions come with several: those without classes, and samples of a submission, are left
     out, and of the others the one for training is taken.
     """
-    tables = sorted(e.name for e in _entries(root) if e.is_file() and is_table(e.name))
     found = {}
-    for name in tables:
-        if "submission" in name.lower():
-            continue
+    for name in _tables_of(root, (*TEXT_ENDINGS, *PARQUET_ENDINGS)):
         try:
             columns = _columns(root / name)
         except DataError:  # not a table of pictures
@@ -192,6 +203,11 @@ def _table_in(root: Path) -> SourceChoice | None:
             f"the path of the table, such as {next(iter(found.values()))}"
         )
     return None
+
+
+def _tables_of(root: Path, endings: Sequence[str] = _CERTAIN_TABLES) -> list[str]:
+    names = (e.name for e in _entries(root) if e.is_file() and "submission" not in e.name.lower())
+    return sorted(name for name in names if name.lower().endswith(tuple(endings)))
 
 
 def _shards_in(root: Path) -> SourceChoice | None:
@@ -367,7 +383,7 @@ def _has_pictures(path: Path) -> bool:
 def _entries(path: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(path) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            return [entry for entry in entries if not is_hidden(entry.name)]
     except OSError as error:
         raise DataError(
             f"every folder of pictures must be readable, but {path} isn't ({error.strerror})"

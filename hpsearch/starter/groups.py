@@ -30,6 +30,9 @@ _DATE = re.compile(r"(?:19|20)[0-9]{2}-?[01][0-9](?:-?[0-3][0-9])?")
 
 _SEPARATORS = ("_", "-", " ", ".")
 
+#: A number that is the whole name counts the pictures of a class: ``0001.png``, ``(12).jpg``.
+_NUMBER = re.compile(r"[\W_]*[0-9]+[\W_]*[.][^.]+")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Groups:
@@ -93,6 +96,8 @@ def _judge(pattern: str, names: Sequence[str], labels: Sequence[int]) -> Groups 
     pure = sum(size for key, size in sizes.items() if len(classes[key]) == 1) / total
     at_the_end = not pattern.startswith("^")
     if repeats < _POSSIBLE_REPEATS or (at_the_end and pure < _POSSIBLE_PURE):
+        return None
+    if all(map(_NUMBER.fullmatch, names)) and len({*zip(keys, labels, strict=True)}) == total:
         return None
     dates = sum(_DATE.search(key) is not None for key in sizes) > len(sizes) / 2
     shared = next(place for place, key in enumerate(keys) if sizes[key] > 1)

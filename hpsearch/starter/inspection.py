@@ -94,6 +94,7 @@ def inspect(choice: SourceChoice, data: Path | None = None) -> Findings:
     Raises:
         DataError: Something is missing, or there is too little to train on.
     """
+    choice = _without_divided_groups(choice, data)
     choice, groups = _with_groups(choice, data)
     choice, source, images = _opened(choice, data)
     shapes, gray = _sample(images)
@@ -126,8 +127,7 @@ def inspect(choice: SourceChoice, data: Path | None = None) -> Findings:
 
 
 def _opened(choice: SourceChoice, data: Path | None) -> tuple[SourceChoice, Source, Images]:
-    config = DataConfig(source=Component(choice.source, choice.settings))
-    source = build_source(config, data_root(data))
+    source = build_source(_of(choice), data_root(data))
     images = source.train.read()
     if len(images.labels) < _FEWEST:
         raise DataError(
@@ -161,10 +161,29 @@ def _with_groups(choice: SourceChoice, data: Path | None) -> tuple[SourceChoice,
         return choice, groups
     grouped = replace(choice, settings={**choice.settings, key: groups.pattern})
     try:  # the pattern must match in the other parts, too, and no group may be in two of them
-        build_source(DataConfig(source=Component(choice.source, grouped.settings)), data_root(data))
+        build_source(_of(grouped), data_root(data))
     except DataError:
         return choice, replace(groups, certain=False)
     return grouped, groups
+
+
+def _without_divided_groups(choice: SourceChoice, data: Path | None) -> SourceChoice:
+    """Leave out a column or key of groups if two of the source's own parts contain the same."""
+    if "group" not in choice.settings:
+        return choice
+    try:
+        build_source(_of(choice), data_root(data))
+    except DataError as error:
+        settings = {key: value for key, value in choice.settings.items() if key != "group"}
+        plain = replace(choice, settings=settings)
+        build_source(_of(plain), data_root(data))
+        note = f"{choice.settings['group']!r} isn't used as the group of a picture: {error}"
+        return replace(plain, notes=(*choice.notes, note))
+    return choice
+
+
+def _of(choice: SourceChoice) -> DataConfig:
+    return DataConfig(source=Component(choice.source, choice.settings))
 
 
 def _worth_testing(labels: NDArray[np.int64], classes: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ _EDGES = (32, 48, 64, 96, 128, 160)
 _UNEVEN = 2.0
 #: With fewer training images, one split of them into two parts says too little.
 _FEW_IMAGES, _FOLDS = 500, 5
+_VALIDATION = 0.2
 
 #: Class names whose pictures mean something else when they are mirrored.
 _SIDED = re.compile(
@@ -68,6 +70,8 @@ class Recipe:
     balanced: bool
     #: Folds of the cross-validation; ``None``: one split.
     folds: int | None
+    #: The share of the training images that validates, without folds and a part of its own.
+    validation: float
     #: Input sizes in pixels, ascending; ``None`` alone if pictures keep their own size.
     sizes: tuple[int | None, ...]
     #: Whether pictures are mirrored at random in training.
@@ -87,10 +91,17 @@ def recipe_for(findings: Findings) -> Recipe:
         objective="val_balanced_accuracy" if uneven else "val_accuracy",
         balanced=uneven,
         folds=folds,
+        validation=_validation(findings),
         sizes=_sizes(findings),
         flip=sided < 2,
         batch_sizes=(16, 32, 64) if findings.images < 2 * _FEW_IMAGES else (32, 64, 128),
     )
+
+
+def _validation(findings: Findings) -> float:
+    """Return the usual share, or one with which every class has an image in it."""
+    one_each = math.ceil(100 * len(findings.class_names) / findings.images) / 100
+    return min(max(_VALIDATION, one_each), 0.5)
 
 
 def _sizes(findings: Findings) -> tuple[int | None, ...]:

@@ -168,7 +168,8 @@ def _data(draft: Draft, sizes: Sequence[int | None], fit: Fit | None) -> Iterato
         )
         yield f"  folds: {recipe.folds}"
     elif findings.val_images is None:
-        yield "  validation: 0.2                  # of the pictures of each class"
+        line = f"  validation: {recipe.validation}"
+        yield f"{line:<35}# of the pictures of each class"
     yield from _input_size(findings, sizes)
     yield from _augmentation(recipe)
 

@@ -25,7 +25,11 @@ _DEFAULT_TIME = "30m"
 def init(
     path: Annotated[
         Path | None,
-        typer.Argument(metavar="PATH", help="A folder with one folder of pictures per class."),
+        typer.Argument(
+            metavar="PATH",
+            help="A folder with one folder of pictures per class, a table of file names and "
+            "classes, or a file of arrays, Parquet or WebDataset's.",
+        ),
     ] = None,
     source: Annotated[
         str | None,

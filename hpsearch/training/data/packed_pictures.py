@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hpsearch.errors import DataError
 from hpsearch.regular_file import open_regular
 from hpsearch.training.data.images import DamagedPicture
-from hpsearch.training.data.picture_files import Colour, decode_picture
+from hpsearch.training.data.picture_files import Colour, decode_picture, is_hidden
 from hpsearch.training.data.room import require_memory, show_size
 
 #: The file of a picture may have this many bytes; a few compressed kilobytes can expand to more.
@@ -163,11 +163,6 @@ def require_inner_name(name: str, archive: Path) -> str:
             "don't use this file"
         )
     return slashed
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a path, with slashes, is hidden, below a hidden folder, or macOS's addition."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def _skip_header(file: BufferedReader) -> None:

@@ -90,6 +90,11 @@ def is_picture(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a path, with slashes, is hidden, below a hidden folder, or macOS's addition."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
 def ending(name: str) -> str:
     """Return a file name's ending in lower case, for people."""
     return os.path.splitext(name)[1].lower() or "without an ending"  # noqa: PTH122

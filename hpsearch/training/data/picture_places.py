@@ -16,12 +16,13 @@ from pathlib import Path
 from hpsearch.errors import DataError
 from hpsearch.formatting import first_few
 from hpsearch.training.data.images import Pictures
-from hpsearch.training.data.packed_pictures import Packed, PackedPictures, is_hidden, zip_entries
+from hpsearch.training.data.packed_pictures import Packed, PackedPictures, zip_entries
 from hpsearch.training.data.picture_files import (
     Colour,
     PictureFiles,
     by_ending,
     ending,
+    is_hidden,
     is_picture,
     without_ending,
 )

@@ -52,11 +52,16 @@ def _ordered(pixels: NDArray[Any], layout: Layout, key: str, where: str) -> NDAr
         if possible.get("flat_NCHW", (0, 0))[1] == 1:  # with one channel, both are the same
             del possible["flat_NCHW"]
         if len(possible) != 1:
-            found = " and ".join(possible) if possible else "no layout of 1 or 3 channels"
+            if not possible:
+                raise DataError(
+                    "pictures must have 1 or 3 channels, in the order NHWC, NCHW, NHW, or in flat "
+                    f"rows of a square, but {where} has the shape {pixels.shape}; save it in one "
+                    "of these orders, and without an opacity"
+                )
             raise DataError(
                 f"{key} must give the order of the pixels if their shape doesn't determine it, but "
-                f"{where} of the shape {pixels.shape} fits {found}; give one of "
-                f"{', '.join(possible or ('NHWC', 'NCHW', 'NHW', 'flat_NCHW', 'flat_NHWC'))}"
+                f"{where} of the shape {pixels.shape} fits {' and '.join(possible)}; give one of "
+                f"{', '.join(possible)}"
             )
         (layout,) = possible
     if layout not in possible:
@@ -120,8 +125,18 @@ def _scale_of(dtype: np.dtype[Any], low: float, high: float, key: str, where: st
         return "symmetric"
     if dtype.kind == "f" and low >= 0 and 0 < high <= 1:
         return "unit"
+    possible = [
+        f"{name} ({least} to {most})"
+        for name, (least, most) in _RANGES.items()
+        if least <= low and high <= most
+    ]
+    if not possible:
+        raise DataError(
+            f"pixel values must be from 0 to 255, 0 to 1 or -1 to 1, but those of {where} "
+            f"({dtype}) are from {low:g} to {high:g}; divide them by the largest that is possible (65535 for "
+            "16 bits), and save the quotients"
+        )
     raise DataError(
         f"{key} must give the meaning of pixel values if the values don't determine it, but those "
-        f"of {where} ({dtype}) are from {low:g} to {high:g}; give raw (0 to 255), unit (0 to 1) or "
-        "symmetric (-1 to 1)"
+        f"of {where} ({dtype}) are from {low:g} to {high:g}; give {' or '.join(possible)}"
     )

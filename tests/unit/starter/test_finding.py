@@ -12,6 +12,7 @@ from support.photo_folders import photos
 
 from hpsearch.errors import DataError
 from hpsearch.starter.finding import SourceChoice, find, find_named
+from hpsearch.starter.inspection import inspect_path
 
 BOTH = {"cat": 1, "dog": 1}
 
@@ -54,6 +55,14 @@ def test_a_test_part_without_classes_is_left_out(tmp_path):
 def test_two_test_folders_are_classes(tmp_path):
     photos(tmp_path, {"train": 1, "test1": 1, "test2": 1})
     assert settings(tmp_path) == {"path": "."}
+
+
+def test_what_macos_adds_is_no_class(tmp_path):
+    photos(tmp_path / "photos", BOTH)
+    photos(tmp_path / "__MACOSX", BOTH)
+    photos(tmp_path / "photos" / "__MACOSX", BOTH)
+    assert settings(tmp_path) == {"path": "photos"}
+    assert inspect_path(photos(tmp_path, {"photos/cat": 10})).class_names == ("cat", "dog")
 
 
 def test_the_folder_that_an_archive_adds_is_skipped(tmp_path):
@@ -113,9 +122,11 @@ def test_tables_of_a_competition(tmp_path):
 
 def test_a_table_without_classes(tmp_path):
     file = table(tmp_path / "a.csv", "image,width,height", "1.png,3,4")
-    told = message(file)
-    assert "image, width, height" in told
-    assert "rename them to image and label" in told
+    photos(tmp_path, {"images": 1})
+    for path in (file, tmp_path):
+        told = message(path)
+        assert "image, width, height" in told
+        assert "rename them to image and label" in told
 
 
 def test_arrays(tmp_path):

@@ -41,6 +41,7 @@ def test_several_pictures_of_one_thing(named, name, group):
         "IMG_{i}.jpg",
         "{label}_{i}.png",  # the prefix is the class's
         "{label}_{j}.png",  # numbers that begin again in every class
+        "{j}.png",
     ],
 )
 def test_running_numbers_are_no_groups(named):

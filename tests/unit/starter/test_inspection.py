@@ -79,6 +79,18 @@ def test_a_table_holds_out_its_test_pictures_by_group(tmp_path):
     assert found.class_names == ("cat", "dog")
 
 
+def test_a_column_of_groups_that_the_parts_of_a_table_divide_is_left_out(tmp_path):
+    photos(tmp_path, {"images": 60})
+    rows = [f"{n}.png,{n % 2},p{n // 4},{'train' if n < 50 else 'val'}" for n in range(60)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,patient,split", *rows]))
+    choice = inspect_path(tmp_path).choice
+    assert "group" not in choice.settings
+    assert choice.settings["split"] == "split"
+    assert "'patient' isn't used" in choice.notes[-2]
+    assert "p12" in choice.notes[-2]
+    assert "some are in several parts" in choice.notes[-1]
+
+
 def test_groups_in_the_file_names_of_a_table(tmp_path):
     names = [f"{'cd'[n % 2]}_{n // 6}_{n}.png" for n in range(60)]
     photos(tmp_path, {"images": 60}, name=names.__getitem__)

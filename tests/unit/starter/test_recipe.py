@@ -28,6 +28,14 @@ def findings(**changes):
     )
 
 
+@pytest.mark.parametrize(
+    ("per_class", "share"), [((500, 600), 0.2), ((3,) * 300, 0.34), ((1,) * 600, 0.5)]
+)
+def test_every_class_has_a_validation_image_if_possible(per_class, share):
+    names = tuple(map(str, range(len(per_class))))
+    assert recipe_for(findings(per_class=per_class, class_names=names)).validation == share
+
+
 def test_uneven_classes_count_alike():
     recipe = recipe_for(findings(per_class=(500, 1000)))
     assert recipe.objective == "val_balanced_accuracy"

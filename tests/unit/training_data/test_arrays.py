@@ -245,8 +245,8 @@ def test_pixels_are_converted_as_everywhere(pictures, save, place, saved):
     ("values", "says"),
     [
         pytest.param({"x": np.zeros((30, 3, 8, 3))}, "layout must give", id="two orders"),
-        pytest.param({"x": np.zeros((30, 8, 8, 8), np.uint8)}, "layout must give", id="volumes"),
-        pytest.param({"x": np.full((30, 8, 8), 900)}, "scale must give", id="beyond 255"),
+        pytest.param({"x": np.zeros((30, 8, 8, 8), np.uint8)}, "1 or 3 channels", id="volumes"),
+        pytest.param({"x": np.full((30, 8, 8), 900)}, "pixel values must be", id="beyond 255"),
         pytest.param({"x": np.full((30, 8, 8), np.nan)}, "finite", id="NaN"),
         pytest.param({"x": np.zeros((29, 8, 8), np.uint8)}, "differ in length", id="too few"),
         pytest.param({"y": np.ones((30, 14))}, "several classes for one picture", id="many labels"),

@@ -220,7 +220,8 @@ def _array(
     if dtype.hasobject:
         raise DataError(
             f"arrays must be numbers or texts, but {where} contains Python objects, which only "
-            "pickle could read, and a pickle can run code; save it as numbers"
+            "pickle could read, and a pickle can run code; save it as numbers, or as texts "
+            "(labels.astype(str))"
         )
     start = file.tell()
     if min(shape, default=0) < 0 or start + math.prod(shape) * dtype.itemsize != size:

@@ -29,6 +29,7 @@ from hpsearch.training.data.picture_files import (
     PictureFiles,
     by_ending,
     ending,
+    is_hidden,
     is_picture,
 )
 from hpsearch.training.data.place import DataRoot, absolute
@@ -323,10 +324,10 @@ def _kind(path: Path) -> str:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder without hidden files."""
+    """Return the entries of a folder without hidden ones."""
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            return [entry for entry in entries if not is_hidden(entry.name)]
     except (FileNotFoundError, NotADirectoryError) as error:
         state = "isn't a folder" if folder.exists() else "doesn't exist"
         raise DataError(

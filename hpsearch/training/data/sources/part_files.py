@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpsearch.errors import DataError
 from hpsearch.formatting import first_few
+from hpsearch.training.data.picture_files import is_hidden
 from hpsearch.training.data.place import absolute
 from hpsearch.training.data.sources.table_columns import PARTS
 
@@ -90,7 +91,11 @@ def files_of_parts(path: Path, endings: Sequence[str], key: str) -> dict[str, li
             f"{key} must be a file ({', '.join(endings)}) or a folder of such files, but {path} "
             "doesn't exist"
         )
-    found = sorted(each for each in path.rglob("*") if each.suffix.lower() in endings)
+    found = sorted(
+        each
+        for each in path.rglob("*")
+        if each.suffix.lower() in endings and not is_hidden(each.relative_to(path).as_posix())
+    )
     parts: dict[str, list[Path]] = {}
     if not found:
         raise DataError(

@@ -411,10 +411,16 @@ def _warnings(
     if group is not None and columns.group is None:
         values = set(table.column(group))
         if len(values) < len(table.rows):
+            split = [] if columns.split is None else table.column(columns.split)
+            divided = split and len({*zip(table.column(group), split, strict=True)}) > len(values)
             yield (
                 f"column {group!r} of {table.path.name} has {len(values):,} values in "
-                f"{len(table.rows):,} rows; give group: {group} to keep the pictures of each "
-                "on one side of every split"
+                f"{len(table.rows):,} rows; "
+            ) + (
+                "some are in several parts, so a model may be judged by near copies of what it "
+                "was trained on"
+                if divided
+                else f"give group: {group} to keep the pictures of each on one side of every split"
             )
     if repeated:
         yield (
