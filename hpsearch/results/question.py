@@ -24,6 +24,9 @@ _NAMED = 3
 #: A parameter with more different values than this has no "other" value to compare with.
 _MOST_VALUES = 12
 
+#: A number with more values than this isn't compared at all of them.
+_FEW = 4
+
 #: Letters that two forms of one word share (``dilated`` and ``dilation``).
 _STEM = 5
 
@@ -106,6 +109,18 @@ def asked_about(record: StudyRecord) -> tuple[str, ...]:
         if len(values) > 1 and places:
             found[path] = min(places)
     return tuple(sorted(_longest(found), key=lambda path: found[path]))
+
+
+def compared_values(record: StudyRecord) -> int:
+    """Return about how many values of the parameter in question an experiment compares.
+
+    Of a number with many values these are the winner's and the two beside it; at least two.
+    """
+    written = structured_question(record.study.document)
+    asked = [written.parameter] if written is not None else asked_about(record)[:1]
+    values = values_of(record, asked[0]) if asked else []
+    many = len(values) > _FEW and all(isinstance(each, int | float) for each in values)
+    return max(2, 3 if many else len(values))
 
 
 def values_by_path(record: StudyRecord) -> dict[str, list[Any]]:

@@ -18,6 +18,8 @@ from hpsearch.results.ablation.alternatives import MOST_CELLS, Design
 from hpsearch.results.ablation.sentences import left_out
 from hpsearch.results.ablation.spec import (
     FEWEST_SEEDS,
+    LOOKS,
+    MOST_IN_TIME,
     SEEDS,
     AblationSpec,
     RequestedChanges,
@@ -25,6 +27,7 @@ from hpsearch.results.ablation.spec import (
 )
 from hpsearch.results.ablation.stored import ablated_search, ablations, name_of
 from hpsearch.results.confirmation.reading import read_confirmation
+from hpsearch.results.deadline.seeds import keep_deadline
 from hpsearch.results.planned import planned_studies, seeds_used
 from hpsearch.results.question import asked_about, compared, structured_question
 from hpsearch.results.ranking import contenders
@@ -68,7 +71,7 @@ class AblateRequest:
     #: Fresh seeds; ``None``: the default number.
     seeds: int | None = None
     #: The most trainings; ``None`` for no limit. To stay within it, there are fewer configurations
-    #: of the question, then fewer seeds.
+    #: of the question, then fewer seeds. While it runs, the seeds follow the time that is left.
     most_trainings: int | None = None
 
 
@@ -125,6 +128,8 @@ def prepare_ablation(
         )
     trial = _trial(database, search, request)
     asked = _asked(search, study, trial, request)
+    # Before a deadline, the number of seeds follows the time
+    most_seeds = MOST_IN_TIME if request.most_trainings is not None else None
     for each in ablations(database, search.study.name):
         known = spec_of(each)
         if (
@@ -132,7 +137,8 @@ def prepare_ablation(
             and replace(known.asked, most_cells=0) == replace(asked, most_cells=0)
             and request.seeds in (None, known.seeds)
         ):
-            return _describe(database, each, new=False)
+            found = each if most_seeds is None else keep_deadline(database, each)
+            return _describe(database, found, new=False)
     if (
         request.most_trainings is None
     ):  # before a deadline there is no time to wait for late workers
@@ -144,6 +150,7 @@ def prepare_ablation(
     spec = None
     for cells, many in _sizes(asked, seeds, request):
         spec = _spec(search, study, trial, replace(asked, most_cells=cells), many, before, refuse)
+        spec = replace(spec, most_seeds=most_seeds)
         if request.most_trainings is None or spec.trainings <= request.most_trainings:
             break
     else:
@@ -306,6 +313,7 @@ def _spec(
         variants=tuple(design.variants),
         contrasts=tuple(design.contrasts),
         left_out=tuple(design.left_out),
+        looks=LOOKS,
     )
 
 

@@ -1,10 +1,11 @@
-"""Settings and results of confirmations that are made up."""
+"""Settings and results of confirmations and ablations that are made up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from hpsearch.results.ablation.spec import AblationSpec, Contrast, RequestedChanges, Variant
 from hpsearch.results.confirmation.spec import (
     Configuration,
     ConfirmationSpec,
@@ -32,6 +33,21 @@ def made_up_spec(
         baseline=None if baseline is None else Configuration(trial=baseline, params={}),
         search=SearchSnapshot(trials=0, complete=0, epochs=0, best=0.0, field=None),
     )
+
+
+def made_up_ablation(variants: int, **changes: Any) -> AblationSpec:
+    """Return settings with so many variants, all compared with the first one."""
+    settings: dict[str, Any] = {
+        "study": "made_up", "fingerprint": "", "trial": 7, "metric": "val_accuracy",
+        "maximize": True, "seeds": 10, "seeds_before": 0,
+        "asked": RequestedChanges(parameters=("size",), crossed=(), most_cells=24),
+        "variants": tuple(Variant(params={"size": each}, changed={"size": each} if each else {})
+                          for each in range(variants)),
+        "contrasts": tuple(Contrast(parameter="size", one=each, other=0, level=each, base=0, at={})
+                           for each in range(1, variants)),
+        "left_out": (),
+    }  # fmt: skip
+    return AblationSpec(**{**settings, **changes})
 
 
 def made_up_result(confirmed: Interval, **changes: Any) -> ConfirmationResult:

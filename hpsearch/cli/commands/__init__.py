@@ -9,6 +9,7 @@ Searching:
 - ``before_deadline``  what a launch under a deadline does beside its workers
 - ``after_search``  what follows its search, stage by stage
 - ``fleets``      the workers that an engine keeps alive: ``scale``, ``logs``
+- ``planned``     what the next two share
 - ``confirm``     the best trials again, with fresh seeds
 - ``ablate``      the winner with one setting changed at a time, with fresh seeds
 - ``learn``       results from elsewhere, for a study's sampler

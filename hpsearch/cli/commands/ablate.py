@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.notify import Notifier, NotifyOption
+from hpsearch.cli.commands.planned import run_command, run_prepared
+from hpsearch.cli.notify import NotifyOption
 from hpsearch.cli.options import (
     EngineOption,
     EngineSettingOption,
@@ -18,14 +17,15 @@ from hpsearch.cli.options import (
     at_least_one,
 )
 from hpsearch.cli.run_options import RunOptions, takes_run_options
-from hpsearch.cli.terminal.output import print_json, say, show_time_range
+from hpsearch.cli.terminal.output import say, show_time_range
 from hpsearch.errors import UserError
 from hpsearch.formatting import count_noun
-from hpsearch.results.opening import database_for_reading, record_of, study_of
+from hpsearch.results.opening import database_for_reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hpsearch.cli.commands.planned import InTime
     from hpsearch.engines.profiles import Profile
     from hpsearch.study_file.study import StudyFile
     from hpsearch.workers.ablation import AblateRequest, AblationRun
@@ -92,29 +92,19 @@ def ablate(
     hpsearch ablate --study quickstart --parameters batch_size,lr --seeds 5
     hpsearch ablate --study cnn_dilation --pairs conv1.dilation,conv1.kernel_size
     """
-    from hpsearch.cli.commands.fleets import engine_profile
-    from hpsearch.workers.launch.fork_server import start_fork_server
+    named, crossed = _listed(parameters), _pairs(pairs)
 
-    config, profile = engine_profile(run.config(), engine, settings)
-    with database_for_reading(run.storage) as database:
-        loaded = study_of(record_of(database, study))
-    start_fork_server()
-    from hpsearch.workers.ablation import AblateRequest
+    def go(
+        loaded: StudyFile, config: RunConfig, profile: Profile | None
+    ) -> tuple[int, dict[str, Any]]:
+        from hpsearch.workers.ablation import AblateRequest
 
-    request = AblateRequest(
-        trial=trial,
-        parameters=_listed(parameters),
-        pairs=_pairs(pairs),
-        question=question,
-        seeds=seeds,
-    )
-    notifier = Notifier(target=notify, command="ablate", study=loaded.name, storage=run.storage)
-    with notifier.on_failure():
-        code, content = ablate_with(loaded, config, request, profile, as_json=as_json)
-    if as_json:
-        print_json(content)
-    notifier.tell(content["ended"], code=code)
-    raise typer.Exit(code)
+        request = AblateRequest(
+            trial=trial, parameters=named, pairs=crossed, question=question, seeds=seeds
+        )
+        return ablate_with(loaded, config, request, profile, as_json=as_json)
+
+    run_command("ablate", study, run, engine, settings, notify, go, as_json=as_json)
 
 
 def ablate_with(
@@ -124,7 +114,7 @@ def ablate_with(
     profile: Profile | None = None,
     *,
     as_json: bool,
-    ends: float | None = None,
+    in_time: InTime | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Ablate a trial of a stored search, and print the effects unless ``as_json``.
 
@@ -134,8 +124,7 @@ def ablate_with(
         request: What is changed.
         profile: The engine that runs the workers; ``None``: this machine.
         as_json: Whether the caller prints the result for programs.
-        ends: When the trainings on this machine must stop, in seconds since 1970; ``None`` if time
-            is no limit.
+        in_time: What keeps it within a deadline; ``None`` without one.
 
     Returns:
         The exit code, and the effects for programs.
@@ -143,48 +132,45 @@ def ablate_with(
     Raises:
         UserError: The search can't be ablated, an option is wrong, or the engine refuses it.
     """
-    from hpsearch.cli.commands import fleets
     from hpsearch.cli.terminal import live
     from hpsearch.cli.terminal.ablation import effects_json, print_effects
-    from hpsearch.cli.terminal.front import print_warnings
     from hpsearch.results.ablation.stored import read_result
     from hpsearch.results.records import read_study
     from hpsearch.workers import ablation, planned_study
 
-    with database_for_reading(run.storage) as database:
-        search = read_study(database, study.name)
-        if profile is not None:
-            fleets.require_usable(profile, run, study.name)
-        prepared = ablation.prepare_ablation(
-            database, search, study, request, data=run.data, builds_here=profile is None
-        )
-        print_warnings(search, stderr=as_json)
-        _print_asked(prepared, stderr=as_json)
-        if profile is None and ends is not None:
-            run = replace(run, timeout=max(1.0, ends - time.time()))
-        elif profile is None:
-            left = planned_study.time_of_trainings(
-                prepared.study,
-                [each.params for each in prepared.spec.variants],
-                prepared.spec.seeds_before + 1,
-                prepared.spec.trainings - prepared.ended,
-                run,
-            )
-            if left is not None:
-                say(show_time_range(left.low, left.high), stderr=as_json)
-        outcome = fleets.run_planned(
-            profile,
-            run,
-            database,
+    def print_time(prepared: AblationRun) -> None:
+        left = planned_study.time_of_trainings(
             prepared.study,
-            partial(planned_study.run_plan, database, prepared.study, run),
+            [each.params for each in prepared.spec.variants],
+            prepared.spec.seeds_before + 1,
+            prepared.spec.trainings - prepared.ended,
+            run,
+        )
+        if left is not None:
+            say(show_time_range(left.low, left.high), stderr=as_json)
+
+    with database_for_reading(run.storage) as database:
+        prepared, outcome = run_prepared(
+            database,
+            study,
+            run,
+            profile,
+            in_time,
+            prepare=lambda search: ablation.prepare_ablation(
+                database, search, study, request, data=run.data, builds_here=profile is None
+            ),
+            announce=partial(_print_asked, stderr=as_json),
+            print_time=print_time,
+            train=lambda prepared, show, elsewhere: planned_study.run_plan(
+                database, prepared.study, run, show, elsewhere
+            ),
             stderr=as_json,
         )
         result = read_result(database, read_study(database, prepared.name))
     content = {**effects_json(prepared.name, result), "ended": outcome.reason}
     if not as_json:
         print_effects(prepared.name, result)
-        if outcome.reason != "finished":
+        if not result.progress.finished:
             ending = live.ENDINGS[outcome.reason]
             say(f"{ending}; continue: run the same command again", style="bold")
     return (1 if outcome.reason in ("failed", "left") else 0), content

@@ -29,6 +29,7 @@ from hpsearch.results.opening import database_for_reading
 from hpsearch.results.records import StudyRecord, read_study
 
 if TYPE_CHECKING:
+    from hpsearch.cli.commands.planned import InTime
     from hpsearch.engines.profiles import Profile
     from hpsearch.results.confirmation.finalists import Finalists
     from hpsearch.search.database.storage import Database
@@ -42,9 +43,6 @@ _LOOK_SECONDS = 3.0
 
 #: Seconds that must be left to measure the finalists' latencies.
 _LATENCIES = 20.0
-
-#: The share of the answer's time that is kept free.
-_ANSWER_SLACK = 0.1
 
 #: The figures of a report are drawn if this many times the report's seconds are left.
 _FIGURES = 12.0
@@ -115,7 +113,7 @@ def _close(after: AfterSearch) -> None:
 
 
 def _confirm(after: AfterSearch) -> None:
-    from hpsearch.cli.commands.confirm import ConfirmingInTime, confirm_with
+    from hpsearch.cli.commands.confirm import confirm_with
     from hpsearch.results.confirmation.stored import newer_trials, newest
     from hpsearch.results.deadline.shorter import cut_to_what_ended, shorten_if_late
     from hpsearch.workers.confirmation import ConfirmRequest
@@ -124,32 +122,6 @@ def _confirm(after: AfterSearch) -> None:
     if after.study.goals.is_multi_objective:
         say("not confirmed: finalists are compared by one objective", stderr=after.as_json)
         return
-    looked_at = 0.0
-
-    def keep_in_time() -> None:
-        nonlocal looked_at
-        if time.monotonic() - looked_at < _LOOK_SECONDS:
-            return
-        with database_for_reading(after.config.storage) as database:
-            if (found := newest(database, after.study.name)) is not None:
-                shorten_if_late(
-                    database,
-                    found.study.name,
-                    after.forecast(database),
-                    now=time.time(),
-                    workers=after.workers,
-                )
-        looked_at = time.monotonic()
-
-    def has_time() -> bool:
-        with database_for_reading(after.config.storage) as database:
-            return after.forecast(database).confirmation_ends - time.time() > _LATENCIES
-
-    def cut(reason: str) -> None:
-        if reason == "deadline":
-            with database_for_reading(after.config.storage) as database:
-                if (found := newest(database, after.study.name)) is not None:
-                    cut_to_what_ended(database, found.study.name)
 
     with database_for_reading(after.config.storage) as database:
         record = read_study(database, after.study.name)
@@ -170,10 +142,47 @@ def _confirm(after: AfterSearch) -> None:
         request,
         after.profile,
         as_json=after.as_json,
-        deadline=ConfirmingInTime(look=keep_in_time, end=cut, may_measure=has_time),
+        in_time=_in_time(after, shorten_if_late, cut_to_what_ended),
     )
     after.code = max(after.code, code)
     after.summed["confirmation"] = content
+
+
+def _in_time(
+    after: AfterSearch,
+    fit: Callable[..., bool],
+    cut: Callable[[Database, str], bool],
+) -> InTime:
+    """Return what keeps a planned study within the deadline.
+
+    Args:
+        after: The search.
+        fit: Changes its seeds to what fits: ``shorten_if_late``, ``fit_seeds``.
+        cut: Drops what hasn't ended when the time is over.
+    """
+    from hpsearch.cli.commands.planned import InTime
+
+    looked_at = 0.0
+
+    def look(name: str) -> None:
+        nonlocal looked_at
+        if time.monotonic() - looked_at < _LOOK_SECONDS:
+            return
+        with database_for_reading(after.config.storage) as database:
+            estimate = after.forecast(database)
+            fit(database, name, estimate, now=time.time(), workers=after.workers)
+        looked_at = time.monotonic()
+
+    def end(name: str, reason: str) -> None:
+        if reason == "deadline":
+            with database_for_reading(after.config.storage) as database:
+                cut(database, name)
+
+    def may_measure() -> bool:
+        with database_for_reading(after.config.storage) as database:
+            return after.forecast(database).confirmation_ends - time.time() > _LATENCIES
+
+    return InTime(look=look, end=end, may_measure=may_measure)
 
 
 def _fits(
@@ -199,17 +208,17 @@ def _fits(
 def _answer(after: AfterSearch) -> None:
     """Answer the study's question by experiment, by an ablation that fits the time left."""
     from hpsearch.cli.commands.ablate import ablate_with
+    from hpsearch.results.ablation.stored import ablations
+    from hpsearch.results.deadline.seeds import fit_seeds, keep_complete_seeds
     from hpsearch.workers.ablation import AblateRequest
+    from hpsearch.workers.launch.launching import free_dead_workers
 
     with database_for_reading(after.config.storage) as database:
         estimate = after.forecast(database)
-        epochs = read_study(database, after.study.name).study.epochs_per_trial
-    later = sum(estimate.reserved.get(stage, 0.0) for stage in ("train-final", "report"))
-    ends = estimate.at - later
-    # Preparing it, and stopping it inside a batch, take time too
-    ends -= _ANSWER_SLACK * max(0.0, ends - time.time())
-    left = ends - time.time()
-    training = max(estimate.time_of(epochs, 1, estimate.epoch.mean), 1e-3)
+        training = max(_training_seconds(database, after.study.name, estimate), 1e-3)
+        for each in ablations(database, after.study.name):
+            free_dead_workers(database, each.study_id)
+    left = estimate.answer_ends - time.time()
     request = AblateRequest(
         question=True, most_trainings=max(0, int(left * after.workers / training))
     )
@@ -220,10 +229,25 @@ def _answer(after: AfterSearch) -> None:
         request,
         after.profile,
         as_json=after.as_json,
-        ends=ends,
+        in_time=_in_time(after, fit_seeds, keep_complete_seeds),
     )
     after.code = max(after.code, code)
     after.summed["answer"] = content
+
+
+def _training_seconds(database: Database, search: str, estimate: Forecast) -> float:
+    """Return about how long a training of the answer takes, as measured in the confirmation.
+
+    Those of the search may be of other configurations; they count if nothing was confirmed.
+    """
+    from hpsearch.results.confirmation.stored import newest
+
+    confirmed = newest(database, search)
+    trials = [] if confirmed is None else confirmed.trials
+    done = sum(each.epochs_done for each in trials)
+    mean = sum(each.compute_seconds for each in trials) / done if done else estimate.epoch.mean
+    epochs = read_study(database, search).study.epochs_per_trial
+    return estimate.time_of(epochs, 1, mean)
 
 
 def _train_final(after: AfterSearch) -> None:

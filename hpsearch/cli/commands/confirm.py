@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.notify import Notifier, NotifyOption
+from hpsearch.cli.commands.planned import run_command, run_prepared
+from hpsearch.cli.notify import NotifyOption
 from hpsearch.cli.options import (
     EngineOption,
     EngineSettingOption,
@@ -17,11 +17,12 @@ from hpsearch.cli.options import (
     at_least_one,
 )
 from hpsearch.cli.run_options import RunOptions, takes_run_options
-from hpsearch.cli.terminal.output import print_json, say, show_time_range
+from hpsearch.cli.terminal.output import say, show_time_range
 from hpsearch.formatting import count_noun, format_percent
-from hpsearch.results.opening import database_for_reading, record_of, study_of
+from hpsearch.results.opening import database_for_reading
 
 if TYPE_CHECKING:
+    from hpsearch.cli.commands.planned import InTime
     from hpsearch.engines.profiles import Profile
     from hpsearch.results.confirmation.verdict import ConfirmationResult
     from hpsearch.search.database.storage import Database
@@ -78,23 +79,16 @@ def confirm(
     hpsearch confirm --study quickstart --top 3 --seeds 8
     hpsearch confirm --study quickstart --engine slurm --workers 8
     """
-    from hpsearch.cli.commands.fleets import engine_profile
-    from hpsearch.workers.launch.fork_server import start_fork_server
 
-    config, profile = engine_profile(run.config(), engine, settings)
-    with database_for_reading(run.storage) as database:
-        loaded = study_of(record_of(database, study))
-    start_fork_server()
-    from hpsearch.workers.confirmation import ConfirmRequest
+    def go(
+        loaded: StudyFile, config: RunConfig, profile: Profile | None
+    ) -> tuple[int, dict[str, Any]]:
+        from hpsearch.workers.confirmation import ConfirmRequest
 
-    notifier = Notifier(target=notify, command="confirm", study=loaded.name, storage=run.storage)
-    request = ConfirmRequest(top=top, seeds=seeds, again=again)
-    with notifier.on_failure():
-        code, content = confirm_with(loaded, config, request, profile, as_json=as_json)
-    if as_json:
-        print_json(content)
-    notifier.tell(content["ended"], code=code)
-    raise typer.Exit(code)
+        request = ConfirmRequest(top=top, seeds=seeds, again=again)
+        return confirm_with(loaded, config, request, profile, as_json=as_json)
+
+    run_command("confirm", study, run, engine, settings, notify, go, as_json=as_json)
 
 
 def confirm_with(
@@ -104,7 +98,7 @@ def confirm_with(
     profile: Profile | None = None,
     *,
     as_json: bool,
-    deadline: ConfirmingInTime | None = None,
+    in_time: InTime | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Confirm a stored search, and print the verdict unless ``as_json``.
 
@@ -114,7 +108,7 @@ def confirm_with(
         request: The user's settings of the confirmation.
         profile: The engine that runs the workers; ``None``: this machine.
         as_json: Whether the caller prints the result for programs.
-        deadline: What keeps the confirmation in time; ``None`` without a deadline.
+        in_time: What keeps it within a deadline; ``None`` without one.
 
     Returns:
         The exit code, and the verdict for programs.
@@ -122,50 +116,29 @@ def confirm_with(
     Raises:
         UserError: The search can't be confirmed, an option is wrong, or the engine refuses it.
     """
-    from hpsearch.cli.commands import fleets
-    from hpsearch.cli.terminal.front import print_warnings
-    from hpsearch.results.records import read_study
     from hpsearch.workers import confirmation
 
+    may_measure = (lambda: True) if in_time is None else in_time.may_measure
     with database_for_reading(run.storage) as database:
-        search = read_study(database, study.name)
-        if profile is not None:
-            fleets.require_usable(profile, run, study.name)
-        prepared = confirmation.prepare_confirmation(database, search, study, request)
-        print_warnings(search, stderr=as_json)
-        _print_asked(prepared, stderr=as_json)
-        if profile is None and deadline is None:
-            _print_time(confirmation.time_left(prepared, run), stderr=as_json)
-        outcome = fleets.run_planned(
-            profile,
-            run,
+        prepared, outcome = run_prepared(
             database,
-            prepared.study,
-            lambda show, elsewhere: confirmation.run(
-                database, prepared, run, show, elsewhere, _measures(deadline)
+            study,
+            run,
+            profile,
+            in_time,
+            prepare=lambda search: confirmation.prepare_confirmation(
+                database, search, study, request
             ),
-            look=(lambda: None) if deadline is None else deadline.look,
+            announce=partial(_print_asked, stderr=as_json),
+            print_time=lambda prepared: _print_time(
+                confirmation.time_left(prepared, run), stderr=as_json
+            ),
+            train=lambda prepared, show, elsewhere: confirmation.run(
+                database, prepared, run, show, elsewhere, may_measure
+            ),
             stderr=as_json,
         )
-        if deadline is not None:
-            deadline.end(outcome.reason)
         return _end(database, study.name, prepared, outcome, as_json=as_json)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConfirmingInTime:
-    """What keeps a confirmation within a deadline."""
-
-    #: Called about twice a second.
-    look: Callable[[], None]
-    #: Called when the trainings have ended, with the reason.
-    end: Callable[[str], None]
-    #: Returns whether there is time to measure latencies.
-    may_measure: Callable[[], bool]
-
-
-def _measures(deadline: ConfirmingInTime | None) -> Callable[[], bool]:
-    return (lambda: True) if deadline is None else deadline.may_measure
 
 
 def _print_asked(prepared: ConfirmationRun, *, stderr: bool) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from hpsearch.search.ledger.fleets import Fleet
     from hpsearch.search.ledger.studies import StoredStudy
     from hpsearch.study_file.study import StudyFile
-    from hpsearch.workers.launch.progress import Progress
     from hpsearch.workers.launch.supervisor import LaunchResult
 
 
@@ -243,49 +241,6 @@ def require_usable(profile: Profile, config: RunConfig, study: str) -> None:
     from hpsearch.engines.fleet_state import engine_of
 
     _require_no(engine_of(_fleet(profile, config, study), config.storage).check(), profile)
-
-
-def run_planned(
-    profile: Profile | None,
-    run: RunConfig,
-    database: Database,
-    study: StudyFile,
-    go: Callable[
-        [Callable[[Progress], None], Callable[[StoredStudy], LaunchResult] | None], LaunchResult
-    ],
-    *,
-    look: Callable[[], None] = lambda: None,
-    stderr: bool,
-) -> LaunchResult:
-    """Run the trainings of a planned study on this machine, with a live page, or on an engine.
-
-    Args:
-        profile: The engine that runs the workers; ``None``: this machine.
-        run: How the trainings are run.
-        database: The study's database.
-        study: The planned study: a confirmation or an ablation.
-        go: Runs them; gets what shows the progress, and what lets an engine's workers run the
-            stored study (``None`` on this machine).
-        look: Called about twice a second on this machine, before the progress is shown.
-        stderr: Whether to print to stderr.
-
-    Returns:
-        How the run ended.
-    """
-    if profile is not None:
-        return go(
-            lambda progress: None,
-            partial(run_workers, profile, run, database, study=study, stderr=stderr),
-        )
-    from hpsearch.cli.terminal import live
-
-    with live.presenter(study.objective.metric, stderr=stderr) as present:
-
-        def show(progress: Progress) -> None:
-            look()
-            present(progress)
-
-        return go(show, None)
 
 
 def run_workers(

@@ -49,6 +49,7 @@ def effects_json(name: str, result: AblationResult) -> dict[str, Any]:
                 "better_by": None if each.ahead is None else each.ahead.estimate,
                 "interval": None if each.ahead is None else [each.ahead.low, each.ahead.high],
                 "seeds": each.seeds,
+                "settled_early": each.settled,
                 "p_value": each.p_value,
                 "answer": each.answer.value,
                 "reason": each.reason,

@@ -4,6 +4,7 @@
 - ``spec``          the settings of an ablation, and how they are stored
 - ``plan``          the next training: a pure function of those that have ended
 - ``judging``       from trainings to effects, with intervals corrected for their number
+- ``looks``         what is settled before the last seed: decided once, and stored
 - ``sentences``     effects in words, which every output shows
 - ``stored``        an ablation in the database: its progress and its result
 """

@@ -5,12 +5,18 @@ differences, but never less than the mean of all comparisons: a few seeds may ag
 comparisons of an ablation are one family: their p values are corrected by Holm's method, and each
 interval has the confidence at which that method compares it, so that an interval excludes 0
 exactly if the answer is "yes".
+
+A difference may be settled before the last seed (``spec.looks``), by Haybittle and Peto's rule: at
+the far stricter level ``INTERIM``. What all looks together may err, the last one loses, so the
+level of the family stays ``ALPHA``. The interval of a settled one has the confidence of its look:
+it holds although the differences that are settled are those that look the largest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +33,9 @@ from hpsearch.results.confirmation.statistics import (
     of_value,
 )
 from hpsearch.results.verdicts import ALPHA, Verdict, holm, margin_of
+
+#: The level of each look before the last seed.
+INTERIM = 0.001
 
 #: The mean spread of the comparisons counts as known from at most so many of them: they share one
 #: variant, so they aren't independent.
@@ -48,6 +57,8 @@ class Effect:
     answer: Verdict
     #: Why there is no estimate; ``None`` if there is one.
     reason: str | None = None
+    #: Whether it was settled before the last seed, after ``seeds`` of them.
+    settled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,50 +136,130 @@ def _effects(
     now: AblationProgress,
     margin: float,
 ) -> list[Effect]:
-    pairs = [_pair(spec, trained, each) for each in spec.contrasts]
-    estimates = estimated(pairs)
-    known = [place for place, each in enumerate(estimates) if each is not None]
-    tests = corrected([each for each in estimates if each is not None])
-    found = []
-    for place, contrast in enumerate(spec.contrasts):
-        estimate = estimates[place]
-        if estimate is None:
-            reason = _reason(contrast, now)
-            found.append(
-                Effect(
-                    contrast=contrast,
-                    ahead=None,
-                    seeds=0,
-                    p_value=1.0,
-                    answer=Verdict.UNDECIDED,
-                    reason=reason,
-                )
-            )
-            continue
-        p_value, confidence = tests[known.index(place)]
-        ahead = estimate.over_seeds_and_images(confidence=confidence)
-        answer = Verdict.UNDECIDED
-        if p_value <= ALPHA and ahead.excludes(0.0):
-            answer = Verdict.YES
-        elif -margin < ahead.low and ahead.high < margin:
-            answer = Verdict.NO
-        found.append(
-            Effect(
+    found: dict[int, Effect] = {}
+    for look in spec.taken:
+        tested = _tested(spec, trained, look.seeds, set(found), INTERIM)
+        found |= {
+            number: _effect(spec, number, tested[number], margin, settled=True)
+            for number in look.settled
+            if number in tested
+        }
+    tested = _tested(spec, trained, spec.seeds, set(found), final_level(spec))
+    for number, contrast in enumerate(spec.contrasts):
+        if number in tested:
+            found[number] = _effect(spec, number, tested[number], margin)
+        elif number not in found:
+            found[number] = Effect(
                 contrast=contrast,
-                ahead=ahead,
-                seeds=estimate.seeds,
-                p_value=p_value,
-                answer=answer,
+                ahead=None,
+                seeds=0,
+                p_value=1.0,
+                answer=Verdict.UNDECIDED,
+                reason=_reason(contrast, now),
             )
+    return [found[number] for number in range(len(spec.contrasts))]
+
+
+def settled_now(
+    spec: AblationSpec,
+    outcomes: Mapping[PlannedTraining, TrainingResult],
+    seeds: int,
+    *,
+    has_images: bool = True,
+) -> tuple[int, ...]:
+    """Return the contrasts that the first seeds settle, of those that weren't settled before.
+
+    Args:
+        spec: The ablation's settings.
+        outcomes: Planned training -> result; those of these seeds have ended.
+        seeds: The number of seeds.
+        has_images: Whether trainings have predictions.
+    """
+    trained = _trained(spec, outcomes, has_images)
+    tested = _tested(spec, trained, seeds, set(spec.settled), INTERIM)
+    return tuple(
+        number
+        for number, test in tested.items()
+        if test.p_value <= INTERIM and test.ahead.excludes(0.0)
+    )
+
+
+def final_level(spec: AblationSpec) -> float:
+    """Return the level of the last look, so that all looks together have ``ALPHA``."""
+    return ALPHA - INTERIM * len(spec.early_looks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Test:
+    """One comparison among those that aren't settled yet."""
+
+    ahead: Interval
+    p_value: float
+    level: float
+    seeds: int
+
+
+def _tested(
+    spec: AblationSpec,
+    trained: Mapping[int, Mapping[int, Judged]],
+    seeds: int,
+    settled: AbstractSet[int],
+    level: float,
+) -> dict[int, _Test]:
+    """Return the comparisons over the first seeds that aren't in ``settled``, by their numbers.
+
+    The variance of the family is also that of the settled ones, over the seeds until then.
+    """
+    pairs = [
+        _pair(spec, trained, each, spec.settled[number] if number in settled else seeds)
+        for number, each in enumerate(spec.contrasts)
+    ]
+    tried = {
+        number: each
+        for number, each in enumerate(estimated(pairs))
+        if each is not None and number not in settled
+    }
+    tests = corrected(list(tried.values()), level)
+    return {
+        number: _Test(
+            ahead=each.over_seeds_and_images(confidence=confidence),
+            p_value=p_value,
+            level=level,
+            seeds=each.seeds,
         )
-    return found
+        for (number, each), (p_value, confidence) in zip(tried.items(), tests, strict=True)
+    }
+
+
+def _effect(
+    spec: AblationSpec, number: int, test: _Test, margin: float, *, settled: bool = False
+) -> Effect:
+    answer = Verdict.UNDECIDED
+    if settled or (test.p_value <= test.level and test.ahead.excludes(0.0)):
+        answer = Verdict.YES
+    elif -margin < test.ahead.low and test.ahead.high < margin:
+        answer = Verdict.NO
+    return Effect(
+        contrast=spec.contrasts[number],
+        ahead=test.ahead,
+        seeds=test.seeds,
+        p_value=test.p_value,
+        answer=answer,
+        settled=settled,
+    )
 
 
 def _pair(
-    spec: AblationSpec, trained: Mapping[int, Mapping[int, Judged]], contrast: Contrast
+    spec: AblationSpec,
+    trained: Mapping[int, Mapping[int, Judged]],
+    contrast: Contrast,
+    seeds: int,
 ) -> tuple[Mapping[int, Judged], Mapping[int, Judged]]:
     """Return the trainings of both variants so that their difference is positive if it is good."""
-    one, other = trained.get(contrast.one, {}), trained.get(contrast.other, {})
+    one, other = (
+        {seed: each for seed, each in trained.get(variant, {}).items() if seed <= seeds}
+        for variant in (contrast.one, contrast.other)
+    )
     return (one, other) if spec.maximize else (other, one)
 
 
@@ -200,10 +291,10 @@ def estimated(
     return found
 
 
-def corrected(estimates: Sequence[Estimate]) -> list[tuple[float, float]]:
+def corrected(estimates: Sequence[Estimate], level: float = ALPHA) -> list[tuple[float, float]]:
     """Return each estimate's p value by Holm's method, and the confidence of its interval.
 
-    Holm's method compares the smallest p value with ALPHA / m, the next one with ALPHA / (m - 1),
+    Holm's method compares the smallest p value with level / m, the next one with level / (m - 1),
     and so on, and ends at the first that is larger. The estimates from there on have intervals of
     that last level.
     """
@@ -211,8 +302,8 @@ def corrected(estimates: Sequence[Estimate]) -> list[tuple[float, float]]:
     p_values, left = holm(alone), len(alone)
     found = [(1.0, 0.0)] * len(alone)
     for place in np.argsort(alone, kind="stable"):
-        found[place] = (p_values[place], 1 - ALPHA / left)
-        if p_values[place] <= ALPHA:
+        found[place] = (p_values[place], 1 - level / left)
+        if p_values[place] <= level:
             left -= 1
     return found
 

@@ -2,15 +2,15 @@
 
 Every variant is trained with every seed; the seeds are the same for all variants. A variant whose
 training fails in the first round (a learning rate that diverges, usually) gets no further seeds.
-No variant leaves because of its values: then intervals and error rates are those of a fixed number
-of seeds.
+The same holds for a variant all of whose differences are settled: after some seeds (``spec.looks``)
+they are looked at, by a bound that is strict enough not to change the error rates (``judging``).
 
 As in a confirmation, the plan only grows, so ticket n is entry n.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpsearch.results.ablation.spec import AblationSpec
@@ -30,6 +30,8 @@ class AblationProgress:
     failed: Mapping[int, int]
     #: Whether every planned training has ended.
     finished: bool
+    #: The seeds after which a look is due: all their trainings have ended; ``None`` if none is.
+    due: int | None = None
 
 
 def progress(
@@ -38,16 +40,38 @@ def progress(
     """Return the plan that follows from the trainings that have ended."""
     going = list(range(len(spec.variants)))
     planned: list[PlannedTraining] = []
-    seeds = range(1, spec.seeds + 1)
-    finished = False
-    for batch in (seeds[:FIRST_ROUND], seeds[FIRST_ROUND:]):
-        planned += [PlannedTraining(trial=one, seed=seed) for seed in batch for one in going]
+    taken = {look.seeds for look in spec.taken}
+    before, finished, due = 0, False, None
+    for last in sorted({min(FIRST_ROUND, spec.seeds), *spec.early_looks, spec.seeds}):
+        seeds = range(before + 1, last + 1)
+        planned += [PlannedTraining(trial=one, seed=seed) for seed in seeds for one in going]
         finished = all(entry in outcomes for entry in planned)
         if not finished:
             break
-        lost = _failed(outcomes)
+        # Not those of later rounds: known entries keep their places
+        lost = _failed({entry: outcomes[entry] for entry in planned})
         going = [each for each in going if each not in lost]
-    return AblationProgress(planned=tuple(planned), failed=_failed(outcomes), finished=finished)
+        if last in spec.early_looks:
+            if last not in taken:
+                finished, due = False, last
+                break
+            going = _undecided(spec, going, last)
+        before = last
+    return AblationProgress(
+        planned=tuple(planned), failed=_failed(outcomes), finished=finished, due=due
+    )
+
+
+def _undecided(spec: AblationSpec, going: Sequence[int], seeds: int) -> list[int]:
+    """Return the variants with a difference that isn't settled after so many seeds."""
+    settled = {number for number, at in spec.settled.items() if at <= seeds}
+    needed = {
+        variant
+        for number, each in enumerate(spec.contrasts)
+        if number not in settled and each.one in going and each.other in going
+        for variant in (each.one, each.other)
+    }
+    return [each for each in going if each in needed]
 
 
 def _failed(outcomes: Mapping[PlannedTraining, TrainingResult]) -> dict[int, int]:

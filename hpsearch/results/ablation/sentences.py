@@ -48,6 +48,8 @@ def effect_result(effect: Effect, spec: AblationSpec) -> str:
     told: str = effect.answer
     if effect.answer is Verdict.YES:
         told += ", better" if ahead.estimate > 0 else ", worse"
+    if effect.settled:
+        told += f"; settled after {effect.seeds} of {count_noun(spec.seeds, 'seed')}"
     return f"{form.difference(ahead.estimate)} ({form.differences(ahead.low, ahead.high)}): {told}"
 
 

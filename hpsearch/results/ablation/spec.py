@@ -1,7 +1,6 @@
 """The settings of an ablation, and how they are stored.
 
-An ablation is a study of its own. Its settings are fixed when it is created, and stored in its
-document under ``ablates``.
+An ablation is a study of its own. Its settings are stored in its document under ``ablates``.
 """
 
 from __future__ import annotations
@@ -22,6 +21,12 @@ SEEDS = 10
 
 #: The fewest seeds: fewer hardly show how much seeds differ.
 FEWEST_SEEDS = 3
+
+#: The most seeds that an ablation gets by itself if there is time left before a deadline.
+MOST_IN_TIME = 2 * SEEDS
+
+#: Seeds after which a difference may be settled before the last seed, if there are more.
+LOOKS = (4, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,16 @@ class LeftOut:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was settled before the last seed. It was decided once, and is stored."""
+
+    #: The trainings of so many seeds had ended.
+    seeds: int
+    #: The numbers of the contrasts that were settled by them.
+    settled: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestedChanges:
     """What the user asked for; the same request continues the same ablation."""
 
@@ -71,7 +86,7 @@ class RequestedChanges:
 
 @dataclass(frozen=True, kw_only=True)
 class AblationSpec:
-    """An ablation's settings, fixed when it is created."""
+    """An ablation's settings. Only its number of seeds, and what was settled, change later."""
 
     #: The search, and the number of its trial that is varied.
     study: str
@@ -88,6 +103,12 @@ class AblationSpec:
     variants: tuple[Variant, ...]
     contrasts: tuple[Contrast, ...]
     left_out: tuple[LeftOut, ...]
+    #: Seeds after which differences may be settled; empty: never before the last one.
+    looks: tuple[int, ...] = ()
+    #: The looks that were taken, in order.
+    taken: tuple[Look, ...] = ()
+    #: ``seeds`` follows the time until a deadline, and is at most this; ``None``: it is fixed.
+    most_seeds: int | None = None
 
     @classmethod
     def from_document(
@@ -117,6 +138,13 @@ class AblationSpec:
             variants=tuple(Variant(**each) for each in section["variants"]),
             contrasts=tuple(Contrast(**each) for each in section["contrasts"]),
             left_out=tuple(LeftOut(**each) for each in section["left_out"]),
+            # Ablations of earlier versions have none of these
+            looks=tuple(section.get("looks", ())),
+            taken=tuple(
+                Look(seeds=each["seeds"], settled=tuple(each["settled"]))
+                for each in section.get("taken", ())
+            ),
+            most_seeds=section.get("most_seeds"),
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -135,6 +163,9 @@ class AblationSpec:
             "variants": [asdict(each) for each in self.variants],
             "contrasts": [asdict(each) for each in self.contrasts],
             "left_out": [asdict(each) for each in self.left_out],
+            "looks": list(self.looks),
+            "taken": [{"seeds": each.seeds, "settled": list(each.settled)} for each in self.taken],
+            "most_seeds": self.most_seeds,
         }
 
     @property
@@ -144,8 +175,26 @@ class AblationSpec:
 
     @property
     def last_seed(self) -> int:
-        """The last fresh seed of the search that this ablation uses."""
-        return self.seeds_before + self.seeds
+        """The last fresh seed of the search that this ablation may use."""
+        return self.seeds_before + (self.most_seeds or self.seeds)
+
+    @property
+    def early_looks(self) -> tuple[int, ...]:
+        """The looks before the last seed."""
+        return tuple(each for each in self.looks if each < self.seeds)
+
+    @property
+    def settled(self) -> dict[int, int]:
+        """The settled contrasts: number -> seeds after which it was settled."""
+        return {number: look.seeds for look in self.taken for number in look.settled}
+
+
+def timed_search(study: StoredStudy) -> str | None:
+    """Return the search whose deadline an ablation keeps; ``None`` if the study is no such one."""
+    section = study.document.get("ablates")
+    if section is None or section.get("most_seeds") is None:
+        return None
+    return str(section["study"])
 
 
 def spec_of(ablation: StoredStudy) -> AblationSpec:

@@ -9,7 +9,7 @@ from hpsearch.results.ablation.judging import AblationResult, judge
 from hpsearch.results.ablation.plan import AblationProgress, progress
 from hpsearch.results.ablation.spec import spec_of
 from hpsearch.results.confirmation.outcomes import started, walk, with_predictions
-from hpsearch.results.confirmation.plan import PlannedTraining
+from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
@@ -63,9 +63,24 @@ def read_result(database: Database, ablation: StudyRecord) -> AblationResult:
     Raises:
         StorageError: If stored predictions are damaged.
     """
-    outcomes = with_predictions(database, ablation, trainings(ablation))
+    outcomes = ended_outcomes(database, ablation)
     has_images = "data" in ablation.study.document
     return judge(spec_of(ablation.study), outcomes, has_images=has_images)
+
+
+def ended_outcomes(
+    database: Database, ablation: StudyRecord
+) -> dict[PlannedTraining, TrainingResult]:
+    """Return the result of each training that has ended, with its predictions.
+
+    Args:
+        database: The database of the ablation.
+        ablation: The ablation.
+
+    Raises:
+        StorageError: If stored predictions are damaged.
+    """
+    return with_predictions(database, ablation, trainings(ablation))
 
 
 def read_results(database: Database, study: str) -> list[tuple[str, AblationResult]]:

@@ -59,6 +59,13 @@ def started(
     }
 
 
+def results_of(
+    trainings: Mapping[PlannedTraining, TrialRecord],
+) -> dict[PlannedTraining, TrainingResult]:
+    """Return the result of each training that has ended, without its predictions."""
+    return {entry: _outcome(trial) for entry, trial in trainings.items() if trial.state.is_finished}
+
+
 def with_predictions(
     database: Database, record: StudyRecord, trainings: Mapping[PlannedTraining, TrialRecord]
 ) -> dict[PlannedTraining, TrainingResult]:

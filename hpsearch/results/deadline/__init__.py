@@ -5,5 +5,6 @@
 - ``stored``    the deadline and what was done for it, in the event log
 - ``forecast``  until when a search may train, from what the ledger contains
 - ``shorter``   a confirmation that ends in time: fewer seeds
+- ``seeds``     an ablation that ends in time: as many seeds as there is time for
 - ``sentence``  the deadline in one sentence
 """

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from statistics import fmean
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.results.confirmation.spec import confirmed_search
+from hpsearch.results.ablation.spec import timed_search
+from hpsearch.results.ablation.stored import ablations
 from hpsearch.results.confirmation.stored import newest
 from hpsearch.results.deadline.costs import (
     EpochTime,
@@ -18,13 +19,15 @@ from hpsearch.results.deadline.costs import (
     spread_of,
     training_seconds,
 )
-from hpsearch.results.deadline.stages import Measured, reserved
+from hpsearch.results.deadline.stages import STAGES, Measured, reserved
 from hpsearch.results.deadline.stored import (
     Deadline,
     closing_of,
     deadline_of,
+    search_of,
     stage_seconds,
 )
+from hpsearch.results.question import compared_values
 from hpsearch.results.ranking import contenders
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search.database.storage import Database
@@ -87,11 +90,33 @@ class Forecast:
         into = _INTO_THE_RESERVE * self.reserved.get("confirm", 0.0)
         return self.search_ends + into
 
+    def training_ends(self, stage: str | None) -> float:
+        """Return the moment at which a training that still runs is stopped inside its epoch.
+
+        Args:
+            stage: The stage that it belongs to; ``None`` for the search.
+        """
+        return self.search_is_cut if stage is None else self.ends_of(stage)
+
     @property
     def confirmation_ends(self) -> float:
         """The moment at which the last training of the confirmation must have ended."""
-        later = [seconds for stage, seconds in self.reserved.items() if stage != "confirm"]
-        return self.at - sum(later) - _SLACK
+        return self.ends_of("confirm")
+
+    @property
+    def answer_ends(self) -> float:
+        """The moment at which the last training of the answer must have ended."""
+        return self.ends_of("answer")
+
+    def ends_of(self, stage: str) -> float:
+        """Return the moment at which a stage must have ended, so that later ones have their time.
+
+        Args:
+            stage: A stage after the search, in ``reserved`` or not.
+        """
+        order = [each.name for each in STAGES]
+        later = order[order.index(stage) + 1 :]
+        return self.at - sum(self.reserved.get(each, 0.0) for each in later) - _SLACK
 
     def time_of(self, epochs: int, done: int = 0, seconds: float = 0.0) -> float:
         """Return about how long ``epochs`` more epochs of a trial take at most.
@@ -105,6 +130,11 @@ class Forecast:
         return training_seconds(
             EpochTime(mean=mean, spread=self.epoch.spread), epochs, overhead=self.overhead
         )
+
+
+def is_over(forecast: Forecast | None, now: float) -> bool:
+    """Whether a deadline has passed at ``now`` (seconds since 1970); not without a deadline."""
+    return forecast is not None and forecast.at <= now
 
 
 def next_goal(done: int, rungs: Sequence[int], last: int) -> int:
@@ -125,7 +155,7 @@ def read_forecast(
 
     Args:
         database: The study's database.
-        study: The search, or a confirmation of it.
+        study: The search, or a planned study of it that keeps its deadline.
         now: Seconds since 1970.
         workers: How many workers train; at least those that run now are assumed.
 
@@ -136,8 +166,14 @@ def read_forecast(
     deadline = deadline_of(database, study)
     if deadline is None:
         return None
-    search = read_study(database, confirmed_search(study) or study.name)
-    return forecast(database, search, deadline, now, workers)
+    search = read_study(database, search_of(study) or study.name)
+    known = forecast(database, search, deadline, now, workers)
+    if search.study.study_id == study.study_id:
+        return known
+    # Its own epochs show better how long another training of it takes
+    means = _epoch_means(read_study(database, study.name))
+    mean = quantile(means, _MOST) if means else known.epoch.mean
+    return replace(known, epoch=EpochTime(mean=mean, spread=known.epoch.spread))
 
 
 def forecast(
@@ -160,7 +196,7 @@ def forecast(
         left = (deadline.worker_seconds or 0.0) - (used(database, record) - deadline.used_before)
         at = now + left / workers
     trained = [each for each in record.trials if each.epochs_done and each.compute_seconds > 0]
-    means = [each.compute_seconds / each.epochs_done for each in trained]
+    means = _epoch_means(record)
     chosen = [each for each in _candidates(record, trained) if each.compute_seconds > 0]
     sample = [each.ticket for each in chosen[:12]]
     curves = queries.curves(database, study_id, sample) if sample else {}
@@ -181,6 +217,7 @@ def forecast(
         baseline=whole(first) if tried and first is not None else None,
         confirm=settings,
         total=at - deadline.begun,
+        values=compared_values(record) if "answer" in deadline.stages else 0,
         report=UNKNOWN_REPORT
         if report is None
         else min(
@@ -206,11 +243,28 @@ def forecast(
     )
 
 
+def _epoch_means(record: StudyRecord) -> list[float]:
+    """Return the mean seconds of an epoch of each trial that has any."""
+    return [
+        each.compute_seconds / each.epochs_done
+        for each in record.trials
+        if each.epochs_done and each.compute_seconds > 0
+    ]
+
+
 def used(database: Database, record: StudyRecord) -> float:
-    """Return the seconds of training that a search and its newest confirmation have used."""
-    total = _used(database, record)
+    """Return the seconds of training that a search and what follows it have used.
+
+    That are its newest confirmation, and the ablations that keep its deadline.
+    """
     confirmation = newest(database, record.study.name)
-    return total if confirmation is None else total + _used(database, confirmation)
+    timed = [
+        read_study(database, each.name)
+        for each in ablations(database, record.study.name)
+        if timed_search(each) is not None
+    ]
+    planned = [*([] if confirmation is None else [confirmation]), *timed]
+    return sum(_used(database, each) for each in [record, *planned])
 
 
 def _used(database: Database, record: StudyRecord) -> float:

@@ -6,12 +6,8 @@ after the seeds that have begun. So a known ticket keeps its place in the plan.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult, progress
 from hpsearch.results.confirmation.spec import (
@@ -25,11 +21,8 @@ from hpsearch.results.deadline.costs import EpochTime, makespan, training_second
 from hpsearch.results.deadline.forecast import Forecast
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search.database.storage import Database
-from hpsearch.search.database.tables import studies as studies_table
-from hpsearch.search.database.tables import tickets
-from hpsearch.search.ledger.events import EventKind, record_event
-from hpsearch.search.ledger.statements import lock_study
-from hpsearch.study_file.compare import fingerprint
+from hpsearch.search.ledger import studies
+from hpsearch.search.ledger.events import EventKind
 
 #: The fewest seeds of the report: one alone has no interval.
 FEWEST_REPORTED = 2
@@ -224,35 +217,15 @@ def _store(database: Database, record: StudyRecord, spec: ConfirmationSpec, begu
         f"{before.rule.partition(_NOTE)[0]}{_NOTE}{len(spec.selection_seeds)} of {spec.seeds} "
         f"seeds choose and {len(spec.report_seeds)} of {spec.seeds} report"
     )
-    document = {**study.document, "confirms": replace(spec, rule=rule).to_document()}
-
-    def work(connection: Connection) -> bool:
-        row = lock_study(connection, study.study_id)
-        query = sa.select(sa.func.coalesce(sa.func.max(tickets.c.ticket), 0)).where(
-            tickets.c.study_id == study.study_id
-        )
-        same = row["document"] is not None and json.loads(row["document"]) == dict(study.document)
-        if not same or connection.execute(query).scalar_one() != begun.issued:
-            return False
-        change = {"before": row["trials"] + row["granted"], "now": planned}
-        detail = {"selection": len(spec.selection_seeds), "report": len(spec.report_seeds)}
-        for kind, about in (
-            (EventKind.PLAN_SHORTENED, detail),
-            (EventKind.BUDGET_CHANGED, change),
-        ):
-            record_event(connection, study.study_id, None, None, kind, None, about)
-        connection.execute(
-            sa.update(studies_table)
-            .where(studies_table.c.study_id == study.study_id)
-            .values(
-                document=json.dumps(document),
-                fingerprint=fingerprint(document),
-                trials=planned - row["granted"],
-            )
-        )
-        return True
-
-    return database.write(work)
+    return studies.change_plan(
+        database,
+        study,
+        {"confirms": replace(spec, rule=rule).to_document()},
+        trainings=planned,
+        issued=begun.issued,
+        kind=EventKind.PLAN_SHORTENED,
+        detail={"selection": len(spec.selection_seeds), "report": len(spec.report_seeds)},
+    )
 
 
 #: How the note begins that a shortened confirmation adds to its rule.

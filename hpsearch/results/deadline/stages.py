@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hpsearch.results.ablation.alternatives import MOST_CELLS
-from hpsearch.results.ablation.spec import SEEDS
+from hpsearch.results.ablation.plan import FIRST_ROUND
+from hpsearch.results.ablation.spec import LOOKS, SEEDS, timed_search
 from hpsearch.results.confirmation.choosing import smaller
-from hpsearch.results.deadline.costs import confirmation_seconds
+from hpsearch.results.confirmation.spec import confirmed_search
+from hpsearch.results.deadline.costs import confirmation_seconds, makespan
+from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.study_file.study import Confirm
 
 #: The most of the time from the launch to the deadline that is kept for the confirmation.
@@ -22,8 +26,13 @@ MOST_FOR_CONFIRMATION = 0.4
 #: The same if even the smallest confirmation needs more, and for the final training.
 MOST_AT_ALL, MOST_FOR_FINAL = 0.6, 0.2
 
-#: The most of that time that is kept for the answer to the study's question.
-MOST_FOR_ANSWER = 0.25
+#: The most of that time for the answer to the study's question: until the values in question have
+#: ``SEEDS`` seeds at the winner's settings, and for the whole question.
+MOST_FOR_ANSWER, MOST_FOR_WHOLE_ANSWER = 0.35, 0.25
+
+#: The most for the confirmation if the question is answered, too; both together; and the least for
+#: the answer.
+MOST_BESIDE_ANSWER, MOST_TOGETHER, LEAST_FOR_ANSWER = 0.3, 0.65, 0.1
 
 #: All images as a multiple of those of a trial, for which some are kept apart for validation.
 _ALL_IMAGES = 1.25
@@ -45,6 +54,8 @@ class Measured:
     total: float
     #: Seconds of writing report and bundle.
     report: float
+    #: How many values the study's question compares; 0 if it isn't answered.
+    values: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +71,8 @@ class Stage:
 
 def _confirm(measured: Measured) -> float:
     """Return the time of the largest confirmation that may be reserved."""
-    most = MOST_FOR_CONFIRMATION * measured.total
+    share = MOST_BESIDE_ANSWER if measured.values else MOST_FOR_CONFIRMATION
+    most = share * measured.total
     if not measured.finalists:
         return most / 2  # whatever it costs, the search must begin
     known = measured.finalists
@@ -79,10 +91,19 @@ def _confirm(measured: Measured) -> float:
 
 def _answer(measured: Measured) -> float:
     """Return the time of the largest ablation that may be reserved; it is made to fit later."""
-    most = MOST_FOR_ANSWER * measured.total
+    total = measured.total
     if not measured.finalists:
-        return most / 2
-    return min(most, MOST_CELLS * SEEDS * measured.finalists[0] / max(1, measured.workers))
+        return MOST_FOR_ANSWER * total / 2
+    training, workers = measured.finalists[0], measured.workers
+    ends = (0, FIRST_ROUND, *LOOKS, SEEDS)  # workers wait between rounds
+    smallest = sum(
+        makespan([training] * measured.values * (end - start), workers)
+        for start, end in pairwise(ends)
+    )
+    whole = makespan([training] * MOST_CELLS * SEEDS, workers)
+    most = max(min(smallest, MOST_FOR_ANSWER * total), min(whole, MOST_FOR_WHOLE_ANSWER * total))
+    left = max(LEAST_FOR_ANSWER * total, MOST_TOGETHER * total - _confirm(measured))
+    return min(most, left)
 
 
 def _train_final(measured: Measured) -> float:
@@ -97,6 +118,13 @@ STAGES = (
     Stage(name="train-final", seconds=_train_final, optional=True),
     Stage(name="report", seconds=lambda measured: measured.report),
 )
+
+
+def stage_of(study: StoredStudy) -> str | None:
+    """Return the stage that a planned study is; ``None`` for a search."""
+    if confirmed_search(study) is not None:
+        return "confirm"
+    return None if timed_search(study) is None else "answer"
 
 
 def stages_of(wanted: frozenset[str]) -> Iterator[Stage]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from hpsearch.results.ablation.spec import timed_search
 from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import events
@@ -22,8 +23,9 @@ from hpsearch.search.ledger.studies import StoredStudy, record_study_event
 #: Why a worker gives a trial back when the time of the search is over; in the event log.
 SEARCH_IS_OVER = "the time of the search is over: its winner is confirmed before the deadline"
 
-#: The same in a confirmation, for what follows.
+#: The same in a confirmation, and in an ablation, for what follows.
 CONFIRMING_IS_OVER = "the time of the confirmation is over: the deadline is close"
+ANSWERING_IS_OVER = "the time of the answer is over: the deadline is close"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +84,17 @@ def set_deadline(database: Database, study_id: int, deadline: Deadline | None) -
     record_study_event(database, study_id, EventKind.DEADLINE_SET, detail)
 
 
+def search_of(study: StoredStudy) -> str | None:
+    """Return the search whose deadline a planned study keeps; ``None`` if there is none.
+
+    Confirmations keep it, and the ablations that a launch creates under it.
+    """
+    return confirmed_search(study) or timed_search(study)
+
+
 def deadline_of(database: Database, study: StoredStudy) -> Deadline | None:
-    """Return the deadline of a search, or of the search that a confirmation confirms."""
-    of = confirmed_search(study)
+    """Return the deadline of a search, or of the search of a planned study that keeps it."""
+    of = search_of(study)
     if of is not None:
         search = studies.find_or_none(database, of)
         return None if search is None else deadline_of(database, search)

@@ -83,6 +83,9 @@ class EventKind(StrEnum):
     STAGE_ENDED = "stage_ended"
     #: A confirmation has fewer seeds, so that it ends in time.
     PLAN_SHORTENED = "plan_shortened"
+    #: An ablation has more or fewer seeds, as the time allows; its differences were looked at.
+    SEEDS_CHANGED = "seeds_changed"
+    LOOK_TAKEN = "look_taken"
 
 
 #: Events by which a worker takes a ticket.

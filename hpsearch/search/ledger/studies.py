@@ -151,6 +151,52 @@ def end_budget(database: Database, study_id: int, reason: str) -> None:
     database.write(work)
 
 
+def change_plan(
+    database: Database,
+    study: StoredStudy,
+    section: Mapping[str, Any],
+    *,
+    trainings: int,
+    issued: int,
+    kind: EventKind,
+    detail: Mapping[str, Any],
+) -> bool:
+    """Change the settings of a planned study, unless it has changed meanwhile.
+
+    Args:
+        database: The study's database.
+        study: The study as it was read.
+        section: The key of its settings, and the new settings.
+        trainings: The number of trainings that the new settings are known to need.
+        issued: The number of tickets that were issued when it was read.
+        kind: What the event log says about it.
+        detail: The event's detail, JSON values.
+
+    Returns:
+        Whether it was changed; not if another worker has changed it, or has begun a training.
+    """
+    document = {**study.document, **section}
+
+    def work(connection: Connection) -> bool:
+        row = lock_study(connection, study.study_id)
+        query = sa.select(sa.func.coalesce(sa.func.max(tickets.c.ticket), 0)).where(
+            tickets.c.study_id == study.study_id
+        )
+        same = row["document"] is not None and json.loads(row["document"]) == dict(study.document)
+        if not same or connection.execute(query).scalar_one() != issued:
+            return False
+        record_event(connection, study.study_id, None, None, kind, None, detail)
+        _change_budget(connection, row, trainings)
+        connection.execute(
+            sa.update(studies)
+            .where(studies.c.study_id == study.study_id)
+            .values(document=json.dumps(document), fingerprint=fingerprint(document))
+        )
+        return True
+
+    return database.write(work)
+
+
 def _change_budget(connection: Connection, row: Row, trials: int, **about: str) -> None:
     """Set the budget, trials that were granted included, and record the change."""
     study_id, before = row["study_id"], row["trials"] + row["granted"]

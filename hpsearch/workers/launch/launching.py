@@ -12,8 +12,8 @@ from pathlib import Path
 from hpsearch.durable_files import why_unwritable
 from hpsearch.errors import UserError
 from hpsearch.failpoints import FailPoint, hit
-from hpsearch.results.confirmation.spec import confirmed_search
-from hpsearch.results.deadline.forecast import read_forecast, used
+from hpsearch.results.deadline.forecast import is_over, read_forecast, used
+from hpsearch.results.deadline.stages import stage_of
 from hpsearch.results.deadline.stored import (
     Deadline,
     closing_of,
@@ -127,16 +127,21 @@ def supervise(
         fleet=_fleet(stored, workers.run, len(allocation.devices)),
     )
     time_limit = run.timeout or study.budget.time
-    confirms = confirmed_search(stored)
+    stage = stage_of(stored)
+
+    began = time.time()
+    # Nobody waits for what is planned after the deadline
+    is_past = stage is not None and is_over(
+        read_forecast(database, stored, now=began, workers=1), began
+    )
 
     def until_deadline() -> float | None:
         now = time.time()
-        known = read_forecast(database, stored, now=now, workers=1)
+        known = None if is_past else read_forecast(database, stored, now=now, workers=1)
         if known is None:
             return None
         # Workers stop by themselves; only one whose training doesn't ask must be told
-        ends = known.search_is_cut if confirms is None else known.confirmation_ends
-        return ends + _STOPPING - now
+        return known.training_ends(stage) + _STOPPING - now
 
     return supervisor.run(on_progress, timeout=time_limit, until_deadline=until_deadline)
 

@@ -13,10 +13,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from hpsearch.errors import UnknownName
-from hpsearch.results.confirmation.spec import confirmed_search
-from hpsearch.results.deadline.forecast import Forecast, next_goal, read_forecast
+from hpsearch.results.deadline.forecast import Forecast, is_over, next_goal, read_forecast
+from hpsearch.results.deadline.seeds import fit_seeds
 from hpsearch.results.deadline.shorter import shorten_if_late
-from hpsearch.results.deadline.stored import CONFIRMING_IS_OVER, SEARCH_IS_OVER
+from hpsearch.results.deadline.stages import stage_of
+from hpsearch.results.deadline.stored import (
+    ANSWERING_IS_OVER,
+    CONFIRMING_IS_OVER,
+    SEARCH_IS_OVER,
+)
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.search.pruning.promotion import LEAST_COMPLETE
@@ -37,7 +42,7 @@ class DeadlineWatch:
 
     Args:
         database: The study's database.
-        study: A search, or a confirmation; its deadline is that of its search.
+        study: A search, or a planned study; its deadline is that of its search.
         rungs: The epochs at which trials pause, ascending.
         clock: Returns seconds since 1970.
     """
@@ -52,11 +57,14 @@ class DeadlineWatch:
     ) -> None:
         self._database = database
         self._study = study
-        self._search = confirmed_search(study)
+        #: The stage of ``results.deadline.stages`` that a planned study is; ``None`` for a search.
+        self._stage = stage_of(study)
         self._rungs = tuple(rungs)
         self._last = study.epochs_per_trial
         self._clock = clock
         self._forecast: Forecast | None = None
+        #: Whether the deadline had passed before this worker began, so that it doesn't count.
+        self._is_past = False
         self._looked_at = -math.inf
         self._pause = 0.0
         #: When how many trials ran, the newest last.
@@ -71,7 +79,9 @@ class DeadlineWatch:
     @property
     def reason(self) -> str:
         """Why a trial stops when its time is over."""
-        return SEARCH_IS_OVER if self._search is None else CONFIRMING_IS_OVER
+        return {None: SEARCH_IS_OVER, "confirm": CONFIRMING_IS_OVER}.get(
+            self._stage, ANSWERING_IS_OVER
+        )
 
     def saw(self, running: int) -> None:
         """Note how many trials run."""
@@ -84,15 +94,16 @@ class DeadlineWatch:
         now = self._clock()
         # Many workers together must not ask the database all the time
         least = max(LOOK_SECONDS, self.workers / _MOST_LOOKS_PER_SECOND)
-        if abs(now - self._looked_at) < max(least, self._pause):
+        if self._is_past or abs(now - self._looked_at) < max(least, self._pause):
             return
         if not self._lock.acquire(blocking=False):
             return
         try:
             with suppress(UnknownName):  # the search of a confirmation may be deleted
-                self._forecast = read_forecast(
-                    self._database, self._study, now=now, workers=self.workers
-                )
+                found = read_forecast(self._database, self._study, now=now, workers=self.workers)
+                first = self._looked_at == -math.inf
+                self._is_past = first and self._stage is not None and is_over(found, now)
+                self._forecast = None if self._is_past else found
             self._looked_at = self._clock()
             self._pause = LOOK_PAUSE * (self._looked_at - now)
         finally:
@@ -126,14 +137,14 @@ class DeadlineWatch:
         forecast = self._forecast
         if forecast is None:
             return False
-        cut = forecast.search_is_cut if self._search is None else forecast.confirmation_ends
-        return self._clock() >= cut
+        return self._clock() >= forecast.training_ends(self._stage)
 
     def shorten(self) -> None:
-        """Lower the seeds of a confirmation that would be late."""
+        """Lower the seeds of a confirmation that would be late; give an ablation those that fit."""
         self.refresh()
-        if self._forecast is not None and self._search is not None:
-            shorten_if_late(
+        if self._forecast is not None and self._stage is not None:
+            work = shorten_if_late if self._stage == "confirm" else fit_seeds
+            work(
                 self._database,
                 self._study.name,
                 self._forecast,
@@ -142,4 +153,4 @@ class DeadlineWatch:
             )
 
     def _ends(self, forecast: Forecast) -> float:
-        return forecast.search_ends if self._search is None else forecast.confirmation_ends
+        return forecast.search_ends if self._stage is None else forecast.ends_of(self._stage)

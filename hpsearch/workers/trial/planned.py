@@ -7,6 +7,7 @@ from collections.abc import Callable
 from optuna.distributions import IntDistribution
 
 from hpsearch.failpoints import FailPoint, hit
+from hpsearch.results.ablation.looks import take_look
 from hpsearch.results.planned import plan_of
 from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
@@ -55,9 +56,10 @@ def extend_budget_from_plan(
     Args:
         database: The planned study's database.
         name: Its name.
-        shorten: Called before another round begins: it may lower the seeds, for a deadline.
+        shorten: Called before another round begins: it may change the seeds, for a deadline.
     """
     shorten()
+    take_look(database, name)
     record = read_study(database, name)
     now = plan_of(record)
     if len(now.trainings) > record.study.trial_budget:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hpsearch.results.ablation.alternatives import Design, alternatives
-from hpsearch.results.ablation.judging import corrected, estimated, judge
+from hpsearch.results.ablation.judging import (
+    INTERIM,
+    corrected,
+    estimated,
+    final_level,
+    judge,
+    settled_now,
+)
 from hpsearch.results.ablation.plan import progress
 from hpsearch.results.ablation.sentences import effect_sentence, held_fixed
-from hpsearch.results.ablation.spec import AblationSpec, RequestedChanges
+from hpsearch.results.ablation.spec import AblationSpec, Look, RequestedChanges
 from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.confirmation.statistics import of_value
 from hpsearch.results.verdicts import ALPHA, Verdict
@@ -150,6 +158,79 @@ def test_the_plan_only_grows_and_drops_what_fails() -> None:
     effects = judge(spec, outcomes, has_images=False).effects
     assert effects[0].reason == "training failed with seed 2"
     assert effects[1].ahead is not None
+
+
+def ending(
+    spec: AblationSpec, outcomes: dict[PlannedTraining, TrainingResult], values: Mapping[int, float]
+) -> tuple[PlannedTraining, ...]:
+    """Let every planned training end, and return the plan; a known entry must keep its place."""
+    known: tuple[PlannedTraining, ...] = ()
+    while not (now := progress(spec, outcomes)).finished and now.due is None:
+        assert now.planned[: len(known)] == known
+        known = now.planned
+        for entry in known:
+            chance = 0.001 * ((3 * entry.seed + 7 * entry.trial) % 5)
+            value = None if entry == LATE_FAILURE else values.get(entry.trial, 0.7) + chance
+            outcomes.setdefault(entry, TrainingResult(value=value))
+    assert now.planned[: len(known)] == known
+    return now.planned
+
+
+LATE_FAILURE = PlannedTraining(trial=2, seed=9)
+
+
+def test_what_a_look_settles_gets_no_more_seeds_and_its_interval_stays() -> None:
+    design = designed()
+    design.one_at_a_time("size")  # 20 is much worse than 16, 24 is equal
+    spec = replace(spec_of(design, seeds=10), looks=(4, 7))
+    outcomes: dict[PlannedTraining, TrainingResult] = {}
+    for due in spec.looks:
+        planned = ending(spec, outcomes, {1: 0.4})
+        assert progress(spec, outcomes).due == due == max(each.seed for each in planned)
+        settled = settled_now(spec, outcomes, due, has_images=False)
+        assert settled == ((0,) if due == 4 else ())
+        spec = replace(spec, taken=(*spec.taken, Look(seeds=due, settled=settled)))
+        if due == 4:
+            early = judge(spec, outcomes, has_images=False).effects[0]
+    planned = ending(spec, outcomes, {1: 0.4})
+    assert len(planned) == 3 * 4 + 2 * 6
+    assert {each.seed for each in planned if each.trial == 1} == {1, 2, 3, 4}
+    result = judge(spec, outcomes, has_images=False)
+    assert result.progress.finished and result.effects[0] == early
+    assert (early.answer, early.settled, early.seeds) == (Verdict.YES, True, 4)
+    assert early.ahead is not None and early.ahead.excludes(0.0)
+    fixed = judge(replace(spec, seeds=4, looks=(), taken=()), outcomes, has_images=False)
+    assert fixed.effects[0].ahead is not None  # narrower: nothing was chosen by its values
+    assert fixed.effects[0].ahead.half_width < early.ahead.half_width
+    assert effect_sentence(early, spec).endswith("yes, worse; settled after 4 of 10 seeds")
+    equal = result.effects[1]
+    assert not equal.settled and equal.seeds == 9 and equal.answer is not Verdict.YES
+    assert final_level(spec) == pytest.approx(ALPHA - 2 * INTERIM)
+    document = spec.to_document()
+    assert AblationSpec.from_document(document, metric=spec.metric, maximize=True) == spec
+
+
+def test_chance_settles_nothing_and_an_older_ablation_has_no_looks() -> None:
+    design = designed()
+    design.one_at_a_time("size")
+    spec = replace(spec_of(design, seeds=10), looks=(4, 7))
+    rng = np.random.default_rng(4)
+    false = 0
+    for _ in range(40):
+        outcomes = {
+            PlannedTraining(trial=one, seed=seed): TrainingResult(value=0.7 + rng.normal(0, 0.01))
+            for one in range(3)
+            for seed in range(1, 5)
+        }
+        false += bool(settled_now(spec, outcomes, 4, has_images=False))
+    assert false == 0
+    document = spec.to_document()
+    for key in ("looks", "taken", "most_seeds"):
+        del document[key]
+    older = AblationSpec.from_document(document, metric=spec.metric, maximize=True)
+    assert (older.looks, older.taken, older.last_seed) == ((), (), 10)
+    assert final_level(older) == ALPHA
+    assert len(ending(older, {}, {1: 0.4})) == 3 * 10
 
 
 def results_of(

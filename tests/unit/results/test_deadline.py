@@ -8,11 +8,13 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from support.specs import made_up_spec
+from support.specs import made_up_ablation, made_up_spec
 
 from hpsearch.cli.deadline_options import given_deadline, options_of, until_moment
 from hpsearch.errors import UserError
-from hpsearch.results.confirmation.plan import TrainingResult, progress
+from hpsearch.results.ablation.plan import progress as ablation_progress
+from hpsearch.results.ablation.spec import MOST_IN_TIME, SEEDS, AblationSpec, Look
+from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult, progress
 from hpsearch.results.confirmation.spec import ConfirmationSpec, Shortened
 from hpsearch.results.deadline.costs import (
     EpochTime,
@@ -22,8 +24,16 @@ from hpsearch.results.deadline.costs import (
     training_seconds,
 )
 from hpsearch.results.deadline.forecast import Forecast, next_goal
+from hpsearch.results.deadline.seeds import complete_seeds, seconds_for, seeds_in_time
 from hpsearch.results.deadline.shorter import Begun, cut, fitting, seconds_left
-from hpsearch.results.deadline.stages import MOST_FOR_CONFIRMATION, Measured, reserved
+from hpsearch.results.deadline.stages import (
+    LEAST_FOR_ANSWER,
+    MOST_FOR_ANSWER,
+    MOST_FOR_CONFIRMATION,
+    MOST_TOGETHER,
+    Measured,
+    reserved,
+)
 from hpsearch.study_file.study import Confirm
 
 NOW = datetime(2026, 11, 30, 7, 0).timestamp()
@@ -205,3 +215,72 @@ def test_options_exclude_each_other():
     assert (found.at, found.stages) == (NOW + 5400, {"train-final"})
     until, final = options_of(found)
     assert given(until=until.removeprefix("--until="), train_final=bool(final)) == found
+
+
+def trained(spec: AblationSpec, seeds: int, *, partly: int = 0) -> Begun:
+    """Let all variants have their first seeds, and the first ones one more; all have begun it."""
+    many = len(spec.variants)
+    outcomes = {
+        PlannedTraining(trial=one, seed=seed): TrainingResult(value=0.7)
+        for seed in range(1, seeds + 2)
+        for one in range(many if seed <= seeds else partly)
+    }
+    issued = many * (seeds + (partly > 0))
+    return Begun(outcomes=outcomes, issued=issued, epochs_done={})
+
+
+@pytest.mark.parametrize(
+    ("seeds", "begun", "left", "expected"),
+    [
+        (10, 3, 21.0, 10),  # seven more seeds of three variants, one second each
+        (10, 3, 20.0, 9),
+        (10, 3, 0.0, 3),
+        (10, 1, 0.0, 3),  # the fewest
+        (10, 3, 1000.0, 10),  # nothing waits for more yet
+        (10, 10, 8.0, 12),
+        (10, 10, 1000.0, MOST_IN_TIME),
+        (4, 4, 18.0, 10),
+    ],
+)
+def test_an_answer_has_the_seeds_that_there_is_time_for(seeds, begun, left, expected):
+    spec = made_up_ablation(3, seeds=seeds, most_seeds=MOST_IN_TIME)
+    found = seeds_in_time(
+        spec, trained(spec, begun), dict.fromkeys(range(3), 1.0), epochs=4, workers=1, left=left
+    )
+    assert found == expected
+
+
+def test_what_values_save_buys_no_seeds():
+    looked = Look(seeds=4, settled=())
+    spec = made_up_ablation(3, most_seeds=MOST_IN_TIME, looks=(4,), taken=(looked,))
+    saved = replace(spec, taken=(replace(looked, settled=(0,)),))  # variant 1 is worse
+    begun = trained(spec, 10)
+    two = {entry: ended for entry, ended in begun.outcomes.items() if (entry.trial, entry.seed)
+           not in {(1, seed) for seed in range(5, 11)}}  # fmt: skip
+    assert ablation_progress(saved, two).finished
+    left, seconds = 18.0 + 3.0, dict.fromkeys(range(3), 1.0)
+    later = Begun(outcomes=two, issued=len(two), epochs_done={})
+    how: dict[str, Any] = {"epochs": 4, "workers": 1}
+    assert seeds_in_time(spec, begun, seconds, left=left - 6, **how) == 15
+    assert seeds_in_time(saved, later, seconds, left=left, **how) == 15
+    assert seconds_for(saved, later, seconds, 15, **how) == left
+
+
+def test_a_seed_counts_only_if_all_have_it():
+    spec = made_up_ablation(3, seeds=10)
+    assert complete_seeds(spec, trained(spec, 5)) == 5
+    assert complete_seeds(spec, trained(spec, 5, partly=2)) == 5
+    cut = replace(spec, seeds=5)
+    assert ablation_progress(cut, trained(spec, 5, partly=2).outcomes).finished
+
+
+def test_the_answer_gets_ten_seeds_if_it_can():
+    wanted = frozenset({"answer"})
+    asked = measured(values=3, total=1000.0)
+    kept = reserved(asked, wanted)
+    assert kept["answer"] >= 3 * SEEDS * 10.0 / 2  # three values, two workers
+    little = reserved(measured(values=3, total=300.0), wanted)
+    assert little["answer"] <= MOST_FOR_ANSWER * 300
+    assert little["confirm"] + little["answer"] <= MOST_TOGETHER * 300
+    slow = reserved(measured(values=3, total=40.0, finalists=(20.0,)), wanted)
+    assert slow["answer"] == pytest.approx(LEAST_FOR_ANSWER * 40)
