@@ -133,8 +133,8 @@ def _scale_of(dtype: np.dtype[Any], low: float, high: float, key: str, where: st
     if not possible:
         raise DataError(
             f"pixel values must be from 0 to 255, 0 to 1 or -1 to 1, but those of {where} "
-            f"({dtype}) are from {low:g} to {high:g}; divide them by the largest that is possible (65535 for "
-            "16 bits), and save the quotients"
+            f"({dtype}) are from {low:g} to {high:g}; divide them by the largest that is "
+            "possible (65535 for 16 bits), and save the quotients"
         )
     raise DataError(
         f"{key} must give the meaning of pixel values if the values don't determine it, but those "
