@@ -47,7 +47,7 @@ def start(
     overrides: Sequence[str],
     name: str | None,
     confirm: bool = False,
-    deadline: Sequence[str] = (),
+    more: Sequence[str] = (),
     notify: str | None = None,
 ) -> Started:
     """Start the same launch in the background; return when its study is stored and it searches.
@@ -59,7 +59,7 @@ def start(
         overrides: The values of ``--set``.
         name: The value of ``--name``; ``None``: the study's own name.
         confirm: Whether the launch confirms its winner at the end.
-        deadline: The options of its deadline.
+        more: Further options: those of its deadline and of its engine.
         notify: The target of ``--notify``; ``None``: no one.
 
     Raises:
@@ -78,7 +78,7 @@ def start(
                     *own_command(),
                     *arguments(run, study, overrides, name),
                     *(["--confirm"] if confirm else []),
-                    *deadline,
+                    *more,
                 ],
                 # The database's URL may contain a password, a webhook's is often a secret, and
                 # every user of the machine can read argv.

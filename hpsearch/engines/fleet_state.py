@@ -13,21 +13,25 @@ from hpsearch.engines.engine import ENGINES, Engine, FleetWorker
 from hpsearch.errors import UserError
 from hpsearch.formatting import count_noun
 from hpsearch.registry import Component
-from hpsearch.results.confirmation.spec import confirmed_search
-from hpsearch.results.deadline.forecast import read_forecast
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.fleets import Fleet, fleets_of
 from hpsearch.search.ledger.studies import StoredStudy
+from hpsearch.search.pruning.promotion import Promotion
+from hpsearch.search.pruning.pruners import PRUNERS
 from hpsearch.study_file.study import StudyFile
 from hpsearch.workers.launch.progress import Progress, ProgressReader
 from hpsearch.workers.launch.supervisor import LaunchResult
+from hpsearch.workers.trial.deadline_watch import DeadlineWatch
 
 #: Seconds between two looks at the ledger, and at the engine.
 _TICK_SECONDS, _ENGINE_SECONDS = 1.0, 10.0
 
 #: Looks at an engine in a row without a living worker after which a fleet has ended.
 _LOOKS_WITHOUT_WORKERS = 3
+
+#: Seconds by which workers may be late to stop for a deadline.
+_STOPPING = 2.0
 
 #: The most hosts and reasons that a sentence names.
 _NAMED = 5
@@ -142,13 +146,36 @@ def find_fleet(database: Database, study: StoredStudy, named: str | None, storag
     )
 
 
-def _is_out_of_time(database: Database, stored: StoredStudy) -> bool:
-    """Whether a study's deadline leaves no time for its trainings."""
-    search, now = confirmed_search(stored), time.time()
-    known = read_forecast(database, stored, now=now, workers=1)
-    if known is None:
-        return False
-    return now >= (known.search_ends if search is None else known.confirmation_ends)
+class _TimeLeft:
+    """Whether a study's deadline still leaves time for its trainings, as its workers decide it.
+
+    Args:
+        database: The study's database.
+        stored: The study.
+        study: The same study as a study file.
+    """
+
+    def __init__(self, database: Database, stored: StoredStudy, study: StudyFile) -> None:
+        pruner = PRUNERS.build(study.pruner)
+        rungs = pruner.rungs(stored.epochs_per_trial) if isinstance(pruner, Promotion) else ()
+        self._watch = DeadlineWatch(database, stored, rungs)
+        self._looks_without_trials = 0
+
+    def is_over(self, running: int) -> bool:
+        """Whether the trainings have ended for the deadline, or should have.
+
+        The engine isn't asked: its workers wait for what follows, or are still in its queue.
+
+        Args:
+            running: The number of running trials.
+        """
+        self._watch.saw(running)
+        self._watch.refresh()
+        # Between two trials of a worker none may run for a moment
+        self._looks_without_trials = 0 if running else self._looks_without_trials + 1
+        if self._looks_without_trials > 1 and not self._watch.allows(0, 0.0):
+            return True
+        return self._watch.is_over(after=_STOPPING)
 
 
 def watch(
@@ -158,7 +185,7 @@ def watch(
     engine: Engine,
     on_progress: Callable[[Progress], None],
 ) -> LaunchResult:
-    """Follow a fleet until its study is finished or stopped, or no worker is left.
+    """Follow a fleet until its study is finished, stopped or out of time, or no worker is left.
 
     Args:
         database: The study's database.
@@ -170,7 +197,7 @@ def watch(
     Raises:
         UserError: The engine can't be reached any more.
     """
-    reader = ProgressReader(database, stored, study)
+    reader, time_left = ProgressReader(database, stored, study), _TimeLeft(database, stored, study)
     without, next_look = 0, time.monotonic()
     while True:
         now = studies.find(database, stored.name)
@@ -181,12 +208,12 @@ def watch(
             return LaunchResult(reason="finished", counts=counts)
         if now.stops > stored.stops:
             return LaunchResult(reason="stopped", counts=counts)
+        if time_left.is_over(counts.running):
+            return LaunchResult(reason="deadline", counts=counts)
         if time.monotonic() >= next_look:
             next_look = time.monotonic() + _ENGINE_SECONDS
             alive = [each for each in engine.look() if each.state != "ended"]
             without = 0 if alive else without + 1
-            if not alive and _is_out_of_time(database, stored):
-                return LaunchResult(reason="deadline", counts=counts)
             if without == _LOOKS_WITHOUT_WORKERS:
                 return LaunchResult(reason="left", counts=counts)
         time.sleep(_TICK_SECONDS)

@@ -54,3 +54,5 @@ class WorkerOptions:
     #: Whether the starter of the worker has reached the database: if it can't be reached now, the
     #: worker waits for the end of the outage instead of raising an error.
     database_was_there: bool = False
+    #: Whether the worker stays for the confirmation and the ablation of a search with a deadline.
+    follows: bool = False

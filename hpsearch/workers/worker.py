@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from multiprocessing import parent_process
 from types import FrameType
 
@@ -37,6 +38,7 @@ from hpsearch.workers.run_config import WorkerOptions
 from hpsearch.workers.threads import ThreadShare
 from hpsearch.workers.trial.context import WorkerContext, clean_up
 from hpsearch.workers.trial.deadline_watch import DeadlineWatch
+from hpsearch.workers.trial.following import Following
 from hpsearch.workers.trial.planned import extend_budget_from_plan
 from hpsearch.workers.trial.run_folder import RunFolder
 from hpsearch.workers.trial.stop_rule import StopRule
@@ -135,11 +137,38 @@ def run_worker(options: WorkerOptions) -> Idle | None:
     patience = Patience(seconds=float("inf"), interrupted=stop_signal.grace_over)
     database = Database(options.run.storage, patience)
     try:
-        return _work(options, database, stop_signal)
+        ended = _work(options, database, stop_signal)
+        return _follow(options, database, stop_signal, ended) if options.follows else ended
     except GaveUpWaiting:
         return None
     finally:
         database.close()
+
+
+def _follow(
+    options: WorkerOptions, database: Database, stop_signal: StopSignal, ended: Idle | None
+) -> Idle | None:
+    """Work on what follows a search under a deadline, as soon as its launch has planned it.
+
+    So the confirmation needs neither new jobs of a cluster, which may wait in a queue, nor new
+    processes, which must import torch.
+
+    Args:
+        options: The options of the worker, with the name of the search.
+        database: The study's database.
+        stop_signal: Whether the worker must leave.
+        ended: Why nothing is left to claim in the search.
+
+    Returns:
+        Why nothing is left to claim in any of them; ``None`` if the worker was asked to stop.
+    """
+    following = Following(database, options.study_name)
+    while ended in (Idle.OUT_OF_TIME, Idle.FINISHED):
+        name = following.next_study(stop_signal.requested, stop_signal.wait)
+        if name is None:
+            return None if stop_signal.requested() else ended
+        ended = _work(replace(options, study_name=name, seen_stops=None), database, stop_signal)
+    return ended
 
 
 def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -> Idle | None:

@@ -74,7 +74,7 @@ def test_when_the_time_is_over_trials_are_paused_and_go_on_later(hpsearch, here)
     with closing(Database(f"sqlite:///{here / 'hpsearch.db'}")) as database:
         study_id = read_study(database, "small").study.study_id
         now = time.time()
-        set_deadline(database, study_id, Deadline(begun=now - 7200, at=now + 5))
+        set_deadline(database, study_id, Deadline(begun=now - 7200, at=now + 1))
     worked = hpsearch("worker", "--study", "small")
     assert worked.code == 0, worked.all
     assert "the time until its deadline is used" in worked.out

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+from support.searching import study_file
 
+from hpsearch.engines import fleet_state
+from hpsearch.engines.engine import FleetWorker
 from hpsearch.engines.fleet_state import find_fleet
 from hpsearch.errors import UserError
+from hpsearch.results.deadline.stored import Deadline, set_deadline
 from hpsearch.search.ledger.fleets import Fleet, store_fleet
 from hpsearch.workers.owners import this_host
 
@@ -68,3 +73,20 @@ def test_two_launches_of_one_host_are_named_by_their_keys(opened):
 def test_a_study_without_a_launch_has_none(opened):
     with pytest.raises(UserError, match="must have workers on slurm that a launch keeps alive"):
         found(opened, "slurm")
+
+
+class _Queue:
+    """An engine whose workers wait in its queue."""
+
+    def look(self) -> list[FleetWorker]:
+        return [FleetWorker(number=1, state="pending", native_id="1", reason="Resources")]
+
+
+def test_a_launch_does_not_wait_for_workers_in_a_queue_when_its_time_is_over(opened, monkeypatch):
+    monkeypatch.setattr(fleet_state, "_TICK_SECONDS", 0.0)
+    now = time.time()
+    set_deadline(opened.database, opened.study_id, Deadline(begun=now - 60, at=now + 5))
+    ended = fleet_state.watch(
+        opened.database, opened.stored, study_file(trials=2), _Queue(), lambda progress: None
+    )
+    assert ended.reason == "deadline"

@@ -106,6 +106,7 @@ def _close(after: AfterSearch) -> None:
             close_search(database, study_id, closing)
         # Workers elsewhere read this within seconds, and stop at an epoch
         limit = after.forecast(database).search_is_cut + 2 * _LOOK_SECONDS
+        free_dead_workers(database, study_id)
         while record.counts.running and time.time() < limit:
             free_dead_workers(database, study_id)
             time.sleep(0.3)

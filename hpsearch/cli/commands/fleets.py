@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from hpsearch.search.ledger.fleets import Fleet
     from hpsearch.search.ledger.studies import StoredStudy
     from hpsearch.study_file.study import StudyFile
+    from hpsearch.workers.launch.progress import Progress
     from hpsearch.workers.launch.supervisor import LaunchResult
 
 
@@ -113,6 +116,8 @@ class FleetLaunch:
     config: RunConfig
     #: Its new deadline; ``None``: the stored one.
     deadline: Deadline | None = None
+    #: Whether the launch has work after the search: a deadline, a confirmation, a message.
+    follows: bool = False
 
 
 def engine_profile(
@@ -157,29 +162,15 @@ def engine_profile(
     return config, profile
 
 
-def require_nothing_afterwards(*, confirm: bool, answer: bool = False, notify: str | None) -> None:
-    """Refuse what a launch on an engine does at its end, for one that ends at once (--detach).
-
-    Args:
-        confirm: The value of ``--confirm``.
-        answer: The value of ``--answer``.
-        notify: The value of ``--notify``.
-
-    Raises:
-        UserError: One of them is given.
-    """
-    options = {"--confirm": confirm, "--answer": answer, "--notify": notify is not None}
-    for option, given in options.items():
-        if given:
-            raise UserError(
-                f"on an engine {option} needs a launch that waits until the search ends, but "
-                "--detach was given; leave out --detach, or run `hpsearch confirm --engine NAME` "
-                "when the search is finished"
-            )
-
-
 def launch(
-    profile: Profile, what: FleetLaunch, *, dry_run: bool, detach: bool, as_json: bool
+    profile: Profile,
+    what: FleetLaunch,
+    *,
+    dry_run: bool,
+    detach: bool,
+    in_background: Callable[[str], None],
+    look: Callable[[StudyFile], Callable[[Progress], Progress]],
+    as_json: bool,
 ) -> tuple[StudyFile, LaunchResult] | None:
     """Start workers on an engine, and watch them unless ``detach``.
 
@@ -187,7 +178,11 @@ def launch(
         profile: The engine and its settings.
         what: The study, and how its trials are run.
         dry_run: Whether to print what would be submitted, and check it, instead.
-        detach: Whether to return when the workers are submitted.
+        detach: Whether to return when the workers are submitted, or when the launch that waits for
+            what follows runs in the background.
+        in_background: Starts the same launch in the background; gets the study's name.
+        look: Returns what is called about once a second while the workers are watched; that returns
+            the progress to show.
         as_json: Whether to print the result for programs.
 
     Returns:
@@ -213,6 +208,9 @@ def launch(
     require_usable(profile, what.config, loaded.name)
     if what.deadline is not None:
         warn_of_little_time(what.deadline, preview, stderr=as_json)
+    if detach and (what.follows or _has_deadline(what.config.storage, loaded.name)):
+        in_background(loaded.name)
+        return None
     outcome = start(loaded, alone, lambda progress: None, preview.allocation, what.deadline)
     if outcome.reason in ("finished", "deadline"):
         return loaded, outcome
@@ -220,8 +218,15 @@ def launch(
         stored = record_of(database, loaded.name).study
         fleet = _start(profile, what.config, database, stored, stderr=as_json)
         if not detach:
-            storage = what.config.storage
-            return loaded, _watch(database, stored, loaded, fleet, storage, stderr=as_json)
+            return loaded, _watch(
+                database,
+                stored,
+                loaded,
+                fleet,
+                config=what.config,
+                look=look(loaded),
+                stderr=as_json,
+            )
     if as_json:
         print_json({"study": stored.name, "fleet": fleet.key, "workers": fleet.workers})
     return None
@@ -250,9 +255,12 @@ def run_workers(
     stored: StoredStudy,
     study: StudyFile,
     *,
+    look: Callable[[Progress], Progress] = lambda progress: progress,
     stderr: bool,
 ) -> LaunchResult:
-    """Start workers of a stored study on an engine, and watch them until the study ends.
+    """Start workers of a planned study on an engine, and watch them until the study ends.
+
+    If the workers of its search have stayed for it, no other ones are started.
 
     Args:
         profile: The engine and its settings.
@@ -260,13 +268,87 @@ def run_workers(
         database: The study's database.
         stored: The study.
         study: The same study as a study file.
+        look: Called about once a second; returns the progress to show.
         stderr: Whether to print to the standard error.
 
     Raises:
         UserError: The engine refuses them.
     """
+    from hpsearch.search.ledger.fleets import wanted_workers
+
+    show = partial(_watch, database, stored, study, config=config, look=look, stderr=stderr)
+    staying = _staying(profile, config, database, stored)
+    if staying is not None:
+        outcome = show(staying)
+        if outcome.reason != "left":
+            return outcome
+        if wanted_workers(database, staying.key) == 0:
+            return replace(outcome, reason="stopped")
     fleet = _start(profile, config, database, stored, stderr=stderr)
-    return _watch(database, stored, study, fleet, config.storage, stderr=stderr)
+    outcome = show(fleet)
+    if outcome.reason == "deadline":
+        cancel_all(database, [fleet], config.storage)
+    return outcome
+
+
+def _staying(
+    profile: Profile, config: RunConfig, database: Database, planned: StoredStudy
+) -> Fleet | None:
+    """Return the fleet of a planned study's search if its workers run and wait for the study."""
+    from hpsearch.engines.fleet_state import engine_of
+    from hpsearch.results.deadline.stored import closing_of, deadline_of
+    from hpsearch.results.planned import parent_of
+    from hpsearch.search.ledger import studies
+    from hpsearch.search.ledger.fleets import fleet_key, fleets_of
+
+    parent = parent_of(planned)
+    search = None if parent is None else studies.find_or_none(database, parent.search)
+    deadline = None if search is None else deadline_of(database, search)
+    if search is None or deadline is None:
+        return None
+    if closing_of(database, search.study_id, deadline) is None:
+        return None
+    for fleet in fleets_of(database, search):
+        if fleet.key == fleet_key(search, profile.name):
+            workers = engine_of(fleet, config.storage).look()
+            return fleet if any(each.state == "running" for each in workers) else None
+    return None
+
+
+def running_workers(profile: Profile, config: RunConfig, study: str) -> int:
+    """Return how many workers of a search run on an engine, at least one.
+
+    Args:
+        profile: The engine and its settings.
+        config: How the trials are run.
+        study: The name of the search.
+    """
+    from hpsearch.engines.fleet_state import fleet_state
+    from hpsearch.search.ledger.fleets import fleets_of
+
+    with database_for_reading(config.storage) as database:
+        stored = record_of(database, study).study
+        states = [
+            fleet_state(each, config.storage)
+            for each in fleets_of(database, stored)
+            if (each.engine, each.profile) == (profile.engine, profile.name)
+        ]
+    running = sum(each.state == "running" for state in states for each in state.workers)
+    return running or config.workers or 1
+
+
+def end_workers(config: RunConfig, study: str) -> None:
+    """Cancel the workers of a search on engines, after everything that follows it has ended.
+
+    Args:
+        config: How the trials are run.
+        study: The name of the search.
+    """
+    from hpsearch.search.ledger.fleets import fleets_of
+
+    with database_for_reading(config.storage) as database:
+        stored = record_of(database, study).study
+        cancel_all(database, fleets_of(database, stored), config.storage)
 
 
 def _start(
@@ -321,6 +403,18 @@ def _stored_or_none(study: str, storage: str) -> StoredStudy | None:
         return None
 
 
+def _has_deadline(storage: str, study: str) -> bool:
+    """Whether a stored study has a deadline that hasn't passed."""
+    from hpsearch.results.deadline.stored import deadline_of
+
+    stored = _stored_or_none(study, storage)
+    if stored is None:
+        return False
+    with database_for_reading(storage) as database:
+        deadline = deadline_of(database, stored)
+    return deadline is not None and not deadline.has_passed(time.time())
+
+
 def _dry_run(profile: Profile, what: FleetLaunch, study: str, *, as_json: bool) -> None:
     from hpsearch.engines.fleet_state import engine_of
 
@@ -354,8 +448,9 @@ def _watch(
     stored: StoredStudy,
     study: StudyFile,
     fleet: Fleet,
-    storage: str,
     *,
+    config: RunConfig,
+    look: Callable[[Progress], Progress] = lambda progress: progress,
     stderr: bool,
 ) -> LaunchResult:
     """Show the progress until the study ends; Ctrl-C leaves the workers running."""
@@ -364,7 +459,12 @@ def _watch(
 
     try:
         with live.presenter(study.objective.metric, stderr=stderr) as present:
-            return watch(database, stored, study, engine_of(fleet, storage), present)
+
+            def show(progress: Progress) -> None:
+                present(look(progress))
+
+            engine = engine_of(fleet, config.storage)
+            return watch(database, stored, study, engine, show)
     except KeyboardInterrupt:
         say("The workers continue without this command", stderr=stderr)
         raise

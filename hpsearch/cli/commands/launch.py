@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -169,17 +170,48 @@ def launch(
     from hpsearch.workers.launch.preview import timed
 
     config, profile = fleets.engine_profile(run.config(), engine, settings)
+
+    def in_background(stored_as: str) -> None:
+        """Start the same launch in the background, and print how to follow it."""
+        started = detached.start(
+            config,
+            stored_as,
+            study=study,
+            overrides=changes,
+            name=name,
+            confirm=confirm,
+            more=[
+                *(options_of(deadline) or (["--answer"] if answer else [])),
+                *([] if engine is None else [f"--engine={engine}"]),
+                *(f"-E{each}" for each in settings or ()),
+            ],
+            notify=notify,
+        )
+        detached.tell(started, as_json=as_json)
+
     if profile is not None:
-        if detach:
-            fleets.require_nothing_afterwards(confirm=confirm, answer=answer, notify=notify)
         what = fleets.FleetLaunch(
-            study=study, changes=changes, name=name, config=config, deadline=deadline
+            study=study,
+            changes=changes,
+            name=name,
+            config=config,
+            deadline=deadline,
+            follows=deadline is not None or confirm or answer or notify is not None,
         )
         notifier = Notifier(target=notify, command="launch", study=study, storage=run.storage)
         with notifier.on_failure():
-            ended = fleets.launch(profile, what, dry_run=dry_run, detach=detach, as_json=as_json)
+            ended = fleets.launch(
+                profile,
+                what,
+                dry_run=dry_run,
+                detach=detach,
+                in_background=in_background,
+                look=partial(_looking, config=config, workers=config.workers or 1, begun=has_begun),
+                as_json=as_json,
+            )
             if ended is None:
                 return
+            has_begun()
             loaded, outcome = ended
             code, summed = _end(
                 loaded,
@@ -201,29 +233,20 @@ def launch(
         say("Nothing was started (--dry-run)", stderr=as_json)
         return
     if detach:
-        started = detached.start(
-            config,
-            loaded.name,
-            study=study,
-            overrides=changes,
-            name=name,
-            confirm=confirm,
-            deadline=options_of(deadline) or (["--answer"] if answer else []),
-            notify=notify,
-        )
-        detached.tell(started, as_json=as_json)
+        in_background(loaded.name)
         return
     began = time.monotonic()
     notifier = Notifier(target=notify, command="launch", study=preview.study, storage=run.storage)
     with notifier.on_failure():
         with live.presenter(loaded.objective.metric, stderr=as_json) as present:
-            before_deadline = BeforeDeadline(loaded, config, preview.allocation.count)
-
-            def show_progress(progress: Progress) -> None:
-                has_begun()
-                present(replace(progress, deadline=before_deadline.look(progress)))
-
-            outcome = start(loaded, config, show_progress, preview.allocation, deadline)
+            look = _looking(loaded, config, preview.allocation.count, has_begun)
+            outcome = start(
+                loaded,
+                config,
+                lambda progress: present(look(progress)),
+                preview.allocation,
+                deadline,
+            )
         has_begun()  # a finished search shows no progress, and confirming it may take hours
         if config.timeout is not None:  # of the search and its confirmation together
             left = max(1.0, config.timeout - (time.monotonic() - began))
@@ -239,6 +262,19 @@ def launch(
             answer=answer,
         )
     _tell(notifier, outcome, code, summed, as_json=as_json)
+
+
+def _looking(
+    study: StudyFile, config: RunConfig, workers: int, begun: Callable[[], None]
+) -> Callable[[Progress], Progress]:
+    """Return what a launch does at each look at its search; it adds the deadline's sentence."""
+    before_deadline = BeforeDeadline(study, config, workers)
+
+    def look(progress: Progress) -> Progress:
+        begun()
+        return replace(progress, deadline=before_deadline.look(progress))
+
+    return look
 
 
 def _end(
@@ -271,8 +307,11 @@ def _end(
         summed["ended_by_itself"] = why_ended
         say(why_ended, stderr=as_json)
     if deadline is not None and follows:
+        from hpsearch.cli.commands import fleets
         from hpsearch.cli.commands.after_search import AfterSearch, run_stages
 
+        if profile is not None:
+            workers = fleets.running_workers(profile, config, loaded.name)
         after = AfterSearch(
             study=loaded,
             config=config,
@@ -284,6 +323,8 @@ def _end(
             code=code,
         )
         run_stages(after)
+        if profile is not None:
+            fleets.end_workers(config, loaded.name)
         return after.code, summed
     if confirm:
         from hpsearch.cli.commands.confirm import confirm_with
@@ -410,6 +451,7 @@ def worker(
             owner=new_owner(f"worker-{os.environ.get(WORKER, '')}".rstrip("-")),
             threads=threads or cores(),
             exact_threads=threads is not None,
+            follows=True,
         )
         most = "" if options.exact_threads or options.threads == 1 else "up to "
         say(f"study {stored}: on {place} with {most}{count_noun(options.threads, 'thread')}")

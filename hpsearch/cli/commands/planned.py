@@ -141,9 +141,21 @@ def run_prepared(
     prepared = prepare(search)
     print_warnings(search, stderr=stderr)
     announce(prepared)
+
+    def look(progress: Progress) -> Progress:
+        if in_time is not None:
+            in_time.look(prepared.study.name)
+        return progress
+
     if profile is not None:
         elsewhere = partial(
-            fleets.run_workers, profile, run, database, study=prepared.study, stderr=stderr
+            fleets.run_workers,
+            profile,
+            run,
+            database,
+            study=prepared.study,
+            look=look,
+            stderr=stderr,
         )
         outcome = train(prepared, lambda progress: None, elsewhere)
     else:
@@ -151,13 +163,7 @@ def run_prepared(
             print_time(prepared)
         metric = prepared.study.objective.metric
         with live.presenter(metric, stderr=stderr) as present:
-
-            def show(progress: Progress) -> None:
-                if in_time is not None:
-                    in_time.look(prepared.study.name)
-                present(progress)
-
-            outcome = train(prepared, show, None)
+            outcome = train(prepared, lambda progress: present(look(progress)), None)
     if in_time is not None:
         in_time.end(prepared.study.name, outcome.reason)
     return prepared, outcome

@@ -55,6 +55,10 @@ _MOST = 0.8
 #: Seconds of the deadline's end for what can't be estimated: a worker that leaves, a last write.
 _SLACK = 2.0
 
+#: Seconds from the last trial of a search to the first training of its confirmation: the launch
+#: looks only now and then, and chooses the finalists.
+_HANDOVER = 3.0
+
 #: The share of the reserved time by which a slow epoch may enter it, before it is stopped inside.
 _INTO_THE_RESERVE = 0.1
 
@@ -81,7 +85,7 @@ class Forecast:
     @property
     def search_ends(self) -> float:
         """The moment at which the reserved time begins."""
-        planned = self.at - sum(self.reserved.values()) - _SLACK
+        planned = self.at - sum(self.reserved.values()) - _SLACK - _HANDOVER
         return planned if self.closed_at is None else min(planned, self.closed_at)
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpsearch.formatting import count_noun, format_long_duration, format_seconds
 from hpsearch.results.confirmation.spec import confirmed_search, spec_of
-from hpsearch.results.confirmation.stored import newest
+from hpsearch.results.confirmation.stored import newest, progress_of
 from hpsearch.results.deadline.forecast import forecast
 from hpsearch.results.deadline.stored import closing_of, deadline_of, paused_for_it
 from hpsearch.results.records import StudyRecord
@@ -107,6 +107,8 @@ def deadline_state(
             f"{limit}: the search ends about {clock_time(known.search_ends, now)}; reserved for "
             f"what follows: {reserved}"
         )
+    if deadline.has_passed(now) and _is_unconfirmed(record, confirmation):
+        sentence += f"; no winner is confirmed: run `hpsearch confirm --study {record.study.name}`"
     return DeadlineState(
         at=known.at,
         worker_seconds=deadline.worker_seconds,
@@ -117,6 +119,13 @@ def deadline_state(
         shortened=shortened,
         sentence=sentence,
     )
+
+
+def _is_unconfirmed(search: StudyRecord, confirmation: StudyRecord | None) -> bool:
+    """Whether a search has something to confirm, and its newest confirmation has no winner."""
+    if search.goals.is_multi_objective or not search.counts.complete:
+        return False
+    return confirmation is None or not progress_of(confirmation).finished
 
 
 def clock_time(moment: float, now: float) -> str:

@@ -190,6 +190,18 @@ def stage_seconds(database: Database, study_id: int, stage: str) -> float | None
     return None
 
 
+def stages_ended(database: Database, study_id: int, deadline: Deadline) -> frozenset[str]:
+    """Return the names of the stages that have ended under a deadline.
+
+    Args:
+        database: The study's database.
+        study_id: Optuna's id of the search.
+        deadline: Its deadline.
+    """
+    found = _events(database, study_id, [EventKind.STAGE_ENDED], after=deadline.event_id)
+    return frozenset(str(event.detail.get("stage")) for event in found)
+
+
 def _events(
     database: Database,
     study_id: int,

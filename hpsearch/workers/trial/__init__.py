@@ -13,6 +13,7 @@
 - ``tracked``       what trackers get of a trial
 - ``planned``       what a worker needs of a plan: the configuration of a ticket, the next round
 - ``deadline_watch``  what may begin before the study's deadline, and when to stop
+- ``following``     the confirmation and the ablation that a worker stays for
 - ``stop_rule``     the end of a search that has little left to gain
 - ``same_images``  whether the images that are there now are those that a study's trials were
   trained on

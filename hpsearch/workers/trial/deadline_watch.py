@@ -132,12 +132,12 @@ class DeadlineWatch:
         forecast = self._forecast
         return forecast is not None and done > 0 and self._clock() >= self._ends(forecast)
 
-    def is_over(self) -> bool:
-        """Whether a training must stop at this batch."""
+    def is_over(self, *, after: float = 0.0) -> bool:
+        """Whether a training must stop at this batch; ``after``: that long ago, in seconds."""
         forecast = self._forecast
         if forecast is None:
             return False
-        return self._clock() >= forecast.training_ends(self._stage)
+        return self._clock() >= forecast.training_ends(self._stage) + after
 
     def shorten(self) -> None:
         """Lower the seeds of a confirmation that would be late; give an ablation those that fit."""

@@ -13,10 +13,18 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from support.confirming import confirming
 from support.meanwhile import as_soon_as
 
 from hpsearch.errors import DatabaseReplaced, NothingStored, UnknownName
 from hpsearch.leave_signals import leave_signals
+from hpsearch.results.deadline.stored import (
+    Closing,
+    Deadline,
+    close_search,
+    record_stage,
+    set_deadline,
+)
 from hpsearch.search.database.tables import events
 from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.claims import Claims
@@ -98,6 +106,22 @@ def test_a_worker_works_to_the_end_and_tidies_up(open_study, options) -> None:
     assert len(search.tickets()) == 3
     (kept,) = search.files()
     assert kept.endswith("/best.pt")
+
+
+def test_a_worker_stays_for_the_confirmation_before_a_deadline(open_study, options) -> None:
+    search = open_study("budget={trials: 2, epochs_per_trial: 1}")
+    assert run_worker(options(follows=True)) is Idle.FINISHED, "there is no deadline"
+    now, study_id = time.time(), search.stored.study_id
+    set_deadline(search.database, study_id, Deadline(begun=now, at=now + 3600))
+    close_search(search.database, study_id, Closing(at="", moment=now, reserved={}))
+    confirmation = confirming(search, top=1)
+    with as_soon_as(
+        lambda: confirmation.standing().finished,
+        lambda: record_stage(search.database, study_id, "confirm", 1.0),
+    ):
+        assert run_worker(options(follows=True)) is Idle.FINISHED
+    assert {each.state for each in confirmation.tickets()} == {"complete"}
+    assert run_worker(options(follows=True)) is Idle.FINISHED, "no stage needs workers any more"
 
 
 def test_a_worker_draws_with_the_studys_prior(open_study, options) -> None:

@@ -1,0 +1,92 @@
+"""The confirmation and the ablation that follow a search under a deadline: which comes next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from hpsearch.results.confirmation.spec import confirmed_search
+from hpsearch.results.confirmation.stored import newer_trials
+from hpsearch.results.deadline.stored import closing_of, deadline_of, stages_ended
+from hpsearch.results.planned import parent_of, plan_of, planned_studies
+from hpsearch.results.records import read_study
+from hpsearch.search.database.storage import Database
+from hpsearch.search.ledger import queries, studies
+from hpsearch.search.ledger.studies import StoredStudy
+
+#: Seconds after the last trial of the search, or after its last planned study, that a worker waits:
+#: then nobody plans anything.
+PATIENCE = 120.0
+
+#: Seconds between two looks.
+_LOOK_SECONDS = 1.0
+
+
+class Following:
+    """Finds the planned studies of a search whose time is over, one after another.
+
+    Args:
+        database: The search's database.
+        search: The name of the search.
+    """
+
+    def __init__(self, database: Database, search: str) -> None:
+        self._database = database
+        self._search = studies.find(database, search)
+        #: Those that were given out, which have ended or have no time left.
+        self._begun: set[str] = set()
+
+    def next_study(
+        self, must_leave: Callable[[], bool], wait: Callable[[float], None]
+    ) -> str | None:
+        """Wait for the next planned study.
+
+        Args:
+            must_leave: Returns whether to end the wait.
+            wait: Sleeps for some seconds.
+
+        Returns:
+            Its name; ``None`` if there is no deadline or it has passed, if the search was stopped,
+            if nothing that follows needs workers any more, or if nothing was planned for
+            ``PATIENCE`` seconds.
+        """
+        if parent_of(self._search) is not None:
+            return None
+        until = time.monotonic() + PATIENCE
+        while not must_leave() and time.monotonic() < until:
+            now = studies.find(self._database, self._search.name)
+            deadline = deadline_of(self._database, now)
+            if deadline is None or deadline.has_passed(time.time()):
+                return None
+            trained = {"confirm", "answer"} & {"confirm", *deadline.stages}
+            is_over = trained <= stages_ended(self._database, now.study_id, deadline)
+            if is_over or now.stops > self._search.stops:
+                return None
+            # A closed search may still name a running trial: that of a worker that was killed
+            if closing_of(self._database, now.study_id, deadline) is not None:
+                found = self._planned()
+                if found is not None:
+                    self._begun.add(found.name)
+                    return found.name
+            elif queries.counts(self._database, now.study_id).running:
+                until = time.monotonic() + PATIENCE
+            wait(_LOOK_SECONDS)
+        return None
+
+    def _planned(self) -> StoredStudy | None:
+        """Return the newest planned study, if it is open."""
+        open_ones = [
+            each
+            for each in planned_studies(self._database, self._search.name)
+            if each.name not in self._begun
+        ]
+        for each in sorted(open_ones, key=lambda each: -each.study_id):
+            record = read_study(self._database, each.name)
+            if plan_of(record).finished:
+                continue
+            if confirmed_search(each) is not None and newer_trials(
+                read_study(self._database, self._search.name), record
+            ):
+                continue  # of an earlier deadline: the launch plans another one
+            return each
+        return None
