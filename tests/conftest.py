@@ -21,9 +21,16 @@ import pytest
 from support.commands import Ran
 from support.shared import shared_folder
 
+from hpsearch.openmp import PASSIVE, wait_passively
+
 if TYPE_CHECKING:
     from support.object_store import ObjectStore
     from support.postgres import PostgresServer
+
+
+# Before torch is imported: pytest-xdist's processes share the cores, and threads of one that spin
+# while they wait would take half of them
+wait_passively()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,6 +45,9 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+        # torch has read them, and what tests start sets them itself
+        for name, _ in PASSIVE.items() & os.environ.items():
+            del os.environ[name]
 
 
 #: Levels whose tests wait more than they compute: for processes, leases, a browser.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hpsearch.openmp import PASSIVE
 from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
 
@@ -34,7 +35,12 @@ def run(file: str, folder: Path) -> str:
     ran = subprocess.run(
         [sys.executable, file],
         cwd=folder,
-        env={**clean, "PYTHONPATH": str(DOCS.parent), "HPSEARCH_DATA": str(folder / "data")},
+        env={
+            **clean,
+            **PASSIVE,
+            "PYTHONPATH": str(DOCS.parent),
+            "HPSEARCH_DATA": str(folder / "data"),
+        },
         capture_output=True,
         text=True,
         timeout=600,
