@@ -106,7 +106,7 @@ def judge(
     return AblationResult(
         spec=spec,
         progress=now,
-        effects=tuple(_effects(spec, trained, now, margin)),
+        effects=tuple(effects_of(spec, trained, now, margin)),
         ended=len(outcomes),
         means=means,
         margin=margin,
@@ -130,12 +130,20 @@ def _trained(
     return found
 
 
-def _effects(
+def effects_of(
     spec: AblationSpec,
     trained: Mapping[int, Mapping[int, Judged]],
     now: AblationProgress,
     margin: float,
 ) -> list[Effect]:
+    """Return the result of each comparison.
+
+    Args:
+        spec: The ablation's settings.
+        trained: Variant -> seed -> training.
+        now: The ablation's progress.
+        margin: Differences below this don't matter, in the objective's unit.
+    """
     found: dict[int, Effect] = {}
     for look in spec.taken:
         tested = _tested(spec, trained, look.seeds, set(found), INTERIM)
@@ -175,7 +183,19 @@ def settled_now(
         seeds: The number of seeds.
         has_images: Whether trainings have predictions.
     """
-    trained = _trained(spec, outcomes, has_images)
+    return settled_by(spec, _trained(spec, outcomes, has_images), seeds)
+
+
+def settled_by(
+    spec: AblationSpec, trained: Mapping[int, Mapping[int, Judged]], seeds: int
+) -> tuple[int, ...]:
+    """Return the contrasts that the first seeds settle, of those that weren't settled before.
+
+    Args:
+        spec: The ablation's settings.
+        trained: Variant -> seed -> training.
+        seeds: The number of seeds.
+    """
     tested = _tested(spec, trained, seeds, set(spec.settled), INTERIM)
     return tuple(
         number
