@@ -148,7 +148,8 @@ class _Reader:
             here = join(path, name)
             if name not in schema.keys:
                 key = join(self.prefix, here)
-                report_unknown(entry.location, key, "key", name, schema.keys, self.diagnostics)
+                names = schema.suggested
+                report_unknown(entry.location, key, "key", name, names, self.diagnostics)
                 continue
             sub = schema.keys[name]
             if name in space.children:  # else the file's own value is invalid and already reported

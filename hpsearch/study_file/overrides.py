@@ -142,7 +142,7 @@ def _inside(
     match schema:
         case Section(keys=keys):
             if name not in keys:
-                raise _Refused(here, str(unknown_name("key", name, keys, diagnostics)))
+                raise _Refused(here, str(unknown_name("key", name, schema.suggested, diagnostics)))
             return keys[name]
         case ComponentChoice():
             if name not in schema.registry:

@@ -172,6 +172,13 @@ class Section:
     #: Keys of the same section in another form of the file, which messages list, too.
     others: tuple[str, ...] = ()
 
+    @property
+    def suggested(self) -> tuple[str, ...]:
+        """The keys that people write, which messages list."""
+        return tuple(
+            name for name, key in self.keys.items() if not isinstance(key, Raw) or key.for_people
+        )
+
     def against(self, name: str) -> list[str]:
         """Return the keys that ``name`` excludes."""
         return [other for pair in self.either_or if (other := pair.other(name)) is not None]
@@ -247,6 +254,8 @@ class Raw:
     json_schema: Mapping[str, Any]
     default: Any = None
     required: bool = False
+    #: Whether people write the key; otherwise no message suggests it.
+    for_people: bool = True
 
 
 Schema: TypeAlias = Value | Section | ComponentChoice | Switches | Raw

@@ -376,9 +376,9 @@ def root_schema(registries: Registries) -> Section:
             "plugins": Raw(json_schema=_PLUGINS, default=[]),
             "from": FROM,
             "recipe": Value(type=_one_of(RECIPES) | None, default=None, silent=True),
-            "found": Raw(json_schema={"type": ["object", "null"]}),
-            "confirms": Raw(json_schema={"type": "null"}),
-            "ablates": Raw(json_schema={"type": "null"}),
+            "found": Raw(json_schema={"type": ["object", "null"]}, for_people=False),
+            "confirms": Raw(json_schema={"type": "null"}, for_people=False),
+            "ablates": Raw(json_schema={"type": "null"}, for_people=False),
             "data": data,
             "model": ComponentChoice(registry=registries["model"]),
             "optimizer": ComponentChoice(registry=registries["optimizer"]),
@@ -394,7 +394,7 @@ def root_schema(registries: Registries) -> Section:
             "try_first": Raw(
                 json_schema={"type": "array", "items": {"type": "object"}}, default=[]
             ),
-            "provenance": Raw(json_schema={"type": "object"}),
+            "provenance": Raw(json_schema={"type": "object"}, for_people=False),
         },
     )
 

@@ -188,9 +188,9 @@ def _paths(schema: Schema, path: str, depth: int) -> Iterator[str]:
     if depth > _DEEPEST:
         return
     if isinstance(schema, Section):
-        for name, child in schema.keys.items():
+        for name in schema.suggested:
             yield join(path, name)
-            yield from _paths(child, join(path, name), depth + 1)
+            yield from _paths(schema.keys[name], join(path, name), depth + 1)
     elif isinstance(schema, ComponentChoice):
         for name in schema.registry.names():
             yield from _paths(schema.option(name), join(path, name), depth + 1)

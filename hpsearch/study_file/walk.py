@@ -159,8 +159,8 @@ def _section(
         return None
     for name, entry in entries.items():
         if name not in schema.keys:
-            names = (*schema.keys, *schema.others)
-            report_unknown(entry.location, join(key, name), "key", name, names, diagnostics)
+            names, here = (*schema.suggested, *schema.others), join(key, name)
+            report_unknown(entry.location, here, "key", name, names, diagnostics)
     children: dict[str, Node] = {}
     said = {name for name, entry in entries.items() if not is_null(entry)}
     _check_either_or(schema, entries, said, key, diagnostics)

@@ -23,10 +23,10 @@ def said(load, text: str, *overrides: str, name: str | None = None) -> list[str]
 APPENDED = [
     pytest.param(
         "modle: mlp",
-        "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: ablates, batch_size, "
-        "budget, class_weights, confirm, confirms, constraints, data, description, early_stopping, "
-        "evaluate, found, from, loop, lr_schedule, metrics, model, objective, objectives, "
-        "optimizer, plugins, precision, provenance, prune_on, pruner, pruner_audit, question, "
+        "x.yaml:6: modle: unknown key 'modle'. Did you mean 'model'? Known: batch_size, "
+        "budget, class_weights, confirm, constraints, data, description, early_stopping, "
+        "evaluate, from, loop, lr_schedule, metrics, model, objective, objectives, "
+        "optimizer, plugins, precision, prune_on, pruner, pruner_audit, question, "
         "recipe, regularization, sampler, search, seed, study, trackers, try_first.",
         id="unknown key at the root",
     ),
@@ -730,10 +730,10 @@ OVERRIDES = [
     ),
     pytest.param(
         "dta.limit=4",
-        "dta: unknown key 'dta'. Did you mean 'data'? Known: ablates, batch_size, "
-        "budget, class_weights, confirm, confirms, constraints, data, description, early_stopping, "
-        "evaluate, found, from, lr_schedule, metrics, model, objective, objectives, optimizer, "
-        "plugins, precision, provenance, prune_on, pruner, pruner_audit, question, recipe, "
+        "dta: unknown key 'dta'. Did you mean 'data'? Known: batch_size, "
+        "budget, class_weights, confirm, constraints, data, description, early_stopping, "
+        "evaluate, from, lr_schedule, metrics, model, objective, objectives, optimizer, "
+        "plugins, precision, prune_on, pruner, pruner_audit, question, recipe, "
         "regularization, sampler, search, seed, study, trackers, try_first.",
         id="an unknown section",
     ),
@@ -822,10 +822,10 @@ try_first:
         "x.yaml:11: try_first[0].batch_size: is fixed to 32 in this study, so an entry can't "
         "change it, but got 64",
         '--set seed=x: seed: must be an integer, but got "x"',
-        "--set nothing=3: nothing: unknown key 'nothing'. Known: ablates, batch_size, "
-        "budget, class_weights, confirm, confirms, constraints, data, description, early_stopping, "
-        "evaluate, found, from, lr_schedule, metrics, model, objective, objectives, optimizer, "
-        "plugins, precision, provenance, prune_on, pruner, pruner_audit, question, recipe, "
+        "--set nothing=3: nothing: unknown key 'nothing'. Known: batch_size, "
+        "budget, class_weights, confirm, constraints, data, description, early_stopping, "
+        "evaluate, from, lr_schedule, metrics, model, objective, objectives, optimizer, "
+        "plugins, precision, prune_on, pruner, pruner_audit, question, recipe, "
         "regularization, sampler, search, seed, study, trackers, try_first.",
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got ""',
     ]
