@@ -72,6 +72,7 @@ _OFFERED = {
     "open_study": "hpsearch.notebook.opening",
     "Study": "hpsearch.notebook.study",
     "Best": "hpsearch.notebook.best",
+    "Ablation": "hpsearch.notebook.ablation",
     "load_model": "hpsearch.notebook.models",
     "Model": "hpsearch.notebook.models",
     "Evaluation": "hpsearch.notebook.evaluation",

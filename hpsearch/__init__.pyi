@@ -1,3 +1,4 @@
+from hpsearch.notebook.ablation import Ablation as Ablation
 from hpsearch.notebook.best import Best as Best
 from hpsearch.notebook.evaluation import Evaluation as Evaluation
 from hpsearch.notebook.models import Model as Model

@@ -4,9 +4,10 @@
 - ``study``     one study: its trials, curves, best and figures; launches it
 - ``frames``    trials and epochs as pandas frames
 - ``best``      the best value of a study, and how reliable it is
+- ``ablation``  what each setting of the winner is worth
 - ``models``    ``load_model``, and a model: labels pictures, has the ``nn.Module``
 - ``evaluation``  the winner on the test images
-- ``launching`` launches and confirms, and shows the progress
+- ``launching`` launches, confirms and ablates, and shows the progress
 - ``progress``  shows a launch: one changing display, or lines
 - ``overview``  a short overview of a study
 - ``html``      pieces of HTML, escaped

@@ -1,10 +1,12 @@
-"""Launch and confirm from a notebook or a script."""
+"""Launch, confirm and ablate from a notebook or a script."""
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from hpsearch.errors import UserError
 from hpsearch.notebook.progress import shower
@@ -14,16 +16,23 @@ from hpsearch.workers.launch.fork_server import start_fork_server
 from hpsearch.workers.launch.isolation import run_isolated
 from hpsearch.workers.launch.launching import launch as start
 from hpsearch.workers.launch.preflight import check_launch
+from hpsearch.workers.launch.progress import Progress
 from hpsearch.workers.launch.supervisor import LaunchResult
 from hpsearch.workers.run_config import RunConfig
 
 if TYPE_CHECKING:
+    from hpsearch.results.records import StudyRecord
+    from hpsearch.search.database.storage import Database
     from hpsearch.study_file.loading import StudyDict
-    from hpsearch.workers.confirmation import ConfirmRequest
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+    from hpsearch.study_file.study import StudyFile
+    from hpsearch.workers.ablation import AblateRequest, AblationRun
+    from hpsearch.workers.confirmation import ConfirmationRun, ConfirmRequest
+
+R = TypeVar("R")
+P = TypeVar("P", bound="ConfirmationRun | AblationRun")
+
+#: Shows the progress of a launch.
+Show: TypeAlias = Callable[[Progress], None]
 
 
 def launch(
@@ -79,14 +88,77 @@ def confirm(name: str, request: ConfirmRequest, run: RunConfig, *, progress: boo
     """
     from hpsearch.workers import confirmation
 
+    return _run_plan(
+        name,
+        run,
+        lambda database, search, study: confirmation.prepare_confirmation(
+            database, search, study, request
+        ),
+        lambda database, prepared, show: confirmation.run(database, prepared, run, show),
+        progress=progress,
+    )
+
+
+def ablate(name: str, request: AblateRequest, run: RunConfig, *, progress: bool) -> str:
+    """Change one setting of a stored search's winner at a time, as ``hpsearch ablate`` does.
+
+    Args:
+        name: The name of the search.
+        request: What is changed.
+        run: How trials are run.
+        progress: Whether to show the progress.
+
+    Returns:
+        The ablation's name as a study.
+
+    Raises:
+        UserError: The search has no trial to ablate (yet), the request is wrong, or this isn't the
+            main thread.
+    """
+    from hpsearch.workers import ablation, planned_study
+
+    def train(database: Database, prepared: AblationRun, show: Show) -> str:
+        planned_study.run_plan(database, prepared.study, run, show)
+        return prepared.name
+
+    return _run_plan(
+        name,
+        run,
+        lambda database, search, study: ablation.prepare_ablation(
+            database, search, study, request, data=run.data
+        ),
+        train,
+        progress=progress,
+    )
+
+
+def _run_plan(
+    name: str,
+    run: RunConfig,
+    prepare: Callable[[Database, StudyRecord, StudyFile], P],
+    train: Callable[[Database, P, Show], R],
+    *,
+    progress: bool,
+) -> R:
+    """Store a planned study of a search, and run its trainings.
+
+    Args:
+        name: The name of the search.
+        run: How trials are run.
+        prepare: Returns the planned study, which it has stored.
+        train: Runs its trainings.
+        progress: Whether to show the progress.
+
+    Returns:
+        What ``train`` returns.
+    """
     _require_main_thread()
     with hidden(), database_for_reading(run.storage) as database:
         start_fork_server()
         record = read_study(database, name)
-        file = study_of(record)
-        prepared = confirmation.prepare_confirmation(database, record, file, request)
+        prepared = prepare(database, record, study_of(record))
         show = shower(prepared.name, prepared.study.objective.metric, wanted=progress)
-        return confirmation.run(database, prepared, run, show)
+        return train(database, prepared, show)
 
 
 def _require_main_thread() -> None:

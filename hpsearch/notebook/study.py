@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpsearch.errors import HpsearchError, NothingStored, UnknownName, UserError
 from hpsearch.notebook import frames, html
+from hpsearch.notebook.ablation import Ablation, ablations_of
 from hpsearch.notebook.best import Best, best_of
 from hpsearch.notebook.overview import overview
 from hpsearch.reporting.status import status_of
@@ -92,6 +93,11 @@ class Study:
     def best(self) -> Best | None:
         """The confirmed winner, or else the best seen so far; ``None`` if there is neither."""
         return self._read(best_of)
+
+    @property
+    def ablations(self) -> list[Ablation]:
+        """What each setting of a trial is worth, of each ablation, oldest first."""
+        return self._read(ablations_of)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -215,6 +221,64 @@ class Study:
         request = ConfirmRequest(top=top, seeds=seeds, again=again)
         launching.confirm(self._require_name(), request, run, progress=progress)
         return self.best
+
+    def ablate(
+        self,
+        workers: int | None = 1,
+        *,
+        trial: int | None = None,
+        parameters: str | Sequence[str] = (),
+        pairs: Sequence[tuple[str, str]] = (),
+        question: bool = False,
+        seeds: int | None = None,
+        timeout: float | None = None,
+        devices: str = "auto",
+        progress: bool = True,
+    ) -> Ablation:
+        """Change one setting of the winner at a time, and measure what it is worth.
+
+        As ``hpsearch ablate`` does: all configurations are trained with the same fresh seeds. The
+        same call continues an ablation that was interrupted, or returns its result.
+
+        Args:
+            workers: As for ``confirm``.
+            trial: The number of the trial that is changed; ``None`` for the winner.
+            parameters: Paths, or unique ends of paths, of the parameters that are changed. Without
+                them, ``pairs`` and ``question``: every searched parameter of the trial.
+            pairs: A parameter, and another one at whose values its effect is measured.
+            question: Whether to answer the study's question.
+            seeds: Fresh seeds; ``None`` takes the default.
+            timeout: Seconds after which running trainings are paused; ``None`` for no limit.
+            devices: As for ``launch``.
+            progress: Whether to show the progress.
+
+        Returns:
+            The effects, which may not be finished after an interrupt or ``timeout``.
+
+        Raises:
+            UserError: The search has no trial to ablate (yet), an argument is wrong, or this isn't
+                the main thread.
+        """
+        from hpsearch.notebook import launching
+        from hpsearch.workers.ablation import AblateRequest
+
+        run = RunConfig(
+            storage=self._storage,
+            runs=self._runs,
+            data=self._data,
+            workers=workers,
+            devices=devices,
+            timeout=timeout,
+        )
+        request = AblateRequest(
+            trial=trial,
+            parameters=(parameters,) if isinstance(parameters, str) else tuple(parameters),
+            pairs=tuple((one, other) for one, other in pairs),
+            question=question,
+            seeds=seeds,
+        )
+        name = launching.ablate(self._require_name(), request, run, progress=progress)
+        return next(each for each in self.ablations if each.ablation == name)
 
     def invalidate(self, trial: int, reason: str, *, again: bool = False) -> None:
         """Declare a complete or pruned trial invalid: it doesn't count any more, but its row stays.

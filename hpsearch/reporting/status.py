@@ -8,7 +8,7 @@ from typing import Any
 
 from hpsearch.errors import StorageError
 from hpsearch.reporting.pruning_audit import read_pruning_audit
-from hpsearch.results.ablation.sentences import answers
+from hpsearch.results.ablation.sentences import answers, effect_sentence
 from hpsearch.results.ablation.stored import read_results
 from hpsearch.results.confirmation.stored import (
     invalid_finalists,
@@ -151,6 +151,7 @@ def _ablations(database: Database, record: StudyRecord) -> dict[str, Any]:
             "planned": result.spec.trainings,
             "comparisons": len(result.spec.contrasts),
             "answers": answers(result),
+            "effects": [effect_sentence(each, result.spec) for each in result.effects],
         }
         listed.append(state)
     return {"ablations": listed} if listed else {}

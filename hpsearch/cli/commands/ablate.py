@@ -62,7 +62,11 @@ def ablate(
     ] = None,
     question: Annotated[
         bool,
-        typer.Option("--question", help="Answer the study's question (key `question`)."),
+        typer.Option(
+            "--question",
+            help="Answer the study file's `question`: the effect of its parameter, at the values "
+            "of those that it depends on (`by`).",
+        ),
     ] = False,
     seeds: Annotated[
         int | None,
@@ -83,14 +87,16 @@ def ablate(
     In a search, trials differ in everything at once. Here each parameter of the winner gets its
     other values (the levels of a choice, the next lower and the next higher number, the value of
     the first of try_first), and everything else is held fixed. All configurations are trained with
-    the same fresh seeds and compared in pairs. The intervals are corrected for the number of
-    comparisons. Ctrl-C saves checkpoints and stops; the same command continues, or prints the
-    finished result.
+    the same fresh seeds and compared in pairs. The answer to each change is yes (it differs), no
+    (by less than a point) or undecided, with an interval that is corrected for the number of
+    comparisons. What is settled after 4 or 7 seeds gets no more. Ctrl-C saves checkpoints and
+    stops; the same command continues, or prints the finished result.
 
     \b
     hpsearch ablate --study quickstart --workers 2
     hpsearch ablate --study quickstart --parameters batch_size,lr --seeds 5
     hpsearch ablate --study cnn_dilation --pairs conv1.dilation,conv1.kernel_size
+    hpsearch ablate --study cnn_dilation --question
     """
     named, crossed = _listed(parameters), _pairs(pairs)
 
@@ -133,8 +139,9 @@ def ablate_with(
         UserError: The search can't be ablated, an option is wrong, or the engine refuses it.
     """
     from hpsearch.cli.terminal import live
-    from hpsearch.cli.terminal.ablation import effects_json, print_effects
+    from hpsearch.cli.terminal.ablation import print_effects
     from hpsearch.results.ablation.stored import read_result
+    from hpsearch.results.ablation.summary import summarize
     from hpsearch.results.records import read_study
     from hpsearch.workers import ablation, planned_study
 
@@ -167,7 +174,7 @@ def ablate_with(
             stderr=as_json,
         )
         result = read_result(database, read_study(database, prepared.name))
-    content = {**effects_json(prepared.name, result), "ended": outcome.reason}
+    content = {**summarize(prepared.name, result).to_json(), "ended": outcome.reason}
     if not as_json:
         print_effects(prepared.name, result)
         if not result.progress.finished:
@@ -201,13 +208,15 @@ def _print_asked(prepared: AblationRun, *, stderr: bool) -> None:
     spec = prepared.spec
     state = "new" if prepared.new else f"{count_noun(prepared.ended, 'training')} ended before"
     say(f"{prepared.name} ({state})", style="bold", stderr=stderr)
+    in_time = "" if spec.most_seeds is None else "; more or fewer, as there is time"
     say(
         f"trial {spec.trial} and {count_noun(len(spec.variants) - 1, 'changed configuration')}, "
         f"{count_noun(len(spec.contrasts), 'comparison')}, the same {spec.seeds} fresh seeds for "
-        "each",
+        f"each{in_time}",
         stderr=stderr,
     )
-    say(held_fixed(spec), stderr=stderr)
+    if prepared.new or prepared.ended < spec.trainings:
+        say(held_fixed(spec), stderr=stderr)  # else it is in the result
     for line in left_out(spec):
         say(line, stderr=stderr)
     epochs = spec.trainings * prepared.epochs

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: Failed trials that ``status`` lists with their reasons.
 _FAILURES_SHOWN = 5
 
+#: Effects of an ablation that ``status`` lists.
+_EFFECTS = 8
+
 #: Curves of running trials that ``--watch`` draws, and the columns of each.
 _CURVES_SHOWN, _CURVE_WIDTH = 12, 30
 
@@ -150,10 +153,12 @@ def _print_ablation(document: Mapping[str, Any]) -> None:
     )
     comparisons = count_noun(document["comparisons"], "comparison")
     answered = document["answers"]
-    decided = "" if answered else ": none is decided"
-    say(f"by experiment ({document['study']}, {comparisons}{done}){decided}")
-    for line in answered:
+    say(f"by experiment ({document['study']}, {comparisons}{done})")
+    lines = answered or document["effects"]
+    for line in lines[:_EFFECTS]:
         say(f"  {line}")
+    if len(lines) > _EFFECTS:
+        say(f"  and {len(lines) - _EFFECTS} more: hpsearch report")
 
 
 def _print_prior(document: Mapping[str, Any]) -> None:

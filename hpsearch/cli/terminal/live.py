@@ -201,13 +201,10 @@ class Page:
         trials += [f"{counts.waiting} at a rung"] if counts.waiting else []
         lost = counts.paused - counts.waiting
         trials += [f"{lost} paused"] if lost else []
-        best = "-"
-        if progress.best is not None:
-            number, value = progress.best
-            best = f"{MetricFormat(self._metric).value(value)} ({number})"
         states = Counter(worker.state for worker in progress.workers)
+        best = f"best {self._metric} {_best(progress, self._metric)}"
         pace = [
-            f"best {self._metric} {best}",
+            *([] if _has_no_best(progress) else [best]),
             f"{progress.epochs_per_second:.2f} epochs/s",
             f"{show_time(progress.elapsed)} elapsed",
             f"{_left(progress)} left",
@@ -220,6 +217,18 @@ class Page:
             f"{count_noun(len(progress.workers), 'worker')}" + (f": {crew}" if crew else ""),
             *told,
         ]
+
+
+def _has_no_best(progress: Progress) -> bool:
+    """Whether no trial is the best although some are complete: an ablation compares."""
+    return progress.best is None and progress.counts.complete > 0
+
+
+def _best(progress: Progress, metric: str) -> str:
+    if progress.best is None:
+        return "-"
+    number, value = progress.best
+    return f"{MetricFormat(metric).value(value)} ({number})"
 
 
 def _left(progress: Progress) -> str:
@@ -248,10 +257,11 @@ def _share(progress: Progress) -> str:
 
 def _metrics_line(progress: Progress, metric: str) -> str:
     best = "none yet" if progress.best is None else MetricFormat(metric).value(progress.best[1])
+    best = "" if _has_no_best(progress) else f"best {best}; "
     counts = progress.counts
     share = f" ({format_percent(counts.pruned / counts.finished)})" if counts.finished else ""
     return (
         f"{counts.complete} complete, {counts.pruned} pruned{share}, {counts.running} running; "
-        f"best {best}; {progress.epochs_per_second:.2f} epochs/s; "
+        f"{best}{progress.epochs_per_second:.2f} epochs/s; "
         f"{_left(progress)} left" + ("" if progress.deadline is None else f"; {progress.deadline}")
     )

@@ -78,7 +78,7 @@ def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
         figure=figure(
             traces,
             xaxis=axis(
-                f"better by, {what}{unit.name}",
+                f"\u2190 worse   {what}{unit.name}   better \u2192",
                 range=[min(*ends, 0.0) - room, max(*ends, 0.0) + room],
                 zeroline=False,
             ),
@@ -105,7 +105,8 @@ def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
             ),
         ),
         height=110 + 28 * len(order),
-        note="Blue: yes. Grey: no, the difference is smaller than what counts. Others: undecided.",
+        note="Blue: yes, it differs. Grey: no, the difference is smaller than what counts. "
+        "Any other colour: undecided.",
         table=Table(
             caption="What each change is worth",
             columns=[

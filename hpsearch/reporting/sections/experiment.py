@@ -11,6 +11,7 @@ from hpsearch.results.ablation.sentences import (
     basis,
     effect_sentence,
     left_out,
+    what_undecided_means,
 )
 
 
@@ -56,6 +57,6 @@ def _ablation(content: StudyContent, ablated: Ablated, place: int) -> list[Block
     chart = ablation(result, content.unit, place)
     if chart is not None:
         blocks.append(chart)
-    blocks.append(Text(text=basis(result)))
+    blocks += [Text(text=line) for line in (basis(result), what_undecided_means(result)) if line]
     blocks += [Text(text=f"{line}.", style="note") for line in left_out(spec)]
     return blocks

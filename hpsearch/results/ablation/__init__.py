@@ -6,5 +6,6 @@
 - ``judging``       from trainings to effects, with intervals corrected for their number
 - ``looks``         what is settled before the last seed: decided once, and stored
 - ``sentences``     effects in words, which every output shows
+- ``summary``       the result for programs
 - ``stored``        an ablation in the database: its progress and its result
 """

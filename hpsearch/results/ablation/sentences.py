@@ -73,15 +73,31 @@ def basis(result: AblationResult) -> str:
     many = result.compared
     # Fewer than planned if it isn't finished
     seeds = max((each.seeds for each in result.effects), default=0) or spec.seeds
-    family = ""
+    chance = 'A false "yes" has a chance of at most 5 %.'
     if many > 1:
-        family = (
-            f" The {count_noun(many, 'comparison')} are corrected for their number (Holm): any "
+        chance = (
+            f"The {count_noun(many, 'comparison')} are corrected for their number (Holm): any "
             'false "yes" has a chance of at most 5 %.'
         )
+    early = ""
+    if any(each.settled for each in result.effects):
+        early = " What a look before the last seed settled (p < 0.001) got no more of them."
     return (
         f"Each value was trained with the same {count_noun(seeds, 'fresh seed')}, and is "
-        f"compared in pairs by seed and image.{family} {held_fixed(spec)}"
+        f"compared in pairs of the same seed.{early} {chance} {held_fixed(spec)}"
+    )
+
+
+def what_undecided_means(result: AblationResult) -> str | None:
+    """Return what is open if a finished ablation didn't decide all, and how to decide it."""
+    spec = result.spec
+    is_open = [each for each in result.effects if each.ahead and each.answer is Verdict.UNDECIDED]
+    if not is_open or not result.progress.finished:
+        return None
+    small = MetricFormat(spec.metric).difference(result.margin).lstrip("+")
+    return (
+        f"Undecided: the interval contains 0, and differences of more than {small}. More seeds "
+        f"narrow it: the same command with --seeds {2 * spec.seeds} trains a new ablation."
     )
 
 

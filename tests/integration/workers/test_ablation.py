@@ -8,10 +8,10 @@ import pytest
 from support.confirming import Confirming, confirming, planned
 from support.trials import ASKED_PER_EPOCH, SmallSearch, leave_after
 
-from hpsearch.cli.terminal.ablation import effects_json
 from hpsearch.errors import UserError
 from hpsearch.results.ablation.spec import spec_of
 from hpsearch.results.ablation.stored import progress_of, read_result, trainings
+from hpsearch.results.ablation.summary import summarize
 from hpsearch.results.confirmation.spec import spec_of as confirmation_of
 from hpsearch.results.deadline.forecast import Forecast, read_forecast
 from hpsearch.results.deadline.seeds import fit_seeds, keep_complete_seeds
@@ -97,7 +97,7 @@ def test_a_large_difference_is_settled_early_and_every_worker_goes_on_with_that(
     (effect,) = read_result(search.database, record).effects
     assert (effect.answer, effect.settled, effect.seeds) == ("yes", True, 4)
     assert not extend_budget_from_plan(ablation.database, ablation.stored.name)
-    told = effects_json("small-ablate", read_result(search.database, record))
+    told = summarize("small-ablate", read_result(search.database, record)).to_json()
     assert (told["finished"], told["trainings"], told["planned"]) == (True, 8, 10)
     assert told["effects"][0]["settled_early"]
 

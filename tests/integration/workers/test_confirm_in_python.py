@@ -1,4 +1,4 @@
-"""``Study.confirm`` of ``hpsearch.open_study``; this process does the work of its workers."""
+"""``confirm`` and ``ablate`` of ``hpsearch.open_study``; this process does the workers' work."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from statistics import mean
 from threading import Thread
 
 import pytest
-from support.confirming import Confirming, confirming
+from support.confirming import Confirming, confirming, planned
 from support.trials import SmallSearch
 
 import hpsearch
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.confirmation.stored import confirmations, latencies
+from hpsearch.workers.ablation import AblateRequest, prepare_ablation
 
 pytestmark = pytest.mark.parametrize("prepared_url", ["sqlite"], indirect=True)
 
@@ -90,3 +91,28 @@ def test_what_cant_be_confirmed_says_why(open_study, study) -> None:
     confirmation = hpsearch.open_study("small-confirm", storage=study._storage)
     with pytest.raises(UserError, match="is the confirmation of 'small'"):
         confirmation.confirm(workers=0, progress=False)
+
+
+def test_an_ablation_is_stored_goes_on_and_returns_its_effects(searched, study) -> None:
+    begun = study.ablate(workers=0, parameters="lr", seeds=3, progress=False)
+    assert isinstance(begun, hpsearch.Ablation)
+    assert (begun.trainings, begun.finished) == (0, False)
+    assert {each.reason for each in begun.effects} == {"not trained yet"}
+    request = AblateRequest(parameters=["lr"], seeds=3)
+    asked = prepare_ablation(
+        searched.database, searched.record(), searched.study, request, data=searched.data
+    )
+    planned(searched, asked).run_to_end()
+    found = study.ablate(parameters=["optimizer.sgd.lr"], progress=False)
+    assert study.ablations == [found] and found.ablation == "small-ablate"
+    assert found.finished and found.trial == study.best.trial
+    assert found.trainings == found.planned == 3 * len(found.configurations)
+    for effect in found.effects:
+        assert effect.parameter == "optimizer.sgd.lr" and effect.seeds == 3
+        assert effect.instead_of == study.best.params["optimizer.sgd.lr"] != effect.value
+        assert effect.interval[0] < effect.better_by < effect.interval[1]
+        assert effect.sentence in found._repr_html_()
+    with pytest.raises(UserError, match="unknown searched parameter 'lrr'"):
+        study.ablate(parameters="lrr", progress=False)
+    with pytest.raises(UserError, match="asks about no searched parameter"):
+        study.ablate(question=True, progress=False)
