@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hpsearch.errors import DataError, UserError
 from hpsearch.starter.fitting import Cost, Fit, Task, fit
@@ -37,6 +38,8 @@ class Target:
     path: Path | None
     #: A data set by its name, such as ``fashion_mnist`` or ``eurosat``.
     source: str | None
+    #: Keys of the source that the user gave, by their paths in a study file.
+    changes: Mapping[str, Any]
     #: The file to write.
     output: Path
     #: The study's name.
@@ -72,9 +75,9 @@ def draft(target: Target, tell: Callable[[Findings], None] = lambda findings: No
         UserError: There is nothing that a search could train on; the message says what to do.
     """
     if target.path is None:
-        findings = run_isolated(inspect_named, str(target.source))
+        findings = run_isolated(inspect_named, str(target.source), target.changes)
     else:
-        findings = run_isolated(inspect_path, target.path)
+        findings = run_isolated(inspect_path, target.path, target.changes)
     tell(findings)
     recipe = recipe_for(findings)
     plan = Draft(

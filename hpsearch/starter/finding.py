@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hpsearch.errors import DataError, UnknownName
+from hpsearch.errors import DataError, UnknownName, UserError
 from hpsearch.formatting import count_noun, first_few
 from hpsearch.training.data.images import SOURCES
 from hpsearch.training.data.picture_files import is_hidden, is_picture
@@ -101,6 +101,31 @@ def find_named(name: str) -> SourceChoice:
             f"{', '.join(missing)}; give {data}, or write the study file yourself (docs/data.md)"
         )
     return SourceChoice(source=name)
+
+
+def changed(choice: SourceChoice, changes: Mapping[str, Any]) -> SourceChoice:
+    """Return a source with keys that the user gave.
+
+    Args:
+        choice: The source.
+        changes: Values by paths in a study file: ``data.source.table.images_path``. A relative
+            path is one of the current folder.
+
+    Raises:
+        UserError: A path is none of a key of this source.
+    """
+    prefix, keys = f"data.source.{choice.source}.", SOURCES[choice.source].keys
+    settings = dict(choice.settings)
+    for path, value in changes.items():
+        key = path.removeprefix(prefix)
+        if not path.startswith(prefix) or key not in keys:
+            raise UserError(
+                f"--set changes the keys of the data source, here {prefix}KEY with one of "
+                f"{first_few(list(keys), 20)}, but got {path!r}; change other keys in the file"
+            )
+        is_path = isinstance(value, str) and (key == "path" or key.endswith("_path"))
+        settings[key] = os.path.abspath(value) if is_path else value  # noqa: PTH100 - keeps links
+    return replace(choice, settings=settings)
 
 
 def _in_file(path: Path) -> SourceChoice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hpsearch.errors import DataError
 from hpsearch.formatting import count_noun
 from hpsearch.registry import Component
-from hpsearch.starter.finding import SourceChoice, find, find_named
+from hpsearch.starter.finding import SourceChoice, changed, find, find_named
 from hpsearch.starter.groups import Groups, find_groups
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data.group_split import hold_out
@@ -66,22 +66,30 @@ class Findings:
         return sum(self.per_class)
 
 
-def inspect_path(path: Path) -> Findings:
+def inspect_path(path: Path, changes: Mapping[str, Any] | None = None) -> Findings:
     """Find the source of a path and open it.
 
+    Args:
+        path: What the user named.
+        changes: Keys of the source by their paths in a study file, as for ``changed``.
+
     Raises:
-        DataError: As ``find`` and ``inspect``.
+        UserError: As ``find``, ``changed`` and ``inspect``.
     """
-    return inspect(find(path))
+    return inspect(changed(find(path), changes or {}))
 
 
-def inspect_named(name: str) -> Findings:
+def inspect_named(name: str, changes: Mapping[str, Any] | None = None) -> Findings:
     """Find the source of a data set by its name and open it.
 
+    Args:
+        name: As for ``find_named``.
+        changes: Keys of the source by their paths in a study file, as for ``changed``.
+
     Raises:
-        UserError: As ``find_named`` and ``inspect``.
+        UserError: As ``find_named``, ``changed`` and ``inspect``.
     """
-    return inspect(find_named(name))
+    return inspect(changed(find_named(name), changes or {}))
 
 
 def inspect(choice: SourceChoice, data: Path | None = None) -> Findings:

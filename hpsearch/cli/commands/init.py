@@ -17,6 +17,8 @@ from hpsearch.study_file.sections import STUDY_NAME
 from hpsearch.workers.run_config import RunConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpsearch.starter.drafting import Drafted
 
 _DEFAULT_TIME = "30m"
@@ -71,6 +73,15 @@ def init(
             help="The workers of the launch: with one for each core, more fits the time.",
         ),
     ] = RunConfig.workers or 1,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="A key of the data source that can't be found, e.g. --set "
+            "data.source.table.images_path=photos/; may be repeated.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,9 +137,10 @@ def init(
         drafting.Target(
             path=path,
             source=source,
+            changes=_changes(overrides or []),
             output=file,
             name=study,
-            command=_command(given, output, name, time, workers),
+            command=_command(given, output, name, time, workers, overrides or []),
             seconds=seconds(time),
             workers=workers,
         ),
@@ -148,7 +160,27 @@ def init(
     say(f"Next: {launch}", style="bold")
 
 
-def _command(data: str, output: Path | None, name: str | None, time: str, workers: int) -> str:
+def _changes(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the values of ``--set`` by their paths."""
+    from hpsearch.study_file.diagnostics import Diagnostics
+    from hpsearch.study_file.overrides import read_overrides
+    from hpsearch.study_file.syntax import to_plain
+
+    diagnostics = Diagnostics()
+    found = read_overrides(overrides, diagnostics)
+    if diagnostics:
+        raise diagnostics.error()
+    return {each.path: to_plain(each.value) for each in found}
+
+
+def _command(
+    data: str,
+    output: Path | None,
+    name: str | None,
+    time: str,
+    workers: int,
+    overrides: Sequence[str],
+) -> str:
     """Return the command with the options that aren't the defaults."""
     options = {
         "--for": None if time == _DEFAULT_TIME else time,
@@ -157,6 +189,7 @@ def _command(data: str, output: Path | None, name: str | None, time: str, worker
         "--workers": None if workers == RunConfig.workers else workers,
     }
     given = [f" {key} {shlex.quote(str(value))}" for key, value in options.items() if value]
+    given += [f" --set {shlex.quote(each)}" for each in overrides]
     return f"hpsearch init {data}{''.join(given)}"
 
 

@@ -33,16 +33,18 @@ def checked(hpsearch):
 
 def test_a_folder(checked, here):
     photos(here / "My pictures äß", {"Käse & Brot": 25, "яблоко": 60}, size=(20, 30))
-    ran, file = checked("My pictures äß")
+    held_out = "data.source.image_folder.test_fraction=0.2"
+    ran, file = checked("My pictures äß", "--set", held_out)
     assert file == "My_pictures_a.yaml"
     text = (here / file).read_text(encoding="utf-8")
     assert 'path: "My pictures äß"' in text
     assert "objective: val_balanced_accuracy" in text
     assert "class_weights: balanced" in text
     assert "folds: 5" in text
-    assert "test_fraction: 0.15" in text
+    assert "test_fraction: 0.2\n" in text
+    assert f"--set {held_out}" in " ".join(text.replace("#", "").split())
     assert "input_size: 20" in text
-    assert "2 classes (21 to 51 each)" in ran.out
+    assert "2 classes (20 to 48 each)" in ran.out
     assert f"hpsearch launch --study {file} --confirm" in ran.out
     assert all(len(line) <= 100 for line in text.splitlines())
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from support.photo_folders import photos
 
-from hpsearch.errors import DataError
-from hpsearch.starter.finding import SourceChoice, find, find_named
+from hpsearch.errors import DataError, UserError
+from hpsearch.starter.finding import SourceChoice, changed, find, find_named
 from hpsearch.starter.inspection import inspect_path
 
 BOTH = {"cat": 1, "dog": 1}
@@ -109,6 +109,16 @@ def test_the_one_archive_beside_a_table(tmp_path):
     assert find(file).settings["images_path"] == str(tmp_path / "images.zip")
     photos(tmp_path, {"images": 3})
     assert "images_path" not in find(file).settings
+
+
+def test_keys_that_cannot_be_found_are_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    choice = find(table(tmp_path / "labels.csv", "image,label", "1.png,cat", "2.png,dog"))
+    given = changed(choice, {"data.source.table.images_path": "elsewhere"})
+    assert given.settings["images_path"] == str(tmp_path / "elsewhere")
+    for path in ("data.source.arrays.layout", "data.source.table.pictures", "data.limit"):
+        with pytest.raises(UserError, match=r"data\.source\.table\.KEY .* images_path"):
+            changed(choice, {path: 1})
 
 
 def test_tables_of_a_competition(tmp_path):
