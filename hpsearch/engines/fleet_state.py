@@ -13,6 +13,8 @@ from hpsearch.engines.engine import ENGINES, Engine, FleetWorker
 from hpsearch.errors import UserError
 from hpsearch.formatting import count_noun
 from hpsearch.registry import Component
+from hpsearch.results.planned import plan_of
+from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.fleets import Fleet, fleets_of
@@ -204,7 +206,9 @@ def watch(
         progress = reader.look([])
         on_progress(progress)
         counts = progress.counts
-        if counts.all_ended(now.trial_budget, exhausted=now.exhausted):
+        ended = counts.all_ended(now.trial_budget, exhausted=now.exhausted)
+        # Between two rounds of a plan all that is planned has ended, too
+        if ended and (not study.is_planned or plan_of(read_study(database, now.name)).finished):
             return LaunchResult(reason="finished", counts=counts)
         if now.stops > stored.stops:
             return LaunchResult(reason="stopped", counts=counts)

@@ -9,6 +9,8 @@ import pytest
 from support.confirming import confirming
 from support.trials import ASKED_PER_EPOCH, SmallSearch, leave_after
 
+from hpsearch.engines import fleet_state
+from hpsearch.engines.engine import FleetWorker
 from hpsearch.errors import InfeasibleConfig
 from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.contributions import contributions
@@ -37,6 +39,26 @@ def of_seed(noted: dict[PlannedTraining, Any]) -> dict[int, set[Any]]:
     for entry, value in noted.items():
         found.setdefault(entry.seed, set()).add(value)
     return found
+
+
+def test_a_launch_on_an_engine_waits_between_two_rounds(searched, monkeypatch) -> None:
+    confirm = confirming(searched)
+    confirm.run_all("one")
+    assert not confirm.standing().finished
+
+    class Workers:
+        """They plan and train the other rounds when the launch first looks at them."""
+
+        def look(self) -> list[FleetWorker]:
+            confirm.run_to_end()
+            return [FleetWorker(number=1, state="running", native_id="1")]
+
+    monkeypatch.setattr(fleet_state, "_TICK_SECONDS", 0.0)
+    ended = fleet_state.watch(
+        confirm.database, confirm.stored, confirm.study, Workers(), lambda progress: None
+    )
+    assert ended.reason == "finished"
+    assert confirm.standing().finished
 
 
 def test_finalists_meet_the_same_seeds_each_with_a_split_of_its_own(searched) -> None:
