@@ -5,7 +5,8 @@
 The launches are forked from one process that has imported torch, and the epochs of a study's own
 training loop sleep (lognormal times), so the runs use little of the processor. A run of the kind
 ``kill`` ends the launch with SIGKILL in the middle and starts it again without the option; ``join``
-adds a second launch in the middle.
+adds a second launch in the middle. ``--answer`` asks what ``shape`` changes, which is worth a point
+a step.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.forked_command import ForkedCommand
 
 from hpsearch.errors import HpsearchError
+from hpsearch.results.ablation.stored import read_results
 from hpsearch.results.confirmation.spec import spec_of
 from hpsearch.results.confirmation.stored import newest, progress_of
 from hpsearch.results.deadline.stored import deadline_of, paused_for_it
@@ -44,10 +46,12 @@ from hpsearch.training.loops import LOOPS, Epoch
 
 
 @LOOPS.register("sleeper")
-def sleeper(context, /, *, level: float, seconds: float, spread: float):
+def sleeper(context, /, *, level: float, seconds: float, spread: float, shape: int = 0):
     """Sleeps."""
     start = 0 if context.state is None else context.state["epoch"]
     noise = random.Random(context.seed).gauss(0, 0.02)
+    if shape:
+        noise += random.Random(f"{context.seed} {shape}").gauss(0, 0.015)
     for epoch in range(start, context.epochs):
         chance = random.Random(time.time_ns())
         end = time.monotonic() + seconds * chance.lognormvariate(-(spread**2) / 2, spread)
@@ -56,7 +60,7 @@ def sleeper(context, /, *, level: float, seconds: float, spread: float):
                 return
             time.sleep(min(left, 0.05))
         reached = 1 - math.exp(-(epoch + 1) / 3)
-        value = reached * (0.9 - (level - 0.3) ** 2) + noise
+        value = reached * (0.9 - (level - 0.3) ** 2) + noise + 0.01 * shape
         yield Epoch({"val_accuracy": min(1.0, max(0.0, value))}, state={"epoch": epoch + 1})
 '''
 
@@ -67,6 +71,9 @@ plugins: [loop.py]
 loop:
   sleeper: {{level: {{min: 0.0, max: 1.0}}, seconds: {seconds}, spread: {spread}}}
 metrics: {{val_accuracy: maximize}}
+"""
+
+QUESTION = """question: {parameter: loop.sleeper.shape}
 """
 
 #: Launches that the main thread starts.
@@ -87,6 +94,8 @@ class Outcome:
     seeds: tuple[int, int]
     trials: int
     paused: int
+    #: Seeds of the answer, and whether it is finished; ``None`` without one.
+    answer: tuple[int, bool] | None
 
 
 def main() -> None:
@@ -98,17 +107,19 @@ def main() -> None:
     parser.add_argument("--spread", type=float, default=0.6, help="sigma of the lognormal times")
     parser.add_argument("--kinds", default="plain,plain,plain,kill,join")
     parser.add_argument("--side-by-side", type=int, default=2)
+    parser.add_argument("--answer", action="store_true")
     given = parser.parse_args()
     kinds = given.kinds.split(",")
-    print("| run | kind | written | ended | confirmed | finalists | seeds | trials | stopped |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    print("| run | kind | written | ended | confirmed | finalists | seeds | trials", end="")
+    print(f" | stopped | answer |\n|{' --- |' * 10}", flush=True)
 
     def run(number: int) -> Outcome:
         found = one(number, kinds[number % len(kinds)], given)
         print(
             f"| {number} | {found.kind} | {found.written:+.1f} s | {found.ended:+.1f} s | "
             f"{'yes' if found.confirmed else 'no'} | {found.finalists} | "
-            f"{found.seeds[0]}+{found.seeds[1]} | {found.trials} | {found.paused} |",
+            f"{found.seeds[0]}+{found.seeds[1]} | {found.trials} | {found.paused} | "
+            f"{_answered(found)} |",
             flush=True,
         )
         return found
@@ -132,9 +143,12 @@ def one(number: int, kind: str, given: argparse.Namespace) -> Outcome:
     folder = Path(mkdtemp(prefix=f"deadline-{number}-"))
     (folder / "loop.py").write_text(LOOP)
     study = STUDY.format(seed=number, seconds=given.epoch, spread=given.spread)
+    if given.answer:
+        study = study.replace("sleeper: {", "sleeper: {shape: {values: [0, 1, 2]}, ") + QUESTION
     (folder / "study.yaml").write_text(study)
     chance = random.Random(number)
-    first = start(folder, "--workers=2", f"--for={given.seconds:g}s")
+    answer = ["--answer"] if given.answer else []
+    first = start(folder, "--workers=2", f"--for={given.seconds:g}s", *answer)
     others = []
     if kind != "plain":
         # On a busy machine a launch takes long to begin
@@ -169,7 +183,21 @@ def one(number: int, kind: str, given: argparse.Namespace) -> Outcome:
             seeds=(0, 0) if spec is None else (len(spec.selection_seeds), len(spec.report_seeds)),
             trials=record.counts.total,
             paused=len(paused_for_it(database, record.study.study_id, deadline)),
+            answer=next(
+                (
+                    (result.spec.seeds, result.progress.finished)
+                    for _, result in read_results(database, "sleepy")
+                ),
+                None,
+            ),
         )
+
+
+def _answered(found: Outcome) -> str:
+    if found.answer is None:
+        return "-"
+    seeds, finished = found.answer
+    return f"{seeds} seeds" if finished else "not finished"
 
 
 def begun(folder: Path) -> float:

@@ -14,6 +14,9 @@ from hpsearch.results.ablation.sentences import (
     what_undecided_means,
 )
 
+#: Effects that the first screen names.
+_IN_LEAD = 4
+
 
 def experiment(content: StudyContent) -> Section:
     """Return the effects that were measured by changing one setting of a trial at a time."""
@@ -39,7 +42,9 @@ def experiment_lead(content: StudyContent) -> list[Block]:
     result = content.ablations[-1].result
     lines = answers(result) or [effect_sentence(each, result.spec) for each in result.effects[:1]]
     state = "" if result.progress.finished else " (not finished)"
-    return [Text(text=f"By experiment{state}: {'; '.join(lines)}.")]
+    more = len(lines) - _IN_LEAD
+    rest = f"; {more} more are below" if more > 0 else ""
+    return [Text(text=f"By experiment{state}: {'; '.join(lines[:_IN_LEAD])}{rest}.")]
 
 
 def _ablation(content: StudyContent, ablated: Ablated, place: int) -> list[Block]:

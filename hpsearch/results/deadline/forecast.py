@@ -59,6 +59,9 @@ _SLACK = 2.0
 #: looks only now and then, and chooses the finalists.
 _HANDOVER = 3.0
 
+#: Seconds that the answer keeps free, or the share of its time, if that is more.
+_ANSWER_SLACK, _ANSWER_SHARE = 5.0, 0.05
+
 #: The share of the reserved time by which a slow epoch may enter it, before it is stopped inside.
 _INTO_THE_RESERVE = 0.1
 
@@ -120,7 +123,10 @@ class Forecast:
         """
         order = [each.name for each in STAGES]
         later = order[order.index(stage) + 1 :]
-        return self.at - sum(self.reserved.get(each, 0.0) for each in later) - _SLACK
+        end = self.at - sum(self.reserved.get(each, 0.0) for each in later) - _SLACK
+        if stage == "answer":  # it uses all of its time, and then its result is computed
+            end -= max(_ANSWER_SLACK, _ANSWER_SHARE * self.reserved.get(stage, 0.0))
+        return end
 
     def time_of(self, epochs: int, done: int = 0, seconds: float = 0.0) -> float:
         """Return about how long ``epochs`` more epochs of a trial take at most.

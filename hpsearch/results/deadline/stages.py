@@ -34,6 +34,9 @@ MOST_FOR_ANSWER, MOST_FOR_WHOLE_ANSWER = 0.35, 0.25
 #: the answer.
 MOST_BESIDE_ANSWER, MOST_TOGETHER, LEAST_FOR_ANSWER = 0.3, 0.65, 0.1
 
+#: The time of the answer as a multiple of its trainings': its result takes time, too.
+_ANSWER_MARGIN = 1.1
+
 #: All images as a multiple of those of a trial, for which some are kept apart for validation.
 _ALL_IMAGES = 1.25
 
@@ -101,7 +104,10 @@ def _answer(measured: Measured) -> float:
         for start, end in pairwise(ends)
     )
     whole = makespan([training] * MOST_CELLS * SEEDS, workers)
-    most = max(min(smallest, MOST_FOR_ANSWER * total), min(whole, MOST_FOR_WHOLE_ANSWER * total))
+    most = max(
+        min(_ANSWER_MARGIN * smallest, MOST_FOR_ANSWER * total),
+        min(whole, MOST_FOR_WHOLE_ANSWER * total),
+    )
     left = max(LEAST_FOR_ANSWER * total, MOST_TOGETHER * total - _confirm(measured))
     return min(most, left)
 
