@@ -21,16 +21,18 @@ import pytest
 from support.commands import Ran
 from support.shared import shared_folder
 
-from hpsearch.openmp import PASSIVE, wait_passively
+from hpsearch.openmp import PASSIVE
 
 if TYPE_CHECKING:
     from support.object_store import ObjectStore
     from support.postgres import PostgresServer
 
 
-# Before torch is imported: pytest-xdist's processes share the cores, and threads of one that spin
-# while they wait would take half of them
-wait_passively()
+#: pytest-xdist's processes share the cores: threads of one that spin while they wait for the others
+#: would take half of them. torch and numpy read these when they are imported.
+WHILE_IMPORTING = {**PASSIVE, "OPENBLAS_NUM_THREADS": "1"}
+for _name in WHILE_IMPORTING.keys() - os.environ.keys():
+    os.environ[_name] = WHILE_IMPORTING[_name]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,9 +47,8 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-        # torch has read them, and what tests start sets them itself
-        for name, _ in PASSIVE.items() & os.environ.items():
-            del os.environ[name]
+        for name, _ in WHILE_IMPORTING.items() & os.environ.items():
+            del os.environ[name]  # what tests start sets them itself
 
 
 #: Levels whose tests wait more than they compute: for processes, leases, a browser.
