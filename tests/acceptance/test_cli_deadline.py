@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import closing
 
 import pytest
 from support.processes import _without_main_module
 
+from hpsearch.cli.commands import after_search
 from hpsearch.results.deadline.stored import (
     Closing,
     Deadline,
@@ -32,14 +34,16 @@ optimizer: {adam: {lr: {min: 1e-4, max: 3e-2, log: true}}}
 """
 
 
-def test_a_deadline_includes_confirmation_final_training_report_and_bundle(hpsearch, here):
+def test_a_deadline_includes_confirmation_final_training_report_and_bundle(
+    hpsearch, here, monkeypatch
+):
     (here / "small.yaml").write_text(STUDY)
     with _without_main_module():
         ran = hpsearch("launch", "--study", "small.yaml", "--for", "5h", "--train-final")
     assert ran.code == 0, ran.all
     for path in (
         "small-report/report.html", "small-best/weights.safetensors", "small-best/best.yaml",
-        "small-final/weights.safetensors",
+        "small-final/weights.safetensors", "small-report/figures/history-epochs.svg",
     ):  # fmt: skip
         assert (here / path).exists(), (path, ran.all)
     told = hpsearch("status", "--study", "small", "--json").json
@@ -47,6 +51,9 @@ def test_a_deadline_includes_confirmation_final_training_report_and_bundle(hpsea
     assert list(told["deadline"]["reserved_seconds"]) == ["confirm", "train-final", "report"]
     assert "the search ended at" in hpsearch("status", "--study", "small").out
 
+    # Figures take most of a report's time: from here on there is none for them
+    shutil.rmtree(here / "small-report")
+    monkeypatch.setattr(after_search, "_FIGURES", float("inf"))
     # A search that was closed for its deadline, as before a kill, isn't continued under it
     with closing(Database(f"sqlite:///{here / 'hpsearch.db'}")) as database:
         study_id = read_study(database, "small").study.study_id
@@ -57,6 +64,8 @@ def test_a_deadline_includes_confirmation_final_training_report_and_bundle(hpsea
         again = hpsearch("launch", "--study", "small.yaml", "--trials", "9")
     assert again.code == 0, again.all
     assert hpsearch("status", "--study", "small", "--json").json["trials"]["total"] == 3
+    assert (here / "small-report" / "report.html").exists()
+    assert not (here / "small-report" / "figures").exists()
     # With a new deadline it is, and what it finds is confirmed anew
     with _without_main_module():
         more = hpsearch("launch", "--study", "small.yaml", "--trials", "4", "--for", "5h")
