@@ -25,12 +25,17 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 
 
-def lessons_of(table: Table) -> PriorExamples:
-    """Return features and ranks of a table's configurations; diverged ones are last."""
+def lessons_of(table: Table, *, every: int = 1) -> PriorExamples:
+    """Return features and ranks of a table's configurations; diverged ones are last.
+
+    Args:
+        table: The table.
+        every: Distance between the rows whose features are returned; the ranks are those of all.
+    """
     study, images = table.recorded.study(), table.recorded.images
     judge = RulePrior(study, lambda config: images)
     rows, families = [], set()
-    for params in table.params:
+    for params in table.params[::every]:
         config = study.trial_config(params, ticket=1)
         optimizer = built_optimizer(config.optimizer)
         if optimizer is None:

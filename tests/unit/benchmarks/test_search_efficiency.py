@@ -71,9 +71,9 @@ table_named = cache(read_table)
 
 NAMES = ("emoji", "fashion", "small")
 
-#: Of the budget, for searches on the ledger: it is read after each epoch, so twice as many epochs
-#: take four times as long.
-SHARE = 0.4
+#: Workers -> share of the budget, for searches on the ledger: it is read after each epoch, so twice
+#: as many epochs take four times as long. One worker's trials end later.
+SHARES = {1: 0.4, 4: 0.3}
 
 
 class _OneRow:
@@ -201,10 +201,11 @@ def test_the_shipped_prior_was_built_from_the_tables_that_are_here() -> None:
     checked = [each for each in learned.examples if each.name in here]
     assert {"emoji", "fashion", "small"} <= {each.name for each in checked}
     for each in checked:
-        again = lessons_of(here[each.name])
+        # Every third row: each one's model is built
+        again = lessons_of(here[each.name], every=3)
         assert again.sha256 == each.sha256
         assert (again.families, again.data_set) == (each.families, each.data_set)
-        assert np.array_equal(again.rows, each.rows)
+        assert np.array_equal(again.rows, each.rows[::3])
         assert np.array_equal(again.ranks, each.ranks)
 
 
@@ -338,10 +339,10 @@ def test_the_ledger_and_the_fast_replay_take_the_same_steps(
 ) -> None:
     table = table_named("emoji")
     study = study_of(table, 3, *search)
-    fast = _run(table, FastSearch(table, study), workers, share=SHARE)
+    fast = _run(table, FastSearch(table, study), workers, share=SHARES[workers])
     ledger = LedgerSearch(table, study, f"sqlite:///{tmp_path}/hpsearch.db")
     try:
-        slow = _run(table, ledger, workers, share=SHARE)
+        slow = _run(table, ledger, workers, share=SHARES[workers])
     finally:
         ledger.close()
     # More than any of these searches starts with; without a pruner each takes all its epochs
