@@ -17,10 +17,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hpsearch.metrics import is_share
 from hpsearch.results.ablation.plan import AblationProgress, progress
 from hpsearch.results.ablation.spec import AblationSpec, Contrast
 from hpsearch.results.confirmation.contributions import judged
@@ -242,13 +243,20 @@ def _tested(
     tests = corrected(list(tried.values()), level)
     return {
         number: _Test(
-            ahead=each.over_seeds_and_images(confidence=confidence),
+            ahead=_possible(each.over_seeds_and_images(confidence=confidence), spec.metric),
             p_value=p_value,
             level=level,
             seeds=each.seeds,
         )
         for (number, each), (p_value, confidence) in zip(tried.items(), tests, strict=True)
     }
+
+
+def _possible(interval: Interval, metric: str) -> Interval:
+    """Return an interval without differences that a share can't have."""
+    if not is_share(metric):
+        return interval
+    return replace(interval, low=max(-1.0, interval.low), high=min(1.0, interval.high))
 
 
 def _effect(

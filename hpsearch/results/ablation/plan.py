@@ -56,6 +56,8 @@ def progress(
                 finished, due = False, last
                 break
             going = _undecided(spec, going, last)
+        if not going:
+            break
         before = last
     return AblationProgress(
         planned=tuple(planned), failed=_failed(outcomes), finished=finished, due=due

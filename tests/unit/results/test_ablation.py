@@ -262,6 +262,20 @@ def test_an_effect_is_paired_and_says_what_differs() -> None:
     assert "kernel 2" in held_fixed(spec)
 
 
+def test_what_is_settled_ends_the_plan_and_no_share_differs_by_more_than_all() -> None:
+    design = designed()
+    design.one_at_a_time("dilation")
+    looks = (4, 7)
+    spec = replace(spec_of(design, seeds=10), looks=looks, taken=(Look(seeds=4, settled=(0, 1)),))
+    outcomes = results_of(replace(spec, seeds=4), {0: 0.9, 1: 0.1, 2: 0.1}, 0.15)
+    result = judge(spec, outcomes, has_images=False)
+    assert result.progress.finished and result.progress.due is None
+    ends = [
+        end for each in result.effects if each.ahead for end in (each.ahead.low, each.ahead.high)
+    ]
+    assert min(ends) == -1 and max(ends) < 0
+
+
 def test_an_interval_excludes_nothing_exactly_if_holm_rejects() -> None:
     rng = np.random.default_rng(3)
     for _ in range(20):
