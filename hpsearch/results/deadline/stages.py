@@ -34,6 +34,9 @@ MOST_FOR_ANSWER, MOST_FOR_WHOLE_ANSWER = 0.35, 0.25
 #: the answer.
 MOST_BESIDE_ANSWER, MOST_TOGETHER, LEAST_FOR_ANSWER = 0.3, 0.65, 0.1
 
+#: Seconds of a confirmation besides its trainings: its workers start, its result is computed.
+START_SECONDS = 5.0
+
 #: The time of the answer as a multiple of its trainings': its result takes time, too.
 _ANSWER_MARGIN = 1.1
 
@@ -89,7 +92,7 @@ def _confirm(measured: Measured) -> float:
         if cost <= most:
             break
     # Without a complete trial there is nothing to confirm
-    return min(cost, MOST_AT_ALL * measured.total)
+    return min(cost + START_SECONDS, MOST_AT_ALL * measured.total)
 
 
 def _answer(measured: Measured) -> float:
