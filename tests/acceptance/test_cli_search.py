@@ -9,6 +9,7 @@ import signal
 import time
 from contextlib import closing
 
+import pytest
 from ruamel.yaml import YAML
 from support.processes import _without_main_module
 
@@ -29,9 +30,12 @@ def test_every_trial_of_the_budget_ends_and_a_relaunch_adds_none(searched):
     assert {**before, **again} == before  # `status` tells more: what pruning saved
 
 
-def test_the_winner_trains_again_to_the_same_figures(searched, searched_shell):
+@pytest.mark.usefixtures("threads_restored")
+def test_the_winner_trains_again_to_the_same_figures(searched):
     best = searched("status", "--study", "small", "--json").json["best"]
-    lines = searched_shell.done("train", "winner.yaml").splitlines()
+    ran = searched("train", "winner.yaml")
+    assert ran.code == 0, ran.all
+    lines = ran.out.splitlines()
     assert sum(line.startswith("epoch ") for line in lines) == 3
     assert lines[-2].startswith(f"validation accuracy {100 * best['value']:.4f} %  loss ")
     assert lines[-1] == (
@@ -81,9 +85,11 @@ def test_the_winner_is_evaluated_on_test_images_and_the_looks_are_counted(search
     assert mirrored["loss"] > told["loss"]
 
 
-def test_a_worker_attached_to_a_finished_study_leaves(searched_shell):
-    told = searched_shell.done("worker", "--study", "small", "--device", "cpu")
-    assert told.endswith("stopped working on study small: finished\n")
+@pytest.mark.usefixtures("threads_restored")
+def test_a_worker_attached_to_a_finished_study_leaves(searched):
+    ran = searched("worker", "--study", "small", "--device", "cpu")
+    assert ran.code == 0, ran.all
+    assert ran.out.endswith("stopped working on study small: finished\n")
 
 
 def test_another_space_is_refused_with_the_difference(searched):

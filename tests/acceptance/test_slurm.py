@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from support.processes import _without_main_module
 from support.sites import study_text
 from support.slurm import Slurm, wait_until
 
@@ -52,9 +53,10 @@ def wait_for(condition, what: str, slurm: Slurm) -> None:
     wait_until(condition, what, slurm.config.parent)
 
 
-def test_tasks_leave_come_back_and_end_by_their_exit_codes(slurm, shell):
+def test_tasks_leave_come_back_and_end_by_their_exit_codes(slurm, shell, hpsearch):
     (shell.folder / "study.yaml").write_text(study_text("batch", trials=5))
-    shell.done("launch", "--study", "study.yaml", "--workers", "0")
+    with _without_main_module():
+        assert hpsearch("launch", "--study", "study.yaml", "--workers", "0").code == 0
     hold = shell.folder / "hold"
     hold.touch()
     script = script_of_the_page(shell.folder, shell.data, hold)
@@ -93,9 +95,10 @@ def test_tasks_leave_come_back_and_end_by_their_exit_codes(slurm, shell):
     assert (health["well"], health["checked"]["epochs"]) == (True, 15)
 
 
-def test_a_worker_that_has_to_leave_says_so_by_its_exit_code(shell):
+def test_a_worker_that_has_to_leave_says_so_by_its_exit_code(shell, hpsearch):
     (shell.folder / "study.yaml").write_text(study_text("batch", trials=500))
-    shell.done("launch", "--study", "study.yaml", "--workers", "0")
+    with _without_main_module():
+        assert hpsearch("launch", "--study", "study.yaml", "--workers", "0").code == 0
     left = shell.run("worker", "--study", "batch", "--device", "cpu", "--leave-after", "1s")
     assert left.returncode == MORE_TO_DO, left.stderr
     assert "stopped working on study batch: asked to leave" in left.stdout
