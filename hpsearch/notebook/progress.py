@@ -89,7 +89,7 @@ class InNotebook:
                 f"{counts.complete} complete, {counts.pruned} pruned, {counts.failed} failed, "
                 f"{counts.running} running; {progress.epochs_per_second:.2f} epochs/s{text}"
             ),
-            html.line(f"best: {best}"),
+            *([] if progress.has_no_best else [html.line(f"best: {best}")]),
             html.table(
                 ("device", "trial", "epoch"),
                 [(each.device, each.number, each.epoch) for each in busy],

@@ -204,7 +204,7 @@ class Page:
         states = Counter(worker.state for worker in progress.workers)
         best = f"best {self._metric} {_best(progress, self._metric)}"
         pace = [
-            *([] if _has_no_best(progress) else [best]),
+            *([] if progress.has_no_best else [best]),
             f"{progress.epochs_per_second:.2f} epochs/s",
             f"{show_time(progress.elapsed)} elapsed",
             f"{_left(progress)} left",
@@ -217,11 +217,6 @@ class Page:
             f"{count_noun(len(progress.workers), 'worker')}" + (f": {crew}" if crew else ""),
             *told,
         ]
-
-
-def _has_no_best(progress: Progress) -> bool:
-    """Whether no trial is the best although some are complete: an ablation compares."""
-    return progress.best is None and progress.counts.complete > 0
 
 
 def _best(progress: Progress, metric: str) -> str:
@@ -257,7 +252,7 @@ def _share(progress: Progress) -> str:
 
 def _metrics_line(progress: Progress, metric: str) -> str:
     best = "none yet" if progress.best is None else MetricFormat(metric).value(progress.best[1])
-    best = "" if _has_no_best(progress) else f"best {best}; "
+    best = "" if progress.has_no_best else f"best {best}; "
     counts = progress.counts
     share = f" ({format_percent(counts.pruned / counts.finished)})" if counts.finished else ""
     return (

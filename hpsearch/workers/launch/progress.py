@@ -72,6 +72,11 @@ class Progress:
     #: The study's deadline in a sentence; ``None`` without one.
     deadline: str | None = None
 
+    @property
+    def has_no_best(self) -> bool:
+        """Whether trials are complete and none is the best: an ablation compares them."""
+        return self.best is None and self.counts.complete > 0
+
 
 class ProgressReader:
     """Reads a study's ledger repeatedly."""

@@ -168,6 +168,15 @@ def test_figures_come_now_and_then(capsys, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(("complete", "shown"), [(0, True), (3, False)])
+def test_an_ablation_compares_and_has_no_best(complete, shown):
+    counts = replace(COUNTS, complete=complete)
+    page = live.Page("val_accuracy")
+    screen = Console(file=io.StringIO(), width=120, force_terminal=False, markup=False)
+    screen.print(page.render(replace(PROGRESS, counts=counts, best=None, messages=())))
+    assert ("best val_accuracy -" in screen.file.getvalue()) is shown
+
+
 def test_the_live_page_shows_figures_workers_and_the_last_messages():
     page = live.Page("val_accuracy")
     screen = Console(file=io.StringIO(), width=120, force_terminal=False, markup=False)
