@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation
@@ -57,16 +58,21 @@ def expand(
     named = [change.value for change in changes if change.path == KEY]
     node = named[-1] if named else root.entries.get(KEY)
     entries = {key: each for key, each in root.entries.items() if key != KEY}
+    problems = len(diagnostics)
     name = None if node is None else _name(schema, node, diagnostics)
-    if node is None or name is None:
+    if node is None or (name is None and len(diagnostics) == problems):
         return replace(root, entries=entries), None
     other = next((reason for key, reason in _INSTEAD.items() if key in entries), None)
     if other is not None:
-        diagnostics.add(node.location, KEY, other)
+        if name is not None:
+            diagnostics.add(node.location, KEY, other)
         return replace(root, entries=entries), None
-    defaults = {key: from_plain(each, node.location) for key, each in RECIPES[name].items()}
+    # A wrong name is one problem: the keys that a recipe would fill in aren't missing
+    nearest = get_close_matches(str(to_plain(node)), RECIPES, n=1, cutoff=0)
+    sections = RECIPES[name or nearest[0]]
+    defaults = {key: from_plain(each, node.location) for key, each in sections.items()}
     entries = filled(entries, schema, defaults, node.location, diagnostics)
-    return replace(root, entries=entries), Recipe(name, node.location)
+    return replace(root, entries=entries), None if name is None else Recipe(name, node.location)
 
 
 def require_weights(

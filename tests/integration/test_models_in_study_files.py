@@ -84,7 +84,7 @@ def test_torchvisions_own_activation_or_another(study):
             "vgg16.hidden: must be a list or 'div2', 'div4' or ",
         ),
         ("{resnet18: {stem: large}}", "must be 'auto', 'small' or 'imagenet', but got \"large\""),
-        ("{resnet50: {freeze: all}}", "must be 'none' or 'backbone', but got \"all\""),
+        ("{resnet50: {freeze: all}}", "must be 'none' or 'backbone' or a list, but got \"all\""),
     ],
 )
 def test_what_is_no_value(model, said, study):

@@ -47,7 +47,8 @@ def resnet18(
         classes: Number of classes.
         stem: The first layers (see ``Stem``).
         weights: ``none`` (random), ``imagenet``, or a file of a ``state_dict``.
-        freeze: ``backbone`` trains only the dense layers, ``none`` everything.
+        freeze: ``backbone`` trains only the dense layers, ``none`` everything; or the names of
+            layers that aren't trained.
         hidden: Widths of the dense layers before the logits, or the rule for them.
         activation: Follows each hidden layer.
         dropout: Share of activations zeroed in training, before the dense layers and after each
@@ -95,7 +96,8 @@ def resnet50(
         classes: Number of classes.
         stem: The first layers (see ``Stem``).
         weights: ``none`` (random), ``imagenet``, or a file of a ``state_dict``.
-        freeze: ``backbone`` trains only the dense layers, ``none`` everything.
+        freeze: ``backbone`` trains only the dense layers, ``none`` everything; or the names of
+            layers that aren't trained.
         hidden: Widths of the dense layers before the logits, or the rule for them.
         activation: Follows each hidden layer.
         dropout: Share of activations zeroed in training, before the dense layers and after each
@@ -274,7 +276,7 @@ def _resnet(
         backbone,
         backbone.features,
         classes,
-        frozen=freeze == "backbone",
+        freeze=freeze,
         hidden=hidden,
         activation=activation,
         dropout=dropout,

@@ -5,6 +5,9 @@ timm is an extra, and is imported only if such a model is used.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -54,7 +57,8 @@ def timm(
         classes: Number of classes.
         name: timm's name of the model, with or without the tag of its weights.
         weights: ``none`` (random), ``pretrained``, or a file of a ``state_dict``.
-        freeze: ``backbone`` trains only the dense layers, ``none`` everything.
+        freeze: ``backbone`` trains only the dense layers, ``none`` everything; or the names of
+            layers that aren't trained.
         hidden: Widths of the dense layers before the logits, or the rule for them.
         activation: Replaces the architecture's activations; ``None`` keeps them, with ReLU in the
             dense layers.
@@ -83,7 +87,7 @@ def timm(
         backbone,
         int(backbone.head_hidden_size),  # type: ignore[arg-type]
         classes,
-        frozen=freeze == "backbone",
+        freeze=freeze,
         hidden=hidden,
         activation=activation or RELU,
         dropout=dropout,
@@ -188,6 +192,18 @@ def _replace(backbone: nn.Module, name: str, activation: Component) -> None:
         )
 
 
+@contextmanager
+def _without_retries_in_words() -> Iterator[None]:
+    """Leave out the Hub's two lines for each retry: one error at the end says why it failed."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _downloaded(name: str, config: Any) -> Path:
     """Return the path of timm's file of weights, after a download if it isn't there.
 
@@ -215,7 +231,8 @@ def _downloaded(name: str, config: Any) -> Path:
     def fetch() -> None:
         for file in files:
             try:
-                downloaded.append(hf_hub_download(place, file))
+                with _without_retries_in_words():
+                    downloaded.append(hf_hub_download(place, file))
                 return
             except EntryNotFoundError as error:
                 if file == files[-1]:

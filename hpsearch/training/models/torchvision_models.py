@@ -53,7 +53,8 @@ def torchvision(
         classes: Number of classes.
         name: torchvision's name of the model.
         weights: ``none`` (random), ``imagenet``, or a file of a ``state_dict``.
-        freeze: ``backbone`` trains only the dense layers, ``none`` everything.
+        freeze: ``backbone`` trains only the dense layers, ``none`` everything; or the names of
+            layers that aren't trained.
         hidden: Widths of the dense layers before the logits, or the rule for them.
         activation: Replaces the architecture's activations; ``None`` keeps them, with ReLU in the
             dense layers.
@@ -78,7 +79,7 @@ def torchvision(
         backbone,
         features,
         classes,
-        frozen=freeze == "backbone",
+        freeze=freeze,
         hidden=hidden,
         activation=activation or RELU,
         dropout=dropout,

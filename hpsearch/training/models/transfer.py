@@ -16,19 +16,20 @@ from hpsearch.training.registries import ACTIVATIONS
 #: The layers that a model's ``activation`` replaces (gates such as sigmoid stay).
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish)
 
-#: A model's ``freeze`` key: the part that isn't trained.
-Freeze: TypeAlias = Literal["none", "backbone"]
+#: A model's ``freeze`` key: the part that isn't trained; or the names of its layers.
+Freeze: TypeAlias = Literal["none", "backbone"] | list[str]
 
 
 def check_freeze(freeze: Freeze, weights: str | Path) -> None:
-    """Check that a frozen backbone has pretrained weights.
+    """Check that frozen layers have pretrained weights.
 
     Raises:
-        InfeasibleConfig: If the backbone is frozen and its weights are random.
+        InfeasibleConfig: If layers are frozen and their weights are random.
     """
-    if freeze == "backbone" and weights == "none":
+    if freeze not in ("none", []) and weights == "none":
+        shown = freeze if isinstance(freeze, str) else f"[{', '.join(freeze)}]"
         raise InfeasibleConfig(
-            "freeze: backbone keeps loaded weights, but weights is none; use freeze: none, or load "
+            f"freeze: {shown} keeps loaded weights, but weights is none; use freeze: none, or load "
             "weights"
         )
 
@@ -68,18 +69,21 @@ def put_layer(net: nn.Module, place: str, module: nn.Module) -> None:
 class Classifier(nn.Module):
     """``backbone`` maps images to (n, features), ``head`` maps these to logits (n, classes).
 
-    A frozen backbone isn't trained and stays in evaluation mode: its batch norm keeps the
-    statistics that belong to its weights, and its dropout is off.
+    A frozen layer isn't trained and stays in evaluation mode: its batch norm keeps the statistics
+    that belong to its weights, and its dropout is off.
 
     Args:
         backbone: The layers up to the features.
         features: Number of features.
         classes: Number of classes.
-        frozen: Whether the backbone is frozen.
+        freeze: The layers of the backbone that are frozen.
         hidden: Widths of the dense layers before the logits, or the rule for them.
         activation: Follows each hidden dense layer.
         dropout: Share of activations zeroed in training, before the dense layers and after each
             hidden one.
+
+    Raises:
+        InfeasibleConfig: ``freeze`` names a layer that the backbone doesn't have.
     """
 
     def __init__(
@@ -88,7 +92,7 @@ class Classifier(nn.Module):
         features: int,
         classes: int,
         *,
-        frozen: bool,
+        freeze: Freeze,
         hidden: Sequence[int] | str,
         activation: Component,
         dropout: float,
@@ -105,10 +109,9 @@ class Classifier(nn.Module):
             dropout=dropout,
             dropout_before=True,
         )
-        self._frozen = frozen
-        if frozen:
-            backbone.requires_grad_(False)
-            backbone.eval()
+        self._frozen = _layer_names(backbone, freeze)
+        for name in self._frozen:
+            backbone.get_submodule(name).requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""
@@ -116,8 +119,23 @@ class Classifier(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode, except for a frozen backbone."""
+        """Set training mode, except for frozen layers."""
         super().train(mode)
-        if self._frozen:
-            self.backbone.eval()
+        for name in self._frozen:
+            self.backbone.get_submodule(name).eval()
         return self
+
+
+def _layer_names(backbone: nn.Module, freeze: Freeze) -> tuple[str, ...]:
+    """Return the names of the frozen layers; the backbone itself has the empty one."""
+    if isinstance(freeze, str):
+        return ("",) if freeze == "backbone" else ()
+    known = {name for name, _ in backbone.named_modules() if name}
+    unknown = [name for name in freeze if name not in known]
+    if unknown:
+        outer = ", ".join(name for name, _ in backbone.named_children())
+        raise InfeasibleConfig(
+            f"freeze must name layers of the model ({outer}, or layers inside of these: layer1.0), "
+            f"but got {', '.join(map(repr, unknown))}"
+        )
+    return tuple(freeze)

@@ -54,6 +54,30 @@ def test_training_mode_reaches_the_dense_layers_alone(frozen: nn.Module) -> None
     }
 
 
+def test_layers_are_frozen_by_their_names(weights: str) -> None:
+    names = ["conv1", "bn1", "layer1", "layer2.0"]
+    model = MODELS.build(Component("resnet18", {"weights": weights, "freeze": names}), SHAPE, 4)
+    model.train()
+
+    def of_frozen(name: str) -> bool:
+        return any(f"{name}.".startswith(f"backbone.{each}.") for each in names)
+
+    modes = {name: module.training for name, module in model.named_modules()}
+    assert {name for name, training in modes.items() if not training} == set(
+        filter(of_frozen, modes)
+    )
+    learned = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    assert {name for name, learns in learned.items() if not learns} == set(
+        filter(of_frozen, learned)
+    )
+
+
+def test_unknown_layers_are_refused_with_those_that_there_are(weights: str) -> None:
+    model = Component("resnet18", {"weights": weights, "freeze": ["layer1", "layer9"]})
+    with pytest.raises(InfeasibleConfig, match=r"conv1, bn1, .*layer4.*, but got 'layer9'"):
+        MODELS.build(model, SHAPE, 4)
+
+
 def test_what_is_trained_is_counted(weights: str) -> None:
     model = Component("resnet18", {"weights": weights, "freeze": "backbone"})
 
