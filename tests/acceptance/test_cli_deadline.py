@@ -60,9 +60,11 @@ def test_a_deadline_includes_confirmation_final_training_report_and_bundle(
         now = time.time()
         set_deadline(database, study_id, Deadline(begun=now, at=now + 7200))
         close_search(database, study_id, Closing(at="", moment=now, reserved={}))
-    with _without_main_module():
+    # A fault in one stage is reported when the others have done their work
+    with _without_main_module(), monkeypatch.context() as faulty:
+        faulty.setitem(after_search._WORK, "confirm", lambda after: 1 / 0)
         again = hpsearch("launch", "--study", "small.yaml", "--trials", "9")
-    assert again.code == 0, again.all
+    assert again.code == 1 and "ZeroDivisionError" in again.all, again.all
     assert hpsearch("status", "--study", "small", "--json").json["trials"]["total"] == 3
     assert (here / "small-report" / "report.html").exists()
     assert not (here / "small-report" / "figures").exists()

@@ -78,8 +78,12 @@ def run_stages(after: AfterSearch) -> None:
 
     Args:
         after: The search; the results are added.
+
+    Raises:
+        Exception: A fault in a stage's code, the first one, after all stages have run.
     """
     _close(after)
+    fault: Exception | None = None
     for stage in stages_of(after.deadline.stages):
         began = time.monotonic()
         try:
@@ -87,10 +91,14 @@ def run_stages(after: AfterSearch) -> None:
         except HpsearchError as error:
             after.code = max(after.code, error.exit_code)
             say(f"{stage.name}: {error}", style="yellow", stderr=True)
+        except Exception as error:  # noqa: BLE001 - raised again below, when the report is written
+            fault = fault or error
         with database_for_reading(after.config.storage) as database:
             record = read_study(database, after.study.name)
             record_stage(database, record.study.study_id, stage.name, time.monotonic() - began)
     _say_end(after)
+    if fault is not None:
+        raise fault
 
 
 def _close(after: AfterSearch) -> None:
