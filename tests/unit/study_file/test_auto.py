@@ -43,7 +43,7 @@ def test_auto_has_no_settings_and_only_these_keys_know_it(load):
 
 
 def test_editors_accept_auto():
-    schema = json_schema(component_registries.registries())
+    validator = jsonschema.Draft202012Validator(json_schema(component_registries.registries()))
     study = {
         "study": "s",
         "budget": {"trials": 4, "epochs_per_trial": 2},
@@ -51,6 +51,6 @@ def test_editors_accept_auto():
         "model": "mlp",
         "optimizer": {"sgd": {"lr": 0.1}},
     }
-    jsonschema.validate({**study, "sampler": "auto", "pruner": "auto"}, schema)
+    validator.validate({**study, "sampler": "auto", "pruner": "auto"})
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**study, "model": "auto"}, schema)
+        validator.validate({**study, "model": "auto"})

@@ -42,7 +42,9 @@ def test_one_way_for_all_trials(load, registries_of, written, expected):
     assert config.normalization == expected
     assert config.per_class is None
     assert study.is_frozen
-    jsonschema.validate(YAML(typ="safe", pure=True).load(study.text), json_schema(registries_of()))
+    jsonschema.Draft202012Validator(json_schema(registries_of())).validate(
+        YAML(typ="safe", pure=True).load(study.text)
+    )
     again = load(to_yaml(freeze(study, {}, {})))
     assert again.trial_config({}, ticket=1).data == config
 
@@ -62,7 +64,9 @@ def test_it_may_be_searched_and_tried_first(load, registries_of):
     }
     (entry,) = study.try_first
     assert study.trial_config(entry, ticket=1).data.normalization == GIVEN
-    jsonschema.validate(YAML(typ="safe", pure=True).load(text), json_schema(registries_of()))
+    jsonschema.Draft202012Validator(json_schema(registries_of())).validate(
+        YAML(typ="safe", pure=True).load(text)
+    )
 
 
 def test_it_may_be_set_from_the_command_line(load):
@@ -131,8 +135,8 @@ def test_folds_and_splits(load, registries_of, written, expected):
     assert (config.folds, config.splits, config.validation) == expected
     assert config.rounds == (expected[0] or expected[1] or 1)
     schema = json_schema(registries_of())
-    jsonschema.validate(YAML(typ="safe", pure=True).load(study.text), schema)
-    jsonschema.validate(study.document, schema)
+    jsonschema.Draft202012Validator(schema).validate(YAML(typ="safe", pure=True).load(study.text))
+    jsonschema.Draft202012Validator(schema).validate(study.document)
     again = load(to_yaml(freeze(study, {}, {})))
     assert again.trial_config({}, ticket=1).data == config
 
@@ -165,7 +169,7 @@ def test_what_can_not_be_is_refused(load, registries_of, written, rule):
     assert rule in str(caught.value)
     given = YAML(typ="safe", pure=True).load(divided(written))
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(given, json_schema(registries_of()))
+        jsonschema.Draft202012Validator(json_schema(registries_of())).validate(given)
 
 
 def test_an_override_is_the_later_word(load):
