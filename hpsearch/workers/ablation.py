@@ -70,8 +70,10 @@ class AblateRequest:
     question: bool = False
     #: Fresh seeds; ``None``: the default number.
     seeds: int | None = None
-    #: The most trainings; ``None`` for no limit. To stay within it, there are fewer configurations
-    #: of the question, then fewer seeds. While it runs, the seeds follow the time that is left.
+    #: The most trainings; ``None`` for no limit. A question is asked at more places than the trial
+    #: itself only if each configuration can have ``MOST_IN_TIME`` seeds: one clear answer is worth
+    #: more than many undecided ones. If not even these fit, there are fewer seeds. While it runs,
+    #: the seeds follow the time that is left.
     most_trainings: int | None = None
 
 
@@ -148,10 +150,11 @@ def prepare_ablation(
     before = seeds_used(planned_studies(database, search.study.name))
     refuse = _refusals(study, data) if builds_here else lambda params: None
     spec = None
-    for cells, many in _sizes(asked, seeds, request):
+    for cells, many, wanted in _sizes(asked, seeds, request):
         spec = _spec(search, study, trial, replace(asked, most_cells=cells), many, before, refuse)
         spec = replace(spec, most_seeds=most_seeds)
-        if request.most_trainings is None or spec.trainings <= request.most_trainings:
+        needed = replace(spec, seeds=wanted).trainings
+        if request.most_trainings is None or needed <= request.most_trainings:
             break
     else:
         raise UserError(
@@ -273,12 +276,16 @@ def _path(study: StudyFile, trial: TrialRecord, given: str) -> str:
 
 def _sizes(
     asked: RequestedChanges, seeds: int, request: AblateRequest
-) -> Iterator[tuple[int, int]]:
-    """Yield numbers of configurations of a crossed question, and of seeds, largest first."""
+) -> Iterator[tuple[int, int, int]]:
+    """Yield numbers of configurations of a crossed question, and of seeds, largest first.
+
+    The third number is that of the seeds for which there must be time.
+    """
     cells = _CELLS if asked.crossed and request.most_trainings is not None else (MOST_CELLS,)
-    yield from ((each, seeds) for each in cells)
+    yield from ((each, seeds, MOST_IN_TIME) for each in cells[:-1])
+    yield cells[-1], seeds, seeds
     if request.seeds is None:
-        yield from ((cells[-1], each) for each in range(seeds - 1, FEWEST_SEEDS - 1, -1))
+        yield from ((cells[-1], each, each) for each in range(seeds - 1, FEWEST_SEEDS - 1, -1))
 
 
 def _spec(

@@ -75,6 +75,13 @@ def test_requests_are_ablations_of_their_own_and_seeds_are_used_once(open_study)
     assert ablating(search, AblateRequest(question=True)).stored == first.stored
     again = confirming(search, again=True)
     assert confirmation_of(again.stored).seeds_before == spec_of(second.stored).last_seed
+    # Under a deadline, other places are asked about only if 20 seeds of all configurations fit
+    asked_at = []
+    others = [each for each in range(3) if each != confirm.standing().winner]
+    for trial, most in zip(others, (120, 119), strict=False):
+        timed = AblateRequest(question=True, trial=trial, most_trainings=most)
+        asked_at.append(len(spec_of(ablating(search, timed).stored).variants))
+    assert asked_at == [6, 2]
     with pytest.raises(UserError, match=r"smallest ablation needs \d+ trainings"):
         ablating(search, AblateRequest(most_trainings=5))
     with pytest.raises(UserError, match="is the ablation of"):
