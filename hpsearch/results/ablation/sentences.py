@@ -97,7 +97,8 @@ def what_undecided_means(result: AblationResult) -> str | None:
     small = MetricFormat(spec.metric).difference(result.margin).lstrip("+")
     return (
         f"Undecided: the interval contains 0, and differences of more than {small}. More seeds "
-        f"narrow it: the same command with --seeds {2 * spec.seeds} trains a new ablation."
+        f"narrow it: `hpsearch ablate --study {spec.study} --seeds {2 * spec.seeds}` trains a new "
+        "ablation; give it --question for the study's question, or the same parameters."
     )
 
 
