@@ -202,6 +202,13 @@ def _source(draft: Draft) -> Iterator[str]:
         )
         key = "group_pattern" if choice.source == "table" else "group"
         yield f"      # {key}: {_value(groups.pattern)}"
+    if choice.source == "arrays" and "groups_key" not in choice.settings:
+        yield from _comment(
+            "Pictures of one patient or thing must stay on one side of every split: near copies of "
+            "training pictures make values too high. If an array numbers them, name it here",
+            "      ",
+        )
+        yield "      # groups_key: ARRAY"
     if findings.can_hold_out and "test_fraction" not in choice.settings:
         yield from _comment("Too few pictures to hold some out for a final test", "      ")
         yield f"      # test_fraction: {TEST_FRACTION}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.photo_folders import photos
 
@@ -22,10 +23,10 @@ TASK = Task(seconds=600, workers=2, images=48, classes=2)
 
 @pytest.fixture
 def written(tmp_path):
-    """Write the file of a folder ``photos`` beside it; return its text and the study."""
+    """Write the file of a source beside it; return its text and the study."""
 
-    def write(fitted=None, **changes):
-        findings = replace(inspect(find(tmp_path / "photos")), **changes)
+    def write(fitted=None, source="photos", **changes):
+        findings = replace(inspect(find(tmp_path / source)), **changes)
         file = tmp_path / "photos.yaml"
         draft = Draft(
             name="photos",
@@ -65,6 +66,17 @@ def test_uncertain_groups_are_a_comment(tmp_path, written):
     photos(tmp_path / "photos", {"cat": 30, "dog": 30}, name=lambda n: f"p_{n // 3}_{n}.png")
     text, _ = written()
     assert '      # group: "^([^_]+_[^_]+)_"\n' in text
+
+
+def test_arrays_have_room_for_groups(tmp_path, written):
+    labels = np.arange(40) % 2
+    arrays = {"images": np.zeros((40, 8, 8), np.uint8), "labels": labels, "things": labels}
+    np.savez(tmp_path / "photos.npz", **arrays)
+    text, study = written(source="photos.npz")
+    assert study.document["data"]["source"]["arrays"]["groups_key"] is None
+    (tmp_path / "photos.yaml").write_text(text.replace("# groups_key: ARRAY", "groups_key: things"))
+    grouped = load_study(tmp_path / "photos.yaml", registries).document
+    assert grouped["data"]["source"]["arrays"]["groups_key"] == "things"
 
 
 def test_paths_below_the_file_are_relative(tmp_path, written):
