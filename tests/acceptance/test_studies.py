@@ -23,6 +23,7 @@ from support.trials import SmallSearch
 
 from hpsearch.component_registries import registries
 from hpsearch.results.opening import study_file
+from hpsearch.results.question import structured_question
 from hpsearch.results.records import read_study
 from hpsearch.results.space_report import inspect_space, require_feasible
 from hpsearch.results.trial_attributes import read
@@ -238,8 +239,11 @@ def test_the_commands_that_a_study_shows_fit_it(name: str) -> None:
 
     for command, *arguments in commands(name):
         assert command == "launch"
-        given = dict.fromkeys(["--study", "--name", "--workers", "--trials", "--epochs"], "1")
+        known = ["--study", "--name", "--workers", "--trials", "--epochs", "--for"]
+        given = dict.fromkeys(known, "1")
         overrides = []
+        asks = "--answer" in arguments
+        arguments = [each for each in arguments if each != "--answer"]
         for option, value in zip(arguments[::2], arguments[1::2], strict=True):
             if option == "--set":
                 overrides.append(value)
@@ -251,6 +255,8 @@ def test_the_commands_that_a_study_shows_fit_it(name: str) -> None:
         path = ROOT / "studies" / f"{given['--study']}.yaml"
         study = load_study(path, registries, overrides=overrides, resolve=stage_2)
         assert not study.is_frozen
+        question = structured_question(study.document)
+        assert not asks or (question is not None and question.parameter in study.space.parameters())
 
 
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.stem)
