@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -95,6 +96,11 @@ class Study:
         return self._read(best_of)
 
     @property
+    def _run_config(self) -> RunConfig:
+        """Where trials are run, with the default options."""
+        return RunConfig(storage=self._storage, runs=self._runs, data=self._data)
+
+    @property
     def ablations(self) -> list[Ablation]:
         """What each setting of a trial is worth, of each ablation, oldest first."""
         return self._read(ablations_of)
@@ -163,10 +169,8 @@ class Study:
         changes = [*self._overrides]
         changes += [] if trials is None else [f"budget.trials={trials}"]
         changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
-        run = RunConfig(
-            storage=self._storage,
-            runs=self._runs,
-            data=self._data,
+        run = replace(
+            self._run_config,
             workers=workers,
             devices=devices,
             workers_per_gpu=workers_per_gpu,
@@ -210,14 +214,7 @@ class Study:
         from hpsearch.notebook import launching
         from hpsearch.workers.confirmation import ConfirmRequest
 
-        run = RunConfig(
-            storage=self._storage,
-            runs=self._runs,
-            data=self._data,
-            workers=workers,
-            devices=devices,
-            timeout=timeout,
-        )
+        run = replace(self._run_config, workers=workers, devices=devices, timeout=timeout)
         request = ConfirmRequest(top=top, seeds=seeds, again=again)
         launching.confirm(self._require_name(), request, run, progress=progress)
         return self.best
@@ -262,14 +259,7 @@ class Study:
         from hpsearch.notebook import launching
         from hpsearch.workers.ablation import AblateRequest
 
-        run = RunConfig(
-            storage=self._storage,
-            runs=self._runs,
-            data=self._data,
-            workers=workers,
-            devices=devices,
-            timeout=timeout,
-        )
+        run = replace(self._run_config, workers=workers, devices=devices, timeout=timeout)
         request = AblateRequest(
             trial=trial,
             parameters=(parameters,) if isinstance(parameters, str) else tuple(parameters),

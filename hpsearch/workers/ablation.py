@@ -141,9 +141,7 @@ def prepare_ablation(
         ):
             found = each if most_seeds is None else keep_deadline(database, each)
             return _describe(database, found, new=False)
-    if (
-        request.most_trainings is None
-    ):  # before a deadline there is no time to wait for late workers
+    if most_seeds is None:  # before a deadline there is no time to wait for late workers
         require_quiet(search, "a trial is")
     name = name_of(search.study.name, len(ablations(database, search.study.name)) + 1)
     require_short(name, "ablation")

@@ -13,11 +13,10 @@ from dataclasses import replace
 from hpsearch.results.ablation.plan import FIRST_ROUND, progress
 from hpsearch.results.ablation.spec import FEWEST_SEEDS, AblationSpec, spec_of
 from hpsearch.results.ablation.stored import progress_of, trainings
-from hpsearch.results.confirmation.outcomes import results_of
 from hpsearch.results.confirmation.plan import PlannedTraining
-from hpsearch.results.deadline.costs import EpochTime, makespan, training_seconds
+from hpsearch.results.deadline.costs import makespan
 from hpsearch.results.deadline.forecast import Forecast
-from hpsearch.results.deadline.shorter import Begun
+from hpsearch.results.deadline.trained import Begun, begun_of, epoch_mean, seconds_of_trainings
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
@@ -123,13 +122,16 @@ def fit_seeds(
         Whether it was changed.
     """
     record = read_study(database, name)
-    spec, begun = spec_of(record.study), _begun(record)
+    spec, started = spec_of(record.study), trainings(record)
     if spec.most_seeds is None:
         return False
+    begun = begun_of(record, started)
+    searched = forecast.epoch_seconds.get(spec.trial, forecast.epoch.mean)
+    usual = dict.fromkeys(range(len(spec.variants)), epoch_mean(started) or searched)
     seeds = seeds_in_time(
         spec,
         begun,
-        _seconds(record, spec, forecast),
+        seconds_of_trainings(record, started, usual, forecast),
         epochs=record.study.epochs_per_trial,
         workers=max(1, workers, record.counts.running),
         left=forecast.answer_ends - now,
@@ -167,36 +169,7 @@ def keep_deadline(database: Database, study: StoredStudy) -> StoredStudy:
 
 
 def _begun(record: StudyRecord) -> Begun:
-    started = trainings(record)
-    return Begun(
-        outcomes=results_of(started),
-        issued=max((trial.ticket for trial in record.trials), default=0),
-        epochs_done={
-            entry: trial.epochs_done
-            for entry, trial in started.items()
-            if not trial.state.is_finished
-        },
-    )
-
-
-def _seconds(record: StudyRecord, spec: AblationSpec, forecast: Forecast) -> dict[int, float]:
-    """Return variant -> seconds of a training, as measured here, or in the search before."""
-    measured: dict[int, tuple[int, float]] = {}
-    for entry, trial in trainings(record).items():
-        done, seconds = measured.get(entry.trial, (0, 0.0))
-        measured[entry.trial] = (done + trial.epochs_done, seconds + trial.compute_seconds)
-    epochs = sum(done for done, _ in measured.values())
-    usual = sum(seconds for _, seconds in measured.values()) / epochs if epochs else 0.0
-    usual = usual or forecast.epoch_seconds.get(spec.trial, forecast.epoch.mean)
-    found = {}
-    for variant in range(len(spec.variants)):
-        done, seconds = measured.get(variant, (0, 0.0))
-        found[variant] = training_seconds(
-            EpochTime(mean=seconds / done if done else usual, spread=forecast.epoch.spread),
-            record.study.epochs_per_trial,
-            overhead=forecast.overhead,
-        )
-    return found
+    return begun_of(record, trainings(record))
 
 
 def _store(database: Database, record: StudyRecord, spec: AblationSpec, begun: Begun) -> bool:

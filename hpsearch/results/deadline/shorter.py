@@ -7,18 +7,19 @@ after the seeds that have begun. So a known ticket keeps its place in the plan.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult, progress
+from hpsearch.results.confirmation.plan import TrainingResult, progress
 from hpsearch.results.confirmation.spec import (
     FIRST_ROUND,
     ConfirmationSpec,
     Shortened,
     spec_of,
 )
-from hpsearch.results.confirmation.stored import ended_trainings
-from hpsearch.results.deadline.costs import EpochTime, makespan, training_seconds
+from hpsearch.results.confirmation.stored import trainings
+from hpsearch.results.deadline.costs import makespan
 from hpsearch.results.deadline.forecast import Forecast
+from hpsearch.results.deadline.trained import Begun, begun_of, seconds_of_trainings
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
@@ -26,17 +27,6 @@ from hpsearch.search.ledger.events import EventKind
 
 #: The fewest seeds of the report: one alone has no interval.
 FEWEST_REPORTED = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Begun:
-    """The trainings of a confirmation that have ended, and those that have begun."""
-
-    outcomes: Mapping[PlannedTraining, TrainingResult]
-    #: Number of tickets: the first entries of the plan have begun.
-    issued: int
-    #: Entry -> epochs that it has trained so far, of those that haven't ended.
-    epochs_done: Mapping[PlannedTraining, int]
 
 
 def seconds_left(
@@ -153,12 +143,14 @@ def shorten_if_late(
         Whether it was changed.
     """
     record = read_study(database, name)
-    spec, begun, epochs = spec_of(record.study), _begun(record), record.study.epochs_per_trial
+    spec, started = spec_of(record.study), trainings(record)
+    begun = begun_of(record, started)
+    usual = {trial: forecast.epoch_seconds.get(trial, forecast.epoch.mean) for trial in spec.params}
     found = fitting(
         spec,
         begun,
-        _seconds(record, spec, forecast),
-        epochs=epochs,
+        seconds_of_trainings(record, started, usual, forecast),
+        epochs=record.study.epochs_per_trial,
         workers=max(1, workers, record.counts.running),
         left=forecast.confirmation_ends - now,
     )
@@ -168,45 +160,9 @@ def shorten_if_late(
 def cut_to_what_ended(database: Database, name: str) -> bool:
     """Drop the seeds of the report that haven't ended; return whether that ends a confirmation."""
     record = read_study(database, name)
-    begun = _begun(record)
+    begun = begun_of(record, trainings(record))
     found = cut(spec_of(record.study), begun)
     return found is not None and _store(database, record, found, begun)
-
-
-def _begun(record: StudyRecord) -> Begun:
-    plan, outcomes = ended_trainings(record)
-    by_ticket = {each.ticket: each for each in record.trials}
-    return Begun(
-        outcomes=outcomes,
-        issued=max(by_ticket, default=0),
-        epochs_done={
-            entry: by_ticket[number].epochs_done
-            for number, entry in enumerate(plan.planned, start=1)
-            if number in by_ticket and entry not in outcomes
-        },
-    )
-
-
-def _seconds(record: StudyRecord, spec: ConfirmationSpec, forecast: Forecast) -> dict[int, float]:
-    """Return finalist -> seconds of a training, as measured here, or in the search before."""
-    plan, _ = ended_trainings(record)
-    by_ticket = {each.ticket: each for each in record.trials}
-    found = {}
-    for trial in spec.params:
-        mine = [
-            by_ticket[number]
-            for number, entry in enumerate(plan.planned, start=1)
-            if entry.trial == trial and number in by_ticket
-        ]
-        done = sum(each.epochs_done for each in mine)
-        mean = sum(each.compute_seconds for each in mine) / done if done else 0.0
-        mean = mean or forecast.epoch_seconds.get(trial, forecast.epoch.mean)
-        found[trial] = training_seconds(
-            EpochTime(mean=mean, spread=forecast.epoch.spread),
-            record.study.epochs_per_trial,
-            overhead=forecast.overhead,
-        )
-    return found
 
 
 def _store(database: Database, record: StudyRecord, spec: ConfirmationSpec, begun: Begun) -> bool:

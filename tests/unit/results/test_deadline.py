@@ -25,7 +25,7 @@ from hpsearch.results.deadline.costs import (
 )
 from hpsearch.results.deadline.forecast import Forecast, next_goal
 from hpsearch.results.deadline.seeds import complete_seeds, seconds_for, seeds_in_time
-from hpsearch.results.deadline.shorter import Begun, cut, fitting, seconds_left
+from hpsearch.results.deadline.shorter import cut, fitting, seconds_left
 from hpsearch.results.deadline.stages import (
     LEAST_FOR_ANSWER,
     MOST_FOR_ANSWER,
@@ -35,6 +35,7 @@ from hpsearch.results.deadline.stages import (
     Measured,
     reserved,
 )
+from hpsearch.results.deadline.trained import Begun
 from hpsearch.study_file.study import Confirm
 
 NOW = datetime(2026, 11, 30, 7, 0).timestamp()
