@@ -557,18 +557,18 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
 ) -> None:
     import signal
 
-    from hpsearch.workers.retraining.session import Session
+    from hpsearch.workers.trial.training_session import TrainingSession
 
     arguments = ("train", str(deployed.best / "best.yaml"), "--out", "model", *deployed.data)
-    keep, before = Session._keep, signal.getsignal(signal.SIGINT)
+    keep, before = TrainingSession._keep, signal.getsignal(signal.SIGINT)
 
-    def press_in_epoch_1(self: Session, result: Any) -> None:
+    def press_in_epoch_1(self: TrainingSession, result: Any) -> None:
         keep(self, result)
         if result.epoch == 1:
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "_keep", press_in_epoch_1)
+        patch.setattr(TrainingSession, "_keep", press_in_epoch_1)
         ran = hpsearch(*arguments)
     assert ran.code == 0
     assert "it is saved in model, and the same command continues" in ran.err

@@ -78,13 +78,19 @@ def train(
     hpsearch train best.yaml --seeds 5 --out best/
     """
     from hpsearch.component_registries import registries
-    from hpsearch.errors import TrainingInterrupted
+    from hpsearch.errors import TrainingInterrupted, UserError
     from hpsearch.study_file.loading import load_study
     from hpsearch.study_file.portable import only_says_where
     from hpsearch.workers.retraining.assignment import plan_single
 
     study = load_study(config, registries, overrides=overrides or ())
     if study.has_loop:
+        if out is not None or seeds > 1 or on != "train":
+            raise UserError(
+                f"{config} has a training loop of its own, which decides itself about images and "
+                "files, so it is trained once with its recorded seed; leave --out, --seeds and "
+                "--on out"
+            )
         _train_loop(study, device=device, threads=threads, data=data, as_json=as_json)
         return
     trained_on: TrainedOn = "train" if on == "train" else "train+validation"
@@ -169,40 +175,27 @@ def _train(
     quiet: bool,
 ) -> list[EpochMetrics]:
     """Train to the end, from the last checkpoint if there is one; returns every epoch."""
-    from hpsearch.workers.retraining.outcome import RetrainingResult, write_outcome
-    from hpsearch.workers.retraining.progress_file import open_folder
-    from hpsearch.workers.retraining.session import Session
+    from hpsearch.workers.retraining.run import Retraining
 
-    progress = None if folder is None else open_folder(folder, assignment)
-    try:
-        session = Session(assignment, progress, checkpoint_seconds)
-        if session.ended_before():
+    with Retraining(assignment, folder, checkpoint_seconds=checkpoint_seconds) as retraining:
+        if retraining.is_complete:
             if not quiet:
                 say(f"already trained, in {folder}: nothing is left to do")
-            return session.curve
-        resumed = session.resume()
+            return retraining.curve
+        resumed = retraining.resumed
         if resumed and not quiet:
             say(f"continues after epoch {resumed}, saved in {folder}")
-        if progress is not None and progress.damaged is not None and not quiet:
-            say(f"starts again: {progress.damaged}", stderr=True)
+        if retraining.damaged is not None and not quiet:
+            say(f"starts again: {retraining.damaged}", stderr=True)
         with (
             optional_output() if folder is not None else nullcontext(),
-            stopped_by_signals(wanted=progress is not None) as stop,
+            stopped_by_signals(wanted=folder is not None) as stop,
             epoch_printer(assignment.study.name, assignment.epochs, resumed, quiet=quiet) as tell,
         ):
-            session.should_stop = stop
-            for result in session.epochs():
-                tell(result)
-        if progress is not None and folder is not None and session.best is not None:
-            outcome = RetrainingResult(
-                assignment=assignment, curve=session.curve, best=session.best, changed=changed
-            )
-            write_outcome(outcome, folder)
-            progress.finish(session.history())
-        return session.curve
-    finally:
-        if progress is not None:
-            progress.close()
+            for metrics in retraining.epochs(stop):
+                tell(metrics)
+        retraining.write_model(changed=changed)
+        return retraining.curve
 
 
 def _announce(assignment: Assignment, seeds: int) -> None:

@@ -49,7 +49,7 @@ def verify(
     from hpsearch.study_file.loading import load_study
     from hpsearch.study_file.portable import only_says_where
     from hpsearch.workers.retraining.assignment import plan_single, require_paths
-    from hpsearch.workers.retraining.session import Session
+    from hpsearch.workers.retraining.run import Retraining
     from hpsearch.workers.retraining.verification import data_differences, expectation, judge
 
     changed = [each for each in overrides or () if not only_says_where(each)]
@@ -75,13 +75,13 @@ def verify(
     other = changes(assignment.build_plan, study.provenance or {})
     if not as_json:
         say(f"{study.name}: images and split are those of {config}")
-    session = Session(assignment)
+    retraining = Retraining(assignment)
     with epoch_printer(study.name, assignment.epochs, 0, quiet=as_json) as tell:
-        for result in session.epochs():
-            tell(result)
-            if result.epoch == expected.epoch:
+        for metrics in retraining.epochs():
+            tell(metrics)
+            if metrics.epoch == expected.epoch:
                 break
-    verdict = judge(expected, session.curve)
+    verdict = judge(expected, retraining.curve)
     if as_json:
         print_json({**_as_json(study, verdict), "other_than_then": other})
     else:

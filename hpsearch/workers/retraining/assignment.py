@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hpsearch.errors import DataError, InfeasibleConfig, UserError
 from hpsearch.metrics import EpochMetrics
 from hpsearch.seeds import hashed_seed
@@ -17,10 +15,10 @@ from hpsearch.study_file.portable import missing_paths
 from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.classifier import TrainedOn
-from hpsearch.training.loops import run_loop
 from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
-from hpsearch.workers.trial.build_plan import BuildPlan, plan_build
+from hpsearch.workers.trial.build_plan import BuildPlan, LoopBuildPlan, plan_build
+from hpsearch.workers.trial.training_session import TrainingSession
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,9 +126,12 @@ def train_loop(
     wanted = device or str(recorded.get("device", "auto")).partition(" ")[0]
     chosen = resolve_devices(wanted)[0]
     open_device(chosen)
-    torch.set_num_threads(threads or recorded.get("threads") or cores())
-    config = study.loop_config({}, ticket=1)
-    for end in run_loop(config, device=chosen, data_root=data):
+    build_plan = LoopBuildPlan(
+        config=study.loop_config({}, ticket=1),
+        device=chosen,
+        threads=threads or recorded.get("threads") or cores(),
+    )
+    for end in TrainingSession(build_plan, study.objective, data=data).epochs():
         yield end.metrics
 
 

@@ -14,9 +14,7 @@ from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.study_file.loading import study_from_document
 from hpsearch.workers.retraining.assignment import plan_single
-from hpsearch.workers.retraining.outcome import RetrainingResult, write_outcome
-from hpsearch.workers.retraining.progress_file import open_folder
-from hpsearch.workers.retraining.session import Session
+from hpsearch.workers.retraining.run import Retraining
 
 
 def train_final(
@@ -44,28 +42,16 @@ def train_final(
     assignment = plan_single(
         loaded, device=None, threads=None, data=data, trained_on="train+validation"
     )
-    progress = open_folder(folder, assignment)
-    try:
-        session = Session(assignment, progress, should_stop=lambda: time.time() >= ends)
-        if session.ended_before():
+    with Retraining(assignment, folder) as retraining:
+        if retraining.is_complete:
             return None
-        session.resume()
         try:
-            for _ in session.epochs():
+            for _ in retraining.epochs(lambda: time.time() >= ends):
                 pass
         except TrainingInterrupted as stopped:
             return (
                 f"{stopped}, as the deadline is close; `hpsearch train {study}-best/best.yaml "
                 f"--on all --out {folder}` continues"
             )
-        if session.best is not None:
-            write_outcome(
-                RetrainingResult(
-                    assignment=assignment, curve=session.curve, best=session.best, changed=False
-                ),
-                folder,
-            )
-            progress.finish(session.history())
-        return None
-    finally:
-        progress.close()
+        retraining.write_model(changed=False)
+    return None

@@ -2,6 +2,7 @@
 
 - ``trial_run``     configuring, training, and handling failures
 - ``attempt``       the training of a configured trial: reports, checkpoints
+- ``training_session``  a training that can be continued, of a trial or of a frozen config
 - ``context``       everything that a worker needs to run trials
 - ``build_plan``    how one configuration will be trained here
 - ``lease_keeper``  the thread that renews a lease, and what stops a training loop

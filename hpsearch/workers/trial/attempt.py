@@ -8,10 +8,8 @@ waits before its end; if the checkpoints can't be read, it waits before it conti
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import torch
@@ -29,9 +27,7 @@ from hpsearch.search.ledger.decision import Decision
 from hpsearch.search.ledger.events import EventKind
 from hpsearch.search.ledger.types import CheckpointRef, Claim
 from hpsearch.training.data.prepare import prepare
-from hpsearch.training.engine import train
 from hpsearch.training.latency import latency
-from hpsearch.training.loops import run_loop
 from hpsearch.workers.trial import gpu_memory
 from hpsearch.workers.trial.build_plan import BuildPlan, LoopBuildPlan
 from hpsearch.workers.trial.context import WorkerContext, clean_up
@@ -39,6 +35,7 @@ from hpsearch.workers.trial.disk_retry import describe_fault, retry_until_usable
 from hpsearch.workers.trial.energy import ENERGY, meter_of
 from hpsearch.workers.trial.lease_keeper import LeaseKeeper
 from hpsearch.workers.trial.run_folder import KEPT_CHECKPOINTS
+from hpsearch.workers.trial.training_session import TrainingSession
 
 logger = logging.getLogger(__name__)
 
@@ -62,41 +59,44 @@ class Attempt:
         self.keeper = keeper
         self.number = number
         self.build_plan = build_plan
-        #: ``value``, ``epoch`` and ``weights`` of the epoch that gives the trial's value: the best
-        #: so far, or the last. ``None`` before that epoch.
-        self.best: dict[str, Any] | None = None
-        self.epochs_done = 0
         self.checkpoints: list[CheckpointRef] = []
-        #: When a checkpoint was last written or tried.
-        self.saved_at = time.monotonic()
         #: Whether the disk refused the last one.
         self.no_room = False
         self.energy = meter_of(context.device)
         #: Whether this is a training of a planned study, which keeps its predictions.
         self.confirming = context.study.is_planned
+        self.session = self._begin()
+
+    def _begin(self) -> TrainingSession:
+        """Return a training at its beginning."""
+        build_plan = self.build_plan
+        has_groups = isinstance(build_plan, BuildPlan) and build_plan.plan.val_groups is not None
+        return TrainingSession(
+            build_plan,
+            self.context.study.objective,
+            data=self.context.run.data,
+            keep_predictions=self.confirming or has_groups,
+        )
 
     def run(self) -> None:
         """Train to the end, reporting every epoch, or pause if the keeper requests it."""
         self._wait_for_memory()
-        resumed: list[dict[str, Any] | None] = []
         if not retry_until_usable(
-            lambda: resumed.append(self._resume()),
+            self._resume,
             f"trial {self.number} can't continue from its checkpoint",
             self.keeper.must_leave,
         ):
             self._give_back("its checkpoint couldn't be read")
             return
-        (state,) = resumed
         before = torch.get_num_threads()
-        torch.set_num_threads(self.build_plan.threads)
         try:
-            self._train(state)
+            self._train()
         except CheckpointError as error:
             # Intact, but of other images or another version, so it would fail for every worker.
             detail = {"reason": str(error), "goes_on_from_epoch": 0}
             self.context.ledger.note(self.claim, EventKind.CHECKPOINT_UNUSABLE, detail)
-            self.best, self.epochs_done, self.checkpoints = None, 0, []
-            self._train(None)
+            self.session, self.checkpoints = self._begin(), []
+            self._train()
         finally:
             torch.set_num_threads(before)
 
@@ -118,9 +118,9 @@ class Attempt:
             ),
         )
 
-    def _train(self, state: dict[str, Any] | None) -> None:
+    def _train(self) -> None:
         try:
-            for end in self.keeper.watched(self._epochs(state)):
+            for end in self.keeper.watched(self.session.epochs(self.keeper.should_stop)):
                 if self._report(end) != "continue":
                     return
                 if self._has_no_time():
@@ -132,58 +132,33 @@ class Attempt:
     def _has_no_time(self) -> bool:
         """Whether the study's deadline ends the training at this epoch."""
         deadline = self.context.deadline
-        return deadline is not None and deadline.must_pause(self.epochs_done)
+        return deadline is not None and deadline.must_pause(self.session.epochs_done)
 
-    def _epochs(self, state: dict[str, Any] | None) -> Iterator[EpochEnd]:
-        build_plan, run = self.build_plan, self.context.run
-        if isinstance(build_plan, LoopBuildPlan):
-            return run_loop(
-                build_plan.config,
-                device=self.context.device,
-                resume_from=state,
-                data_root=run.data,
-                should_stop=self.keeper.should_stop,
-            )
-        return train(
-            build_plan.config,
-            device=self.context.device,
-            resume_from=state,
-            data_root=run.data,
-            should_stop=self.keeper.should_stop,
-            keep_predictions=self.confirming or build_plan.plan.val_groups is not None,
-        )
-
-    def _resume(self) -> dict[str, Any] | None:
-        """Return the engine's state in the newest usable checkpoint; ``None`` for a fresh start."""
+    def _resume(self) -> None:
+        """Continue from the newest usable checkpoint, if there is one."""
         if self.claim.checkpoint is None:
-            return None
-        known = queries.checkpoints(
+            return
+        references = queries.checkpoints(
             self.context.ledger.database, self.claim.study_id, self.claim.ticket
         )
-        found = self.context.folder.newest_usable(known)
-        if found is None or found[0] != known[0]:
-            epoch = 0 if found is None else found[0].epoch
-            detail = {"newest": known[0].key, "goes_on_from_epoch": epoch}
+        usable = self.context.folder.newest_usable(references)
+        if usable is None or usable[0] != references[0]:
+            epoch = 0 if usable is None else usable[0].epoch
+            detail = {"newest": references[0].key, "goes_on_from_epoch": epoch}
             self.context.ledger.note(self.claim, EventKind.CHECKPOINT_UNUSABLE, detail)
-        if found is None:
-            return None
-        reference, state = found
+        if usable is None:
+            return
+        reference, content = usable
         self.checkpoints = [reference]
-        self.best = state["best"]
-        self.epochs_done = reference.epoch
+        self.session.resume(content)
         if self.energy is not None:
-            self.energy.go_on_from(state.get(ENERGY, 0.0))
-        engine: dict[str, Any] = state["engine"]
+            self.energy.go_on_from(content.get(ENERGY, 0.0))
         hit(FailPoint.RESUMED)
-        return engine
 
     def _report(self, end: EpochEnd) -> str:
-        self.epochs_done = end.epoch
         if self.energy is not None:
             end = replace(end, attributes={ENERGY: self.energy.look()})
-        # The best weights and the checkpoint share one copy of weights and optimizer.
-        state = cache(end.state)
-        self._note_best(end, state)
+        self._keep_predictions(end)
         reference = None
         if end.last:
             # Before the report: a complete trial in the ledger has its weights on disk.
@@ -193,9 +168,9 @@ class Attempt:
         elif (
             # A trial that pauses at a rung continues from there
             end.epoch in self.context.ledger.rules.rungs
-            or time.monotonic() - self.saved_at >= self._checkpoint_pause()
+            or self.session.is_checkpoint_due(self._checkpoint_pause())
         ):
-            reference = self._save(end.epoch, state)
+            reference = self._save(end.epoch, end.state)
         measured = self._measured(end)
         decision = self.context.ledger.report(self.claim, end, reference, measured)
         self._track(end.metrics, decision)
@@ -221,7 +196,8 @@ class Attempt:
         """Send the trackers what the ledger has accepted."""
         tracking, metric = self.context.tracking, self.context.study.objective.metric
         tracking.epoch(metrics)
-        value = metrics.value(metric) if self.best is None else self.best["value"]
+        best = self.session.best
+        value = metrics.value(metric) if best is None else best["value"]
         if decision is Decision.COMPLETE:
             tracking.end("complete", value)
         elif decision is Decision.PRUNED:
@@ -235,12 +211,12 @@ class Attempt:
         goals = self.context.study.goals
         if goals.is_single_unconstrained:
             return {}
-        build_plan, found = self.build_plan, self.build_plan.costs()
+        build_plan, metrics = self.build_plan, self.build_plan.costs()
         if isinstance(build_plan, LoopBuildPlan):
-            return found
-        if end.last and "latency" in goals.metrics and self.best is not None:
-            weights = self.best["weights"]
-            found["latency"] = latency(
+            return metrics
+        if end.last and "latency" in goals.metrics and self.session.best is not None:
+            weights = self.session.best["weights"]
+            metrics["latency"] = latency(
                 build_plan.config.model,
                 weights[0] if isinstance(weights, list) else weights,  # one model per fold
                 input_shape=build_plan.plan.input_shape,
@@ -248,16 +224,15 @@ class Attempt:
                 device=self.context.device,
                 precision=build_plan.plan.precision,
             )
-        return found
+        return metrics
 
     def _save(
         self, epoch: int, state: Callable[[], dict[str, Any]], *, part: str = ""
     ) -> CheckpointRef | None:
         """Write a checkpoint; return ``None`` if the disk or the object store refuses it."""
-        content: dict[str, Any] = {"engine": state(), "best": self.best}
+        content = self.session.content(state)
         if self.energy is not None:
             content[ENERGY] = self.energy.look()
-        self.saved_at = time.monotonic()
         try:
             reference = self.context.folder.save(
                 self.number, self.claim.attempt, epoch, content, part=part
@@ -267,7 +242,8 @@ class Attempt:
                 raise
             self._note_skipped(epoch, error)
             return None
-        self.saved_at = time.monotonic()
+        finally:
+            self.session.note_checkpoint()
         self.no_room = False
         hit(FailPoint.LEAVING_SAVED if part else FailPoint.CHECKPOINT_SAVED)
         return reference
@@ -280,7 +256,6 @@ class Attempt:
         return max(pause, min(2.0**failed, LONGEST_PAUSE_SECONDS)) if failed else pause
 
     def _note_skipped(self, epoch: int, error: OSError) -> None:
-        self.saved_at = time.monotonic()
         is_new = not self.no_room
         if isinstance(error, RunsUnreachable):
             is_new = self.context.folder.failed_uploads == 1
@@ -319,7 +294,7 @@ class Attempt:
         if self._has_no_time() and self.context.deadline is not None:
             reason = self.context.deadline.reason
         # If it can't be written, the next attempt continues from the checkpoint before.
-        reference = self._save(self.epochs_done, state, part="-part")
+        reference = self._save(self.session.epochs_done, state, part="-part")
         self.context.ledger.release(self.claim, reason, reference)
         hit(FailPoint.RELEASED)
         if reference is not None:
@@ -335,25 +310,22 @@ class Attempt:
         if self.keeper.lost:
             raise LeaseLost(f"ticket {self.claim.ticket}: attempt {self.claim.attempt} is over")
 
-    def _note_best(self, end: EpochEnd, state: Callable[[], dict[str, Any]]) -> None:
-        objective = self.context.study.objective
-        value = end.metrics.value(objective.metric)
-        best = None if self.best is None else self.best["value"]
-        if not objective.counts(value, best, last=end.last):
-            return
-        self.best = {"value": value, "epoch": end.epoch, "weights": state()["model"]}
-        said = self._said(end) if self.confirming else None
-        if said is not None:
-            self.best[PREDICTIONS] = said.encode()
+    def _keep_predictions(self, end: EpochEnd) -> None:
+        """Keep the predictions beside the weights that a planned study's training has kept."""
+        best = self.session.best
+        if self.confirming and best is not None and best["epoch"] == end.epoch:
+            predictions = self._predictions(end)
+            if predictions is not None:
+                best[PREDICTIONS] = predictions.encode()
 
-    def _said(self, end: EpochEnd) -> Predictions | None:
+    def _predictions(self, end: EpochEnd) -> Predictions | None:
         """Return the predictions of the validation images; ``None`` if they weren't kept."""
-        said = end.val_predictions
-        if said is None or isinstance(self.build_plan, LoopBuildPlan):
+        val = end.val_predictions
+        if val is None or isinstance(self.build_plan, LoopBuildPlan):
             return None
         config = self.build_plan.config
         data = prepare(config.data, split_seed=config.split_seed, root=self.context.run.data)
-        return predictions_of(said, self._scored, data.class_names, data.groups_of(said.rows))
+        return predictions_of(val, self._scored, data.class_names, data.groups_of(val.rows))
 
     @property
     def _scored(self) -> str | None:
@@ -367,21 +339,25 @@ class Attempt:
         A training of a planned study keeps all of them. If the images have groups, any training
         keeps the effect of the groups on its metrics, which a confusion matrix doesn't contain.
         """
-        kept, build_plan = dict(end.attributes), self.build_plan
+        attributes, build_plan, best = dict(end.attributes), self.build_plan, self.session.best
         if isinstance(build_plan, LoopBuildPlan):
             return end
-        if self.best is not None and PREDICTIONS in self.best:
-            kept[PREDICTIONS] = self.best[PREDICTIONS]
-        if build_plan.plan.val_groups is not None and (said := self._said(end)) is not None:
-            found = over_groups(said, len(build_plan.plan.class_names), self._scored)
-            kept |= {} if found is None else {OVER_GROUPS: found.to_json()}
-        return replace(end, attributes=kept)
+        if best is not None and PREDICTIONS in best:
+            attributes[PREDICTIONS] = best[PREDICTIONS]
+        if build_plan.plan.val_groups is not None:
+            predictions = self._predictions(end)
+            if predictions is not None:
+                classes = len(build_plan.plan.class_names)
+                effect = over_groups(predictions, classes, self._scored)
+                attributes |= {} if effect is None else {OVER_GROUPS: effect.to_json()}
+        return replace(end, attributes=attributes)
 
     def _save_best(self) -> bool:
         """Write the best weights when the disk allows; return False if the worker must leave."""
-        if self.best is None:
+        best = self.session.best
+        if best is None:
             return True
-        weights = {key: value for key, value in self.best.items() if key != PREDICTIONS}
+        weights = {key: value for key, value in best.items() if key != PREDICTIONS}
         saved = retry_until_usable(
             lambda: self.context.folder.save_best(self.number, weights),
             f"trial {self.number} has ended, but its best weights can't be written",

@@ -220,7 +220,13 @@ def test_confirmed_reported_exported_and_trained_again(
     again = hpsearch("train", file)
     assert again.code == 0, again.all
     assert "reproduced exactly" in again.out
-    for command in (["verify", file], ["evaluate", "--study", "small", *at]):
+    for command in (
+        ["verify", file],
+        ["evaluate", "--study", "small", *at],
+        ["train", file, "--out", str(tmp_path / "model")],
+        ["train", file, "--seeds", "2"],
+        ["train", file, "--on", "all"],
+    ):
         refused = hpsearch(*command)
         assert refused.code == 2
         assert "training loop of its own" in refused.err

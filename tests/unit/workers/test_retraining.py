@@ -14,7 +14,7 @@ from hpsearch.study_file.trial_config import trial_seed
 from hpsearch.training import threads
 from hpsearch.workers.retraining import assignment
 from hpsearch.workers.retraining.assignment import plan_single
-from hpsearch.workers.retraining.session import Session
+from hpsearch.workers.retraining.run import Retraining
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
@@ -100,7 +100,7 @@ def test_without_provenance_this_machine_decides(
 
 def test_training_it_uses_its_threads(frozen: Frozen, data_root: Path) -> None:
     planned = plan_single(frozen(), device="cpu", threads=1, data=data_root)
-    results = list(Session(planned).epochs())
+    results = list(Retraining(planned).epochs())
     assert [result.epoch for result in results] == [1, 2, 3]
     assert torch.get_num_threads() == 1
 
@@ -108,7 +108,7 @@ def test_training_it_uses_its_threads(frozen: Frozen, data_root: Path) -> None:
 def test_the_same_config_gives_the_same_figures(frozen: Frozen, data_root: Path) -> None:
     def figures() -> list[tuple[float, float]]:
         planned = plan_single(frozen(trial_seed=1), device="cpu", threads=1, data=data_root)
-        results = Session(planned).epochs()
+        results = Retraining(planned).epochs()
         return [(result.train_loss, result.val_loss) for result in results]
 
     assert figures() == figures()
