@@ -62,7 +62,7 @@ def learn(
         list[str] | None,
         typer.Option(
             metavar="COLUMN",
-            help="The column of the objective; FIGURE=COLUMN if the study has several.",
+            help="The column of the objective; METRIC=COLUMN if the study has several.",
         ),
     ] = None,
     unit: Annotated[
@@ -152,7 +152,7 @@ def _wish(
             named[metric] = column
         elif record.goals.is_multi_objective:
             raise UserError(
-                f"--value must be FIGURE=COLUMN, where FIGURE is one of {', '.join(metrics)}, but "
+                f"--value must be METRIC=COLUMN with one of the metrics {', '.join(metrics)}, but "
                 f"got {text}"
             )
         else:
@@ -257,7 +257,7 @@ def _print(checked: CheckedSource, summary: dict[str, Any]) -> None:
         said = ", ".join(f"{path} from {name!r}" for path, name in summary["columns"].items())
         say(f"read: {said}")
     for caveat in summary["caveats"]:
-        say(f"mind: {caveat}")
+        say(f"warning: {caveat}", style="yellow")
     table(("row", "value", "parameters, or why it is skipped"), map(_line, _shown(checked.rows)))
     if len(checked.rows) > _ROWS_SHOWN:
         say(f"and {len(checked.rows) - _ROWS_SHOWN} more (--json lists them)")

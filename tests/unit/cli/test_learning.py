@@ -176,7 +176,7 @@ def test_other_data_and_epochs_are_told(learn, made_up, study):
     )
     run(made_up.database, other, [({"model.line.width": 8, "optimizer.walk.lr": 0.1}, 0.5)])
     ran = learn("--from", "other")
-    assert "mind: its data or their preparation differ" in ran.out
+    assert "warning: its data or their preparation differ" in ran.out
     assert "up to 9 epochs, this study's for up to 3" in ran.out
 
 
