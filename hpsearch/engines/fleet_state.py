@@ -51,7 +51,7 @@ class FleetState:
     @property
     def has_workers(self) -> bool:
         """Whether a worker is pending or running, or that isn't known."""
-        return self.problem is not None or any(each.state != "ended" for each in self.workers)
+        return self.problem is not None or any(worker.state != "ended" for worker in self.workers)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fleet and its workers for programs."""
@@ -62,7 +62,7 @@ class FleetState:
             "profile": fleet.profile,
             "wanted": fleet.workers,
             "launched_at": fleet.launched_at,
-            "workers": [asdict(each) for each in self.workers],
+            "workers": [asdict(worker) for worker in self.workers],
             "problem": self.problem,
         }
 
@@ -71,19 +71,21 @@ class FleetState:
         name = fleet_name(self.fleet)
         if self.problem is not None:
             return f"{name}: {count_noun(self.fleet.workers, 'worker')} wanted; {self.problem}"
-        by_state = Counter(each.state for each in self.workers)
+        by_state = Counter(worker.state for worker in self.workers)
         parts = [f"{by_state['running']} of {count_noun(self.fleet.workers, 'worker')} running"]
         if by_state["pending"]:
-            pending = [each for each in self.workers if each.state == "pending"]
-            why = sorted({each.reason for each in pending if each.reason})[:_NAMED]
-            when = min((each.expected for each in pending if each.expected), default=None)
+            pending = [worker for worker in self.workers if worker.state == "pending"]
+            why = sorted({worker.reason for worker in pending if worker.reason})[:_NAMED]
+            when = min((worker.expected for worker in pending if worker.expected), default=None)
             text = ", ".join([*why, *([f"expected {when}"] if when else [])])
             parts.append(f"{by_state['pending']} pending" + (f" ({text})" if text else ""))
-        ended = Counter(each.reason or "ended" for each in self.workers if each.state == "ended")
+        ended = Counter(
+            worker.reason or "ended" for worker in self.workers if worker.state == "ended"
+        )
         parts += [f"{number} ended ({why})" for why, number in sorted(ended.items())]
-        restarts = sum(each.restarts for each in self.workers)
+        restarts = sum(worker.restarts for worker in self.workers)
         parts += [count_noun(restarts, "restart")] if restarts else []
-        excluded = sorted({host for each in self.workers for host in each.excluded})
+        excluded = sorted({host for worker in self.workers for host in worker.excluded})
         if excluded:
             parts.append(f"excluded: {', '.join(excluded[:_NAMED])}")
         return f"{name}: {', '.join(parts)}"
@@ -112,36 +114,39 @@ def fleet_state(fleet: Fleet, storage: str) -> FleetState:
         return FleetState(fleet=fleet, problem=str(error))
 
 
-def find_fleet(database: Database, study: StoredStudy, named: str | None, storage: str) -> Fleet:
+def find_fleet(database: Database, study: StoredStudy, engine: str | None, storage: str) -> Fleet:
     """Return the fleet that a command means.
 
     Args:
         database: The study's database.
         study: The study.
-        named: The value of ``--engine``: ``slurm``, ``slurm:big`` or a key; ``None``: the only one.
+        engine: The value of ``--engine``: ``slurm``, ``slurm:big`` or a key; ``None``: the only
+            fleet.
         storage: The database's URL, as the engine passes it on.
 
     Raises:
         UserError: There is none, or several.
     """
     every = fleets_of(database, study)
-    found = [each for each in every if named in (None, each.engine, fleet_name(each), each.key)]
-    if len(found) > 1:
+    matches = [
+        fleet for fleet in every if engine in (None, fleet.engine, fleet_name(fleet), fleet.key)
+    ]
+    if len(matches) > 1:
         # A launch that was killed had no chance to remove its fleet
-        living = [each for each in found if fleet_state(each, storage).has_workers]
-        found = living or found[-1:]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        which = "" if named is None else f" on {named}"
+        living = [fleet for fleet in matches if fleet_state(fleet, storage).has_workers]
+        matches = living or matches[-1:]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        which = "" if engine is None else f" on {engine}"
         raise UserError(
             f"study {study.name} must have workers{which} that a launch keeps alive, but it has "
             f"none; start them with `hpsearch launch --study {study.name}"
-            f"{'' if named is None else f' --engine {named}'}`"
+            f"{'' if engine is None else f' --engine {engine}'}`"
         )
-    several = Counter(map(fleet_name, found))
+    several = Counter(map(fleet_name, matches))
     names = ", ".join(
-        fleet_name(each) if several[fleet_name(each)] == 1 else each.key for each in found
+        fleet_name(fleet) if several[fleet_name(fleet)] == 1 else fleet.key for fleet in matches
     )
     raise UserError(
         f"study {study.name} has several fleets ({names}); name one of them with --engine"
@@ -216,7 +221,7 @@ def watch(
             return LaunchResult(reason="deadline", counts=counts)
         if time.monotonic() >= next_look:
             next_look = time.monotonic() + _ENGINE_SECONDS
-            alive = [each for each in engine.look() if each.state != "ended"]
+            alive = [worker for worker in engine.look() if worker.state != "ended"]
             without = 0 if alive else without + 1
             if without == _LOOKS_WITHOUT_WORKERS:
                 return LaunchResult(reason="left", counts=counts)

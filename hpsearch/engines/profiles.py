@@ -43,30 +43,30 @@ class Profile:
     settings: Mapping[str, Any]
 
 
-def read_profile(named: str, changes: Sequence[str] = ()) -> Profile:
+def read_profile(profile: str, changes: Sequence[str] = ()) -> Profile:
     """Read the profile that ``--engine`` names.
 
     The file is ``engines.yaml`` in the current folder, otherwise that in the user's configuration
     folder. Without a file an engine has the profile ``default`` with the default settings.
 
     Args:
-        named: ``slurm`` or ``slurm:big``.
+        profile: ``slurm`` or ``slurm:big``.
         changes: ``key=value`` texts, which replace settings of the profile; values are YAML.
 
     Raises:
         UnknownName: There is no such engine or profile.
         StudyFileError: The file or a change breaks rules; the message lists all mistakes.
     """
-    engine, _, name = named.partition(":")
+    engine, _, name = profile.partition(":")
     choice = ComponentChoice(registry=ENGINES)
     section = choice.option(engine)
     diagnostics = Diagnostics()
-    written = _profiles(choice, diagnostics)
-    found = written.get(engine, {})
+    by_engine = _profiles(choice, diagnostics)
+    profiles = by_engine.get(engine, {})
     name = name or DEFAULT
-    if name not in found and (name != DEFAULT or found):
-        raise UnknownName("profile", name, found, f"(Those of {engine} in {_source()}.)")
-    node = _changed(found.get(name), section, changes, diagnostics)
+    if name not in profiles and (name != DEFAULT or profiles):
+        raise UnknownName("profile", name, profiles, f"(Those of {engine} in {_source()}.)")
+    node = _changed(profiles.get(name), section, changes, diagnostics)
     space = parse(section, node, "", diagnostics, searchable=False)
     if len(diagnostics) or space is None:
         raise diagnostics.error()
@@ -80,8 +80,8 @@ def profile_files() -> list[Path]:
 
 
 def _source() -> str:
-    found = [str(path) for path in profile_files() if path.exists()]
-    return found[0] if found else " or ".join(map(str, profile_files()))
+    paths = [str(path) for path in profile_files() if path.exists()]
+    return paths[0] if paths else " or ".join(map(str, profile_files()))
 
 
 def _profiles(choice: ComponentChoice, diagnostics: Diagnostics) -> dict[str, dict[str, YamlNode]]:
@@ -94,7 +94,7 @@ def _profiles(choice: ComponentChoice, diagnostics: Diagnostics) -> dict[str, di
         SourceLocation(str(path), line=1, folder=path.resolve().parent),
         diagnostics,
     )
-    found: dict[str, dict[str, YamlNode]] = {}
+    profiles: dict[str, dict[str, YamlNode]] = {}
     for engine, node in _entries(root, "", "engines", diagnostics).items():
         try:
             section = choice.option(engine)
@@ -102,12 +102,12 @@ def _profiles(choice: ComponentChoice, diagnostics: Diagnostics) -> dict[str, di
             message = unknown_name("engine", engine, ENGINES.names(), diagnostics)
             diagnostics.add(node.location, engine, str(message))
             continue
-        found[engine] = _entries(node, engine, "profiles", diagnostics)
-        for name, settings in found[engine].items():
+        profiles[engine] = _entries(node, engine, "profiles", diagnostics)
+        for name, settings in profiles[engine].items():
             parse(section, settings, join(engine, name), diagnostics, searchable=False)
     if len(diagnostics):
         raise diagnostics.error()
-    return found
+    return profiles
 
 
 def _entries(

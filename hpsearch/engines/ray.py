@@ -147,7 +147,7 @@ class RayEngine:
     def render(self) -> str:
         """Return the actors as JSON: their names, resources, command and variables."""
         numbers = range(1, self._fleet.workers + 1)
-        shown = {
+        document = {
             "address": self._address,
             "namespace": NAMESPACE,
             "actors": [self._task(number).name for number in numbers],
@@ -155,21 +155,21 @@ class RayEngine:
             "command": shlex.join([*(self._command or ("hpsearch",)), *self._words]),
             "environment": {k: v for k, v in self._environment.items() if k != URL},
         }
-        return json.dumps(shown, indent=2)
+        return json.dumps(document, indent=2)
 
     def apply(self) -> None:
         """Start the missing actors, and have those above the wanted number leave."""
-        wanted = self._fleet.workers
+        workers = self._fleet.workers
         if not is_shared(parse_runs(self._fleet.runs)):
             # By it, workers see whether the folder is shared
             fleet_folder(self._fleet).mkdir(parents=True, exist_ok=True)
         with self._cluster() as ray:
             store = FleetStore(self._fleet.key)
             # Before all else: actors that begin from now on compare their numbers with it
-            store.set_wanted(wanted)
+            store.set_worker_count(workers)
             names = self._names(ray)
-            stays = self._order(ray, store, names, wanted)
-            for number in range(1, wanted + 1):
+            stays = self._order(ray, store, names, workers)
+            for number in range(1, workers + 1):
                 if stays.get(number):
                     continue
                 # One that is about to end has its name still
@@ -199,7 +199,7 @@ class RayEngine:
         """End actors that wait for a node; the others end when their workers have left."""
         with self._cluster() as ray:
             store = FleetStore(self._fleet.key)
-            store.set_wanted(0)
+            store.set_worker_count(0)
             self._order(ray, store, self._names(ray), 0)
             store.include_all()
 
@@ -292,32 +292,32 @@ class RayEngine:
     def _names(self, ray: Any) -> dict[int, str]:
         """Return the names of the fleet's actors that haven't ended, the newest of each number."""
         form = re.compile(rf"{re.escape(self._fleet.key)}-(\d+)(?:\.\d+)?")
-        found: dict[int, str] = {}
-        for each in ray.util.list_named_actors(all_namespaces=True):
-            match = form.fullmatch(each["name"])
-            if match is None or each["namespace"] != NAMESPACE:
+        names: dict[int, str] = {}
+        for actor in ray.util.list_named_actors(all_namespaces=True):
+            match = form.fullmatch(actor["name"])
+            if match is None or actor["namespace"] != NAMESPACE:
                 continue
-            number, name = int(match[1]), each["name"]
-            if number not in found or _generation(name) > _generation(found[number]):
-                found[number] = name
-        return found
+            number, name = int(match[1]), actor["name"]
+            if number not in names or _generation(name) > _generation(names[number]):
+                names[number] = name
+        return names
 
     def _running(
         self, ray: Any, names: Mapping[int, str], records: Mapping[int, Record]
     ) -> set[int]:
         """Return the numbers of the actors that answer."""
-        asked = {}
+        references = {}
         for number, name in names.items():
             record = records.get(number)
             if record is not None and record.ended is None:
                 actor = _actor(ray, name)
                 if actor is not None:
-                    asked[number] = actor.is_there.remote()
-        answered = _answers(ray, asked, _ANSWER_SECONDS)
+                    references[number] = actor.is_there.remote()
+        answered = _answers(ray, references, _ANSWER_SECONDS)
         return {number for number, answer in answered.items() if answer is True}
 
     def _order(
-        self, ray: Any, store: FleetStore, names: Mapping[int, str], wanted: int
+        self, ray: Any, store: FleetStore, names: Mapping[int, str], workers: int
     ) -> dict[int, bool]:
         """Tell every actor whether it is wanted; return which of them stay.
 
@@ -326,20 +326,20 @@ class RayEngine:
         """
         records = store.records()
         stays = dict.fromkeys(names, True)
-        asked = {}
+        references = {}
         for number, name in names.items():
             actor = _actor(ray, name)
             record = records.get(number)
             if actor is None:
                 stays[number] = False
             elif record is not None and record.ended is None:
-                asked[number] = actor.keep.remote(number <= wanted)
+                references[number] = actor.keep.remote(number <= workers)
             elif record is not None and record.ended != NODE_UNUSABLE:
                 stays[number] = False
-            elif number > wanted:
+            elif number > workers:
                 ray.kill(actor, no_restart=True)
                 store.forget(number)
-        for number, answer in _answers(ray, asked, _ORDER_SECONDS).items():
+        for number, answer in _answers(ray, references, _ORDER_SECONDS).items():
             stays[number] = answer is not False
         return stays
 
@@ -349,9 +349,9 @@ class RayEngine:
         actor = _actor(ray, name)
         if actor is None:
             return None
-        asked = {0: actor.lines.remote(origin, printed)}
-        found: tuple[str, int, list[str]] | None = _answers(ray, asked, _ANSWER_SECONDS)[0]
-        return found
+        references = {0: actor.lines.remote(origin, printed)}
+        answer: tuple[str, int, list[str]] | None = _answers(ray, references, _ANSWER_SECONDS)[0]
+        return answer
 
     def _fitting(
         self, nodes: list[Mapping[str, Any]], excluded: Mapping[str, str] = {}
@@ -443,7 +443,7 @@ class RayEngine:
         # What the cluster reports of nodes that die would be printed into a command's output
         printing = sys.modules["ray._private.worker"]
         if "print_to_stdstream" in vars(printing):
-            vars(printing)["print_to_stdstream"] = lambda *given, **named: None
+            vars(printing)["print_to_stdstream"] = lambda *words, **options: None
 
 
 def _require_listening(address: str) -> None:
@@ -471,19 +471,19 @@ def _actor(ray: Any, name: str) -> Any:
         return None
 
 
-def _answers(ray: Any, asked: Mapping[int, Any], seconds: float) -> dict[int, Any]:
+def _answers(ray: Any, references: Mapping[int, Any], seconds: float) -> dict[int, Any]:
     """Return what actors answered by number; ``None`` if one didn't in time, ``False`` if it ended.
 
     Args:
         ray: Ray, connected.
-        asked: The references of their answers.
+        references: Those of their answers.
         seconds: How long to wait for all of them.
     """
-    if not asked:
+    if not references:
         return {}
-    ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=seconds)
-    answers: dict[int, Any] = dict.fromkeys(asked)
-    for number, reference in asked.items():
+    ready, _ = ray.wait(list(references.values()), num_returns=len(references), timeout=seconds)
+    answers: dict[int, Any] = dict.fromkeys(references)
+    for number, reference in references.items():
         if reference in ready:
             try:
                 answers[number] = ray.get(reference)

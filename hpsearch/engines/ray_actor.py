@@ -116,11 +116,11 @@ class FleetStore:
         self._fleet = fleet
         self._kv = internal_kv
 
-    def set_wanted(self, workers: int) -> None:
+    def set_worker_count(self, workers: int) -> None:
         """Set how many workers are wanted; an actor that starts later ends if it is one more."""
         self._put("wanted", str(workers))
 
-    def wanted(self) -> int:
+    def worker_count(self) -> int:
         """Return how many workers are wanted."""
         return int(self._get("wanted") or 0)
 
@@ -147,8 +147,8 @@ class FleetStore:
     def records(self) -> dict[int, Record]:
         """Return the records of all workers, by number."""
         numbers = sorted(int(name) for name in self._names("worker/"))
-        found = {number: self.read(number) for number in numbers}
-        return {number: record for number, record in found.items() if record is not None}
+        stored_records = {number: self.read(number) for number in numbers}
+        return {number: record for number, record in stored_records.items() if record is not None}
 
     def forget(self, number: int) -> None:
         """Delete a worker's record."""
@@ -166,16 +166,16 @@ class FleetStore:
         self._kv._internal_kv_put(self._key(name), value.encode(), namespace=NAMESPACE)
 
     def _get(self, name: str) -> str | None:
-        found = self._kv._internal_kv_get(self._key(name), namespace=NAMESPACE)
-        return None if found is None else bytes(found).decode()
+        value = self._kv._internal_kv_get(self._key(name), namespace=NAMESPACE)
+        return None if value is None else bytes(value).decode()
 
     def _delete(self, name: str) -> None:
         self._kv._internal_kv_del(self._key(name), namespace=NAMESPACE)
 
     def _names(self, prefix: str) -> list[str]:
         whole = self._key(prefix)
-        found = self._kv._internal_kv_list(whole, namespace=NAMESPACE)
-        return [bytes(key)[len(whole) :].decode() for key in found]
+        keys = self._kv._internal_kv_list(whole, namespace=NAMESPACE)
+        return [bytes(key)[len(whole) :].decode() for key in keys]
 
 
 def create_actor(task: WorkerTask) -> None:
@@ -225,22 +225,22 @@ class WorkerActor:
         self._lock = threading.Lock()
         self._changed = threading.Event()
         # It may start again long after the fleet became smaller
-        self._wanted = task.number <= self._store.wanted()
-        self._told_at = time.monotonic()
+        self._is_needed = task.number <= self._store.worker_count()
+        self._notice_at = time.monotonic()
         self._over = self._left = False
         self._child: subprocess.Popen[str] | None = None
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._printed = 0
         threading.Thread(target=self._keep, name="worker", daemon=True).start()
 
-    def keep(self, wanted: bool) -> bool:
+    def keep(self, is_needed: bool) -> bool:
         """Go on, or have the worker leave at its next batch; returns whether this actor stays."""
         with self._lock:
-            if not wanted and self._wanted:
-                self._told_at = time.monotonic()
+            if not is_needed and self._is_needed:
+                self._notice_at = time.monotonic()
                 if self._child is not None and self._child.poll() is None:
                     self._child.send_signal(signal.SIGTERM)
-            self._wanted = wanted
+            self._is_needed = is_needed
             self._changed.set()
             return not self._over
 
@@ -255,8 +255,8 @@ class WorkerActor:
             What identifies this actor, how many lines there were, and those after ``after``.
         """
         with self._lock:
-            known = after if origin == self._record.origin else 0
-            new = max(0, self._printed - known)
+            previous = after if origin == self._record.origin else 0
+            new = max(0, self._printed - previous)
             lines = list(self._lines)
             return self._record.origin, self._printed, lines[max(0, len(lines) - new) :]
 
@@ -278,7 +278,7 @@ class WorkerActor:
         crashes, code = 0, None
         while True:
             with self._lock:
-                self._over = self._left = not self._wanted
+                self._over = self._left = not self._is_needed
                 if self._over:
                     return code
                 self._store.write(self._task.number, self._record)
@@ -290,7 +290,7 @@ class WorkerActor:
             long = time.monotonic() - began > _LONG_RUN
             crashes = (0 if long else crashes) + 1 if crashed else 0
             with self._lock:
-                self._left = not self._wanted
+                self._left = not self._is_needed
                 for_good = code in (DONE, WRONG, NODE_UNUSABLE) or crashes >= MOST_CRASHES
                 self._over = self._left or for_good
                 if self._over:
@@ -334,7 +334,7 @@ class WorkerActor:
                 code = child.wait(timeout=1.0)
             except subprocess.TimeoutExpired:
                 with self._lock:
-                    hangs = not self._wanted and time.monotonic() - self._told_at > _GRACE
+                    hangs = not self._is_needed and time.monotonic() - self._notice_at > _GRACE
                 if hangs:
                     child.kill()
             else:

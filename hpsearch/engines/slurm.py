@@ -178,16 +178,16 @@ class SlurmEngine:
         """Submit the missing workers as one array, and cancel those above the wanted number."""
         self._folder.mkdir(parents=True, exist_ok=True)
         write_file(self._script, self.render().encode())
-        found = self._jobs()
+        jobs = self._jobs()
         # Two launches at the same moment may both have submitted
-        for each in _doubled(found):
-            self._run("scancel", each.native_id)
-        workers = _newest(found)
-        alive = {each.number: each for each in workers if each.state != "ended"}
-        wanted = range(1, self._fleet.workers + 1)
-        for number in sorted(alive.keys() - set(wanted)):
+        for job in _doubled(jobs):
+            self._run("scancel", job.native_id)
+        workers = _newest(jobs)
+        alive = {worker.number: worker for worker in workers if worker.state != "ended"}
+        all_numbers = range(1, self._fleet.workers + 1)
+        for number in sorted(alive.keys() - set(all_numbers)):
             self._run("scancel", alive[number].native_id)
-        numbers = [number for number in wanted if number not in alive]
+        numbers = [number for number in all_numbers if number not in alive]
         if numbers:
             self._run("sbatch", f"--array={self._array(numbers)}", str(self._script))
 
@@ -214,14 +214,14 @@ class SlurmEngine:
 
         def goes_on() -> bool:
             return follow and any(
-                each.number == worker and each.state != "ended" for each in self.look()
+                job.number == worker and job.state != "ended" for job in self.look()
             )
 
         yield from followed(path, goes_on)
 
     def _directives(self) -> list[str]:
         numbers = range(1, max(1, self._fleet.workers) + 1)
-        given = {
+        options = {
             "job-name": self._fleet.key,
             "array": self._array(numbers),
             "output": self._folder / "worker-%a.txt",
@@ -236,7 +236,7 @@ class SlurmEngine:
         }
         return [
             f"--{name}" if value is True else f"--{name}={value}"
-            for name, value in given.items()
+            for name, value in options.items()
             if value is not None and value is not False
         ]
 
@@ -271,7 +271,7 @@ class SlurmEngine:
         inherited = environment_with(self._storage)
         environment = {k: v for k, v in inherited.items() if not k.startswith("SLURM_JOB")}
         try:
-            ran = subprocess.run(
+            process = subprocess.run(
                 command,
                 input=text,
                 env=environment,
@@ -290,16 +290,16 @@ class SlurmEngine:
                 f"`{command[0]}` must answer within {_PATIENCE:g} s, but it didn't; see whether "
                 "`squeue` works, and run this command again"
             ) from None
-        if ran.returncode != 0:
-            shown = " ".join((ran.stderr or ran.stdout).split())
-            raise UserError(f"`{shlex.join(command[:2])}` failed: {shown}")
-        return ran.stdout
+        if process.returncode != 0:
+            message = " ".join((process.stderr or process.stdout).split())
+            raise UserError(f"`{shlex.join(command[:2])}` failed: {message}")
+        return process.stdout
 
 
 def _worker_of(line: str) -> FleetWorker:
     """Return the worker of one line of ``squeue``."""
     job, task, state, reason, host, start, comment = line.split("|", maxsplit=6)
-    noted = dict(word.partition("=")[::2] for word in comment.split())
+    notes = dict(word.partition("=")[::2] for word in comment.split())
     pending, running = state in _PENDING, state in _RUNNING
     return FleetWorker(
         number=int(task) if task.isdecimal() else 1,
@@ -308,8 +308,8 @@ def _worker_of(line: str) -> FleetWorker:
         host=host or None,
         reason=_reason(state, reason),
         expected=start if pending and start != "N/A" else None,
-        restarts=int(noted.get("restarts", "0")),
-        excluded=tuple(noted["excluded"].split(",")) if "excluded" in noted else (),
+        restarts=int(notes.get("restarts", "0")),
+        excluded=tuple(notes["excluded"].split(",")) if "excluded" in notes else (),
     )
 
 
@@ -324,21 +324,21 @@ def _age(worker: FleetWorker) -> int:
     return int(worker.native_id.partition("_")[0])
 
 
-def _newest(found: Sequence[FleetWorker]) -> list[FleetWorker]:
+def _newest(jobs: Sequence[FleetWorker]) -> list[FleetWorker]:
     """Return one job of each worker: the newest one that hasn't ended, otherwise the newest."""
     by_number: dict[int, FleetWorker] = {}
-    for each in sorted(found, key=lambda each: (each.state != "ended", _age(each))):
-        by_number[each.number] = each
+    for job in sorted(jobs, key=lambda job: (job.state != "ended", _age(job))):
+        by_number[job.number] = job
     return [by_number[number] for number in sorted(by_number)]
 
 
-def _doubled(found: Sequence[FleetWorker]) -> list[FleetWorker]:
+def _doubled(jobs: Sequence[FleetWorker]) -> list[FleetWorker]:
     """Return the first jobs of workers that an older first job is already for."""
-    first = [each for each in found if each.state != "ended" and each.restarts == 0]
+    first = [job for job in jobs if job.state != "ended" and job.restarts == 0]
     by_number: dict[int, FleetWorker] = {}
-    for each in sorted(first, key=_age, reverse=True):
-        by_number[each.number] = each
-    return [each for each in first if by_number[each.number] is not each]
+    for job in sorted(first, key=_age, reverse=True):
+        by_number[job.number] = job
+    return [job for job in first if by_number[job.number] is not job]
 
 
 def _ranges(numbers: Sequence[int]) -> str:

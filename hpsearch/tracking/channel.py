@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 WAITING_POINTS = 1000
 
 #: Characters of a tracker's error that are logged.
-_SHOWN = 300
+_ERROR_CHARACTERS = 300
 
 _CREDENTIALS = re.compile(r"(://)[^\s/@]*@")
 
@@ -98,7 +98,7 @@ class Channel:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             self._tell("it doesn't answer, so the worker ends without waiting for it")
-            self.lost += sum(isinstance(each, _Log) for each in list(self._queue.queue))
+            self.lost += sum(isinstance(order, _Log) for order in list(self._queue.queue))
         if self.lost:
             logger.warning("tracker %s: %d points were not tracked", self.name, self.lost)
 
@@ -183,6 +183,6 @@ class Channel:
 
 def _first_line(error: BaseException) -> str:
     """Return an error on one line without credentials or control characters."""
-    first = str(error).strip().partition("\n")[0][:_SHOWN]
-    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in first)
-    return type(error).__name__ + ": " + _CREDENTIALS.sub(r"\1***@", shown)
+    first = str(error).strip().partition("\n")[0][:_ERROR_CHARACTERS]
+    text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in first)
+    return type(error).__name__ + ": " + _CREDENTIALS.sub(r"\1***@", text)

@@ -77,14 +77,14 @@ class Mlflow:
         with FileLock(runs / ".mlflow.lock", timeout=_LOCK_SECONDS):
             experiment = self._experiment_id(self._experiment or trial.study)
         self._metric = trial.metric
-        wanted = f"tags.`{_RUN_ID}` = '{trial.run_id}'"
+        query = f"tags.`{_RUN_ID}` = '{trial.run_id}'"
         # Not for a new trial: in a folder, MLflow reads every run for this search
         if not trial.is_new and (
-            found := self._client.search_runs([experiment], wanted, max_results=1)
+            matches := self._client.search_runs([experiment], query, max_results=1)
         ):
-            self._run = found[0].info.run_id
+            self._run = matches[0].info.run_id
             self._client.update_run(self._run, "RUNNING")
-            return self._last_epoch(found[0])
+            return self._last_epoch(matches[0])
         self._run = self._client.create_run(
             experiment,
             run_name=trial.name,
@@ -125,23 +125,25 @@ class Mlflow:
         """Do nothing: no connection is open."""
 
     def _experiment_id(self, name: str) -> str:
-        known = self._client.get_experiment_by_name(name)
-        if known is None:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
             try:
                 return str(self._client.create_experiment(name))
             except Exception:
                 # A worker of another host may have created it meanwhile
-                known = self._client.get_experiment_by_name(name)
-                if known is None:
+                experiment = self._client.get_experiment_by_name(name)
+                if experiment is None:
                     raise
-        return str(known.experiment_id)
+        return str(experiment.experiment_id)
 
     def _last_epoch(self, run: Any) -> int:
         """Return the last epoch that every metric of the run has."""
         names = [name for name in run.data.metrics if not name.startswith("final_")]
         return min(
             (
-                max(each.step for each in self._client.get_metric_history(run.info.run_id, name))
+                max(
+                    metric.step for metric in self._client.get_metric_history(run.info.run_id, name)
+                )
                 for name in names
             ),
             default=0,

@@ -41,7 +41,7 @@ class RunLock:
 
 def orphaned_runs(folder: Path, tracker: str) -> list[int]:
     """Return the trials whose run is open in ``tracker`` but locked by no process."""
-    found = []
+    numbers = []
     with suppress(OSError):
         for path in sorted((folder / _FOLDER / tracker).glob(f"{_PREFIX}*")):
             number = path.name.removeprefix(_PREFIX)
@@ -49,6 +49,6 @@ def orphaned_runs(folder: Path, tracker: str) -> list[int]:
                 continue
             mark = RunLock(folder, tracker, int(number))
             if mark.is_ours:
-                found.append(int(number))
+                numbers.append(int(number))
             mark.release()
-    return found
+    return numbers

@@ -34,12 +34,12 @@ class TensorBoard:
         self._writer = SummaryWriter(folder, purge_step=last + 1 if last else None)
         if last == 0:
             settings = {**trial.params, **trial.facts}
-            shown = {
+            plain_settings = {
                 name: value if isinstance(value, bool | int | float | str) else str(value)
                 for name, value in settings.items()
             }
             summaries: Any = hparams
-            for summary in summaries(shown, {f"final/{trial.metric}": None}):
+            for summary in summaries(plain_settings, {f"final/{trial.metric}": None}):
                 self._writer.file_writer.add_summary(summary)
         return last
 

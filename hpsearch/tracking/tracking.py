@@ -36,12 +36,12 @@ class Tracking:
     @property
     def names(self) -> list[str]:
         """The trackers' names."""
-        return [each.name for each in self._trackers]
+        return [tracker.name for tracker in self._trackers]
 
     def begin(self, trial: TrackedTrial, curve: Sequence[EpochMetrics]) -> None:
         """Begin an attempt on ``trial``; ``curve`` is what the ledger has of it."""
         self._trial = trial
-        points = [_point(each) for each in curve]
+        points = [_point(metrics) for metrics in curve]
         for channel in self._channels.values():
             channel.begin(trial, points)
 
@@ -78,7 +78,7 @@ class Tracking:
             value: The trial's value; ``None`` if it has none.
         """
         channel = self._channels[tracker]
-        channel.begin(trial, [_point(each) for each in curve])
+        channel.begin(trial, [_point(metrics) for metrics in curve])
         channel.end(trial.run_id, state, value)
 
     def close(self, seconds: float) -> None:
@@ -94,7 +94,8 @@ class Tracking:
     def _channels(self) -> Mapping[str, Channel]:
         # Created at the first use, since each starts a thread
         return {
-            each.name: Channel(each.name, partial(TRACKERS.build, each)) for each in self._trackers
+            tracker.name: Channel(tracker.name, partial(TRACKERS.build, tracker))
+            for tracker in self._trackers
         }
 
 

@@ -164,7 +164,7 @@ def _settings_in(file: Path) -> dict[str, str]:
         return {}
     return {
         **parser.defaults(),
-        **{k: v for each in parser.sections() for k, v in parser[each].items()},
+        **{k: v for section in parser.sections() for k, v in parser[section].items()},
     }
 
 
@@ -174,10 +174,10 @@ def _require_login() -> None:
         return
     file = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
     try:
-        known = bool(netrc.netrc(file).hosts)
+        has_key = bool(netrc.netrc(file).hosts)
     except (OSError, netrc.NetrcParseError):
-        known = False
-    if not known:
+        has_key = False
+    if not has_key:
         raise UserError(
             f"the tracker wandb needs an API key, but WANDB_API_KEY isn't set and {file} has none; "
             f"run `wandb login`, or write to files with `wandb: {{mode: offline}}`"
@@ -198,8 +198,8 @@ class OfflineRun:
     def prepare(self) -> None:
         """Remove folders that weren't closed, and wait until wandb uses a new folder name."""
         try:
-            noted = json.loads(self._note.read_text())
-            self.epoch, self._closed = int(noted["epoch"]), list(noted["folders"])
+            content = json.loads(self._note.read_text())
+            self.epoch, self._closed = int(content["epoch"]), list(content["folders"])
         except (OSError, ValueError, KeyError, TypeError):
             self.epoch, self._closed = 0, []
         for path in self._folder.glob(f"offline-run-*-{self._run_id}"):

@@ -129,18 +129,18 @@ def prepare_ablation(
             f"seeds differ), but got {seeds:,}"
         )
     trial = _trial(database, search, request)
-    asked = _asked(search, study, trial, request)
+    changes = _requested_changes(search, study, trial, request)
     # Before a deadline, the number of seeds follows the time
     most_seeds = MOST_IN_TIME if request.most_trainings is not None else None
-    for each in ablations(database, search.study.name):
-        known = spec_of(each)
+    for ablation in ablations(database, search.study.name):
+        stored_spec = spec_of(ablation)
         if (
-            known.trial == trial.number
-            and replace(known.asked, most_cells=0) == replace(asked, most_cells=0)
-            and request.seeds in (None, known.seeds)
+            stored_spec.trial == trial.number
+            and replace(stored_spec.asked, most_cells=0) == replace(changes, most_cells=0)
+            and request.seeds in (None, stored_spec.seeds)
         ):
-            found = each if most_seeds is None else keep_deadline(database, each)
-            return _describe(database, found, new=False)
+            match = ablation if most_seeds is None else keep_deadline(database, ablation)
+            return _describe(database, match, new=False)
     if most_seeds is None:  # before a deadline there is no time to wait for late workers
         require_quiet(search, "a trial is")
     name = name_of(search.study.name, len(ablations(database, search.study.name)) + 1)
@@ -148,10 +148,12 @@ def prepare_ablation(
     before = seeds_used(planned_studies(database, search.study.name))
     refuse = _refusals(study, data) if builds_here else lambda params: None
     spec = None
-    for cells, many, wanted in _sizes(asked, seeds, request):
-        spec = _spec(search, study, trial, replace(asked, most_cells=cells), many, before, refuse)
+    for cells, seed_count, seeds_in_time in _sizes(changes, seeds, request):
+        spec = _spec(
+            search, study, trial, replace(changes, most_cells=cells), seed_count, before, refuse
+        )
         spec = replace(spec, most_seeds=most_seeds)
-        needed = replace(spec, seeds=wanted).trainings
+        needed = replace(spec, seeds=seeds_in_time).trainings
         if request.most_trainings is None or needed <= request.most_trainings:
             break
     else:
@@ -164,7 +166,7 @@ def prepare_ablation(
         reasons = "".join(f"; {line}" for line in left_out(spec))
         raise UserError(
             f"nothing can be compared with trial {trial.number}: no other value of "
-            f"{_names(asked)} can be trained{reasons}; name other parameters with --parameters"
+            f"{_names(changes)} can be trained{reasons}; name other parameters with --parameters"
         )
     prepared = planned_study(
         search,
@@ -202,7 +204,7 @@ def _trial(database: Database, search: StudyRecord, request: AblateRequest) -> T
     return trial
 
 
-def _asked(
+def _requested_changes(
     search: StudyRecord, study: StudyFile, trial: TrialRecord, request: AblateRequest
 ) -> RequestedChanges:
     """Return the request with whole paths, of parameters that the trial has."""
@@ -215,7 +217,7 @@ def _asked(
     if request.question:
         path, by_paths = question_paths(search, trial.params)
         crossed.append((_path(study, trial, path), by_paths))
-    parameters = [_path(study, trial, each) for each in request.parameters]
+    parameters = [_path(study, trial, end) for end in request.parameters]
     if not parameters and not crossed:
         parameters = [path for path in study.space.parameters() if path in trial.params]
     return RequestedChanges(
@@ -238,59 +240,59 @@ def question_paths(search: StudyRecord, params: Mapping[str, Any]) -> tuple[str,
     written = structured_question(search.study.document)
     if written is not None:
         path: str | None = written.parameter
-        asked: Sequence[str] = written.by
+        paths: Sequence[str] = written.by
     else:
-        asked = asked_about(search)
-        path = compared(search, params, asked)
+        paths = asked_about(search)
+        path = compared(search, params, paths)
     if path is None:
         raise UserError(
             f"study {search.study.name!r} asks about no searched parameter, so no experiment can "
             "answer it; name one in its file: `question: {parameter: PATH, by: [PATH]}`, or "
             "name what to change with `hpsearch ablate --parameters PATH`"
         )
-    return path, tuple(each for each in asked if each in params and each != path)
+    return path, tuple(other for other in paths if other in params and other != path)
 
 
-def _path(study: StudyFile, trial: TrialRecord, given: str) -> str:
+def _path(study: StudyFile, trial: TrialRecord, end: str) -> str:
     """Return the whole path of a searched parameter that the trial has."""
-    known = study.space.parameters()
-    found = [path for path in known if path == given] or [
-        path for path in known if path.endswith(f".{given}") and path in trial.params
+    parameters = study.space.parameters()
+    matches = [path for path in parameters if path == end] or [
+        path for path in parameters if path.endswith(f".{end}") and path in trial.params
     ]
-    if len(found) > 1:
+    if len(matches) > 1:
         raise UserError(
-            f"a parameter must be named by a unique end of its path, but {given!r} may mean "
-            f"{', '.join(found)}"
+            f"a parameter must be named by a unique end of its path, but {end!r} may mean "
+            f"{', '.join(matches)}"
         )
-    if not found:
-        raise UnknownName("searched parameter", given, tuple(known))
-    if found[0] not in trial.params:
+    if not matches:
+        raise UnknownName("searched parameter", end, tuple(parameters))
+    if matches[0] not in trial.params:
         raise UserError(
-            f"trial {trial.number} of {study.name!r} has no {found[0]}, since that belongs to a "
+            f"trial {trial.number} of {study.name!r} has no {matches[0]}, since that belongs to a "
             "branch that it doesn't have; name a trial that has it with --trial"
         )
-    return found[0]
+    return matches[0]
 
 
 def _sizes(
-    asked: RequestedChanges, seeds: int, request: AblateRequest
+    changes: RequestedChanges, seeds: int, request: AblateRequest
 ) -> Iterator[tuple[int, int, int]]:
     """Yield numbers of configurations of a crossed question, and of seeds, largest first.
 
     The third number is that of the seeds for which there must be time.
     """
-    cells = _CELLS if asked.crossed and request.most_trainings is not None else (MOST_CELLS,)
-    yield from ((each, seeds, MOST_IN_TIME) for each in cells[:-1])
+    cells = _CELLS if changes.crossed and request.most_trainings is not None else (MOST_CELLS,)
+    yield from ((count, seeds, MOST_IN_TIME) for count in cells[:-1])
     yield cells[-1], seeds, seeds
     if request.seeds is None:
-        yield from ((cells[-1], each, each) for each in range(seeds - 1, FEWEST_SEEDS - 1, -1))
+        yield from ((cells[-1], count, count) for count in range(seeds - 1, FEWEST_SEEDS - 1, -1))
 
 
 def _spec(
     search: StudyRecord,
     study: StudyFile,
     trial: TrialRecord,
-    asked: RequestedChanges,
+    changes: RequestedChanges,
     seeds: int,
     before: int,
     refuse: Callable[[Mapping[str, Scalar]], str | None],
@@ -298,14 +300,16 @@ def _spec(
     best = contenders(search)
 
     def donor(path: str, value: Scalar) -> Mapping[str, Scalar] | None:
-        return next((each.params for each in best if each.params.get(path) == value), None)
+        return next(
+            (contender.params for contender in best if contender.params.get(path) == value), None
+        )
 
     design = Design(study.space, trial.params, donor, refuse)
     baseline = study.try_first[0] if study.try_first else {}
-    for path in asked.parameters:
+    for path in changes.parameters:
         design.one_at_a_time(path, [baseline[path]] if path in baseline else [])
-    for path, by in asked.crossed:
-        design.crossed(path, by, asked.most_cells)
+    for path, by in changes.crossed:
+        design.crossed(path, by, changes.most_cells)
     return AblationSpec(
         study=search.study.name,
         fingerprint=search.study.fingerprint,
@@ -314,7 +318,7 @@ def _spec(
         maximize=search.objective.direction == "maximize",
         seeds=seeds,
         seeds_before=before,
-        asked=asked,
+        asked=changes,
         variants=tuple(design.variants),
         contrasts=tuple(design.contrasts),
         left_out=tuple(design.left_out),
@@ -325,13 +329,13 @@ def _spec(
 def _refusals(study: StudyFile, data: Path | None) -> Callable[[Mapping[str, Scalar]], str | None]:
     """Return a function that returns why a configuration can't be trained, or ``None``."""
     registries(study.plugins)  # a launch read the study in another process
-    known: dict[str, str | None] = {}
+    reasons: dict[str, str | None] = {}
 
     def refuse(params: Mapping[str, Scalar]) -> str | None:
         key = repr(sorted(params.items()))
-        if key not in known:
-            known[key] = _why_infeasible(study, params, data)
-        return known[key]
+        if key not in reasons:
+            reasons[key] = _why_infeasible(study, params, data)
+        return reasons[key]
 
     return refuse
 
@@ -343,15 +347,15 @@ def _why_infeasible(
         return None
     config = study.trial_config({**params, CONFIRM_SEED: 1}, ticket=1)
     try:
-        built = plan_build(config, device="cpu", threads=1, data=data)
+        build_plan = plan_build(config, device="cpu", threads=1, data=data)
     except InfeasibleConfig as error:
         return f"it can't be built ({error})"
-    broken = study.goals.violated(built.costs())
+    broken = study.goals.violated(build_plan.costs())
     return f"it breaks a constraint ({'; '.join(broken)})" if broken else None
 
 
-def _names(asked: RequestedChanges) -> str:
-    return ", ".join([*asked.parameters, *(path for path, _ in asked.crossed)])
+def _names(changes: RequestedChanges) -> str:
+    return ", ".join([*changes.parameters, *(path for path, _ in changes.crossed)])
 
 
 def _describe(database: Database, stored: StoredStudy, *, new: bool) -> AblationRun:

@@ -114,12 +114,14 @@ def prepare_confirmation(
     require_usable(study.trackers)
     name = search.study.name
     require_search(search, "confirm")
-    known = confirmations(database, name)
-    if known and not request.again:
-        return _resume(database, search, known[-1], request)
+    previous = confirmations(database, name)
+    if previous and not request.again:
+        return _resume(database, search, previous[-1], request)
     settings = replace(
         study.confirm,
-        **{key: given for key in ("top", "seeds") if (given := getattr(request, key)) is not None},
+        **{
+            key: number for key in ("top", "seeds") if (number := getattr(request, key)) is not None
+        },
     )
     if settings.seeds < FIRST_ROUND:
         raise UserError(
@@ -132,9 +134,9 @@ def prepare_confirmation(
         )
     if request.fits is None:  # before a deadline there is no time to wait for late workers
         require_quiet(search, "finalists are")
-    own_name = name_of(name, len(known) + 1)
+    own_name = name_of(name, len(previous) + 1)
     require_short(own_name, "confirmation")
-    given = [key for key in ("top", "seeds") if getattr(request, key) is not None]
+    options = [key for key in ("top", "seeds") if getattr(request, key) is not None]
     choice = choose(
         database,
         search,
@@ -142,11 +144,11 @@ def prepare_confirmation(
         tried=bool(study.try_first),
         exactly=request.top is not None,
         # Numbers that the user chose, here or in the study file, are reduced only by a share
-        bounded=not given and study.document.get("confirm") is None,
+        bounded=not options and study.document.get("confirm") is None,
         fits=request.fits,
     )
     before = seeds_used(planned_studies(database, name))
-    spec = _spec(search, settings, choice, before, given)
+    spec = _spec(search, settings, choice, before, options)
     prepared = planned_study(
         search, own_name, "confirmation", {"confirms": spec.to_document()}, len(entries(spec, {}))
     )
@@ -175,7 +177,7 @@ def time_left(prepared: ConfirmationRun, run: RunConfig) -> TimeRange | None:
     """
     return time_of_trainings(
         prepared.study,
-        [each.params for each in prepared.spec.finalists],
+        [finalist.params for finalist in prepared.spec.finalists],
         prepared.spec.seeds_before + 1,
         prepared.most - prepared.ended,
         run,
@@ -219,14 +221,14 @@ def run(
 def _resume(
     database: Database, search: StudyRecord, stored: StoredStudy, request: ConfirmRequest
 ) -> ConfirmationRun:
-    begun = spec_of(stored).requested
+    settings = spec_of(stored).requested
     for key in ("top", "seeds"):
-        given = getattr(request, key)
-        if given is not None and given != getattr(begun, key):
+        number = getattr(request, key)
+        if number is not None and number != getattr(settings, key):
             raise UserError(
-                f"{stored.name} was started with --top {begun.top} --seeds {begun.seeds}, but got "
-                f"--{key} {given}; leave it out to continue (or to read the result), or add "
-                "--again to start a new confirmation with other seeds"
+                f"{stored.name} was started with --top {settings.top} --seeds {settings.seeds}, "
+                f"but got --{key} {number}; leave it out to continue (or to read the result), or "
+                "add --again to start a new confirmation with other seeds"
             )
     return _describe(database, search, stored, new=False)
 
@@ -252,10 +254,10 @@ def _describe(
 
 
 def _spec(
-    search: StudyRecord, settings: Confirm, choice: Choice, before: int, given: Sequence[str]
+    search: StudyRecord, settings: Confirm, choice: Choice, before: int, options: Sequence[str]
 ) -> ConfirmationSpec:
-    chosen, seen = choice.finalists, best_seen(search)
-    if seen is None:
+    finalists, best = choice.finalists, best_seen(search)
+    if best is None:
         raise UserError(
             "a search is confirmed once one of its trials is complete, but study "
             f"{search.study.name!r} has none yet; launch more trials"
@@ -272,17 +274,17 @@ def _spec(
         seeds=choice.seeds,
         seeds_before=before,
         requested=RequestedSettings(
-            top=settings.top, seeds=settings.seeds, share=settings.share, given=tuple(given)
+            top=settings.top, seeds=settings.seeds, share=settings.share, given=tuple(options)
         ),
         rule=choice.rule,
-        finalists=tuple(map(configuration, chosen.trials)),
-        baseline=None if chosen.baseline is None else configuration(chosen.baseline),
+        finalists=tuple(map(configuration, finalists.trials)),
+        baseline=None if finalists.baseline is None else configuration(finalists.baseline),
         search=SearchSnapshot(
             trials=search.counts.finished,
             complete=search.counts.complete,
             epochs=search.counts.epochs_run,
-            best=seen.value,
-            field=chosen.field,
+            best=best.value,
+            field=finalists.field,
         ),
     )
 

@@ -57,23 +57,25 @@ def copy_studies(
     for search in searches:
         for study in (studies.find(source, search), *planned_studies(source, search)):
             require_no_worker(source, study.study_id, study.name, "copied")
-            copied = copy_study(source, target, study.name)
+            copy = copy_study(source, target, study.name)
             if to_runs is not None:
                 copy_files(
                     files_of(runs, study.name, study.run_key),
                     files_of(to_runs, study.name, study.run_key),
                 )
-            known = {(each.rule, each.where) for each in _problems(source, study.name, runs)}
+            source_problems = {
+                (finding.rule, finding.where) for finding in _problems(source, study.name, runs)
+            }
             yield (
-                copied,
+                copy,
                 [
-                    f"{each.where}: {each.what}"
-                    for each in _problems(target, study.name, to_runs or runs)
-                    if (each.rule, each.where) not in known
+                    f"{finding.where}: {finding.what}"
+                    for finding in _problems(target, study.name, to_runs or runs)
+                    if (finding.rule, finding.where) not in source_problems
                 ],
             )
 
 
 def _problems(database: Database, name: str, runs: Runs) -> list[Finding]:
     health = examine(database, name, runs)
-    return [*health.broken, *(each.finding for each in health.files.findings)]
+    return [*health.broken, *(fault.finding for fault in health.files.findings)]

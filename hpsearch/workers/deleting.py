@@ -67,12 +67,12 @@ def plan_deletion(database: Database, name: str, runs: Runs) -> DeletionPlan:
         UserError: It is a study of Optuna's that hpsearch didn't create.
         RunsUnreachable: The object store can't be reached.
     """
-    found = [stored_rows(database, name)]
+    studies = [stored_rows(database, name)]
     for name_of in (confirmation.name_of, ablation.name_of):
         with suppress(UnknownName, UserError):
             for nth in count(1):
-                found.append(stored_rows(database, name_of(name, nth)))
-    return DeletionPlan(studies=[_with_files(each, runs) for each in found])
+                studies.append(stored_rows(database, name_of(name, nth)))
+    return DeletionPlan(studies=[_with_files(rows, runs) for rows in studies])
 
 
 def delete(
@@ -96,13 +96,13 @@ def delete(
     Raises:
         UserError: A worker trains a trial of one of the studies.
     """
-    for each in plan.studies:
+    for study in plan.studies:
         require_no_worker(
-            database, each.rows.study_id, each.rows.name, "deleted", clock=clock, sleep=sleep
+            database, study.rows.study_id, study.rows.name, "deleted", clock=clock, sleep=sleep
         )
-    for each in reversed(plan.studies):
-        delete_rows(database, each.rows.name, each.rows.run_key)
-    folders = [each.folder for each in plan.studies if each.folder is not None]
+    for study in reversed(plan.studies):
+        delete_rows(database, study.rows.name, study.rows.run_key)
+    folders = [study.folder for study in plan.studies if study.folder is not None]
     return [folder.files.where() for folder in folders if not _remove_files(folder)]
 
 

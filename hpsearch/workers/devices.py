@@ -15,7 +15,7 @@ import joblib
 from hpsearch.errors import DeviceUnusable, UserError
 
 
-def resolve_devices(wanted: str) -> list[str]:
+def resolve_devices(devices: str) -> list[str]:
     """Return the devices named by ``auto``, ``cpu``, ``mps`` or a list like ``cuda:0,cuda:1``.
 
     ``auto`` takes every CUDA device, else Apple's GPU, else the CPU.
@@ -26,11 +26,11 @@ def resolve_devices(wanted: str) -> list[str]:
     """
     import torch
 
-    if wanted == "auto":
+    if devices == "auto":
         if torch.cuda.is_available():
             return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
         return ["mps" if torch.backends.mps.is_available() else "cpu"]
-    return [_checked(name.strip()) for name in wanted.split(",")]
+    return [_checked(name.strip()) for name in devices.split(",")]
 
 
 def _checked(name: str) -> str:
@@ -50,9 +50,9 @@ def _checked(name: str) -> str:
     index, count = int(match[1] or 0), torch.cuda.device_count()
     if index >= count:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        shown = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible} counts from 0)"
+        note = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible} counts from 0)"
         raise DeviceUnusable(
-            f"device {name!r} must exist, but this machine has {count} CUDA devices{shown}; "
+            f"device {name!r} must exist, but this machine has {count} CUDA devices{note}; "
             "use --devices auto or cpu"
         )
     return f"cuda:{index}"
@@ -114,7 +114,7 @@ def cgroup_quota(
     group = Path(groups, inside.lstrip("/"))
     # A name that isn't below the root belongs to another namespace and can't be read
     chain = [group, *group.parents] if group.is_relative_to(groups) else [groups]
-    return min(_quota(each) for each in chain if each.is_relative_to(groups))
+    return min(_quota(folder) for folder in chain if folder.is_relative_to(groups))
 
 
 def _quota(group: Path) -> float:

@@ -68,8 +68,8 @@ def others_on_this_host(database: Database, owner: str | None = None) -> set[str
 
     Workers of every study in the database count, except dead ones whose trial is still running.
     """
-    found = owners_at_work(database, host=this_host())
-    return {name for name, pid in found.items() if name != owner and is_alive(pid)}
+    owners = owners_at_work(database, host=this_host())
+    return {name for name, pid in owners.items() if name != owner and is_alive(pid)}
 
 
 def share_of_cores(workers: int) -> int:

@@ -158,16 +158,18 @@ class KubernetesEngine:
         Raises:
             UserError: There is no such worker, or its pod hasn't started.
         """
-        workers = {each.number: each for each in self.look()}
-        seen = workers.get(worker)
-        if seen is None:
+        workers = {fleet_worker.number: fleet_worker for fleet_worker in self.look()}
+        fleet_worker = workers.get(worker)
+        if fleet_worker is None:
             raise UserError(
                 f"a fleet's workers have the numbers 1 to {len(workers)}, but got {worker}"
                 if workers
                 else f"no worker of {self._fleet.key} exists in the cluster (any more)"
             )
         options = ("--follow",) if follow else ()
-        yield from self._kubectl.lines("logs", seen.native_id, f"--container={CONTAINER}", *options)
+        yield from self._kubectl.lines(
+            "logs", fleet_worker.native_id, f"--container={CONTAINER}", *options
+        )
 
     def _unsuitable(self) -> Iterator[str]:
         """Yield what can run in no cluster."""
@@ -201,12 +203,12 @@ class KubernetesEngine:
         secret, claim = self._pods.secret, self._pods.claim
         # The names only, so that no secret is in this process
         names = "found {{range $key, $value := .data}}{{$key}} {{end}}"
-        found = self._read("secret", secret, names)
-        if found is not None and URI not in found.split():
+        keys = self._read("secret", secret, names)
+        if keys is not None and URI not in keys.split():
             words = ("kubectl", *self._kubectl.options, "create", "secret", "generic", secret)
             yield (
                 f"the Secret {secret} must contain the URL of the database under the key {URI}, "
-                f"but there is {'no such key' if found else 'no such Secret'}; create it: "
+                f"but there is {'no such key' if keys else 'no such Secret'}; create it: "
                 f"{' '.join(words)} --from-file={URI}=FILE (one line: "
                 "postgresql://user:PASSWORD@host/database)"
             )
@@ -234,14 +236,14 @@ class KubernetesEngine:
 
     def _job(self) -> Object | None:
         key = self._fleet.key
-        found = self._kubectl.run("get", "job", key, "--ignore-not-found", "--output=json")
-        job: Object | None = json.loads(found) if found else None
+        output = self._kubectl.run("get", "job", key, "--ignore-not-found", "--output=json")
+        job: Object | None = json.loads(output) if output else None
         return job
 
     def _scale(self, job: Object) -> None:
-        wanted = {"parallelism": self._fleet.workers, "completions": self._fleet.workers}
-        if {name: job["spec"].get(name) for name in wanted} != wanted:
-            change = f"--patch={json.dumps({'spec': wanted})}"
+        counts = {"parallelism": self._fleet.workers, "completions": self._fleet.workers}
+        if {name: job["spec"].get(name) for name in counts} != counts:
+            change = f"--patch={json.dumps({'spec': counts})}"
             self._kubectl.run("patch", "job", self._fleet.key, "--type=merge", change)
 
     def _delete(self, *, wait: bool) -> None:

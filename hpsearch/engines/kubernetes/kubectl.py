@@ -19,10 +19,10 @@ class Refused(UserError):
         lines = [line for line in errors.splitlines() if line and not own_log.match(line)]
         #: What kubectl printed, without its log.
         self.printed = " ".join(lines) or "it prints no reason"
-        found = re.search(r"Error from server \((\w+)\)", self.printed)
+        match = re.search(r"Error from server \((\w+)\)", self.printed)
         invalid = re.match(r"The .+ is invalid: ", self.printed)
         #: The server's word for it, such as ``NotFound``; empty if it isn't the server's answer.
-        self.reason = found[1] if found else "Invalid" if invalid else ""
+        self.reason = match[1] if match else "Invalid" if invalid else ""
         if self.reason:
             super().__init__(f"the Kubernetes cluster refuses `kubectl {verb}`: {self.printed}")
         else:
@@ -59,7 +59,7 @@ class Kubectl:
             UserError: It isn't installed.
         """
         with _installed():
-            ran = subprocess.run(
+            process = subprocess.run(
                 ["kubectl", *self.options, *words],
                 input=text or "",
                 capture_output=True,
@@ -67,9 +67,9 @@ class Kubectl:
                 errors="replace",
                 check=False,
             )
-        if ran.returncode != 0:
-            raise Refused(words[0], ran.stderr)
-        return ran.stdout
+        if process.returncode != 0:
+            raise Refused(words[0], process.stderr)
+        return process.stdout
 
     def lines(self, *words: str) -> Iterator[str]:
         """Yield the lines that a command prints, as they come; ends it if the caller stops.

@@ -36,13 +36,15 @@ def workers_of(job: Object | None, pods: Sequence[Object]) -> list[FleetWorker]:
         pods: All its pods that still exist: several of one worker, if it was started again.
     """
     newest = {_index(pod): pod for pod in sorted(pods, key=_starts)}
-    wanted = range(0 if job is None else job["spec"]["completions"])
-    seen = [_with_pod(pod, job) for pod in newest.values()]
+    indexes = range(0 if job is None else job["spec"]["completions"])
+    workers = [_with_pod(pod, job) for pod in newest.values()]
     # After a scale to fewer, those that still leave
-    seen = [each for each in seen if each.number - 1 in wanted or each.state == "running"]
+    workers = [
+        worker for worker in workers if worker.number - 1 in indexes or worker.state == "running"
+    ]
     if job is not None:
-        seen += [_without_pod(index, job) for index in wanted if index not in newest]
-    return sorted(seen, key=lambda each: each.number)
+        workers += [_without_pod(index, job) for index in indexes if index not in newest]
+    return sorted(workers, key=lambda worker: worker.number)
 
 
 def _index(pod: Object) -> int:
@@ -107,11 +109,11 @@ def _makes_new_pods(job: Object, index: int) -> bool:
 
 def _indexes(text: str) -> set[int]:
     """Return the indexes of a list such as ``1,3-5``."""
-    found: set[int] = set()
+    indexes: set[int] = set()
     for part in text.split(",") if text else ():
         first, _, last = part.partition("-")
-        found |= {*range(int(first), int(last or first) + 1)}
-    return found
+        indexes |= {*range(int(first), int(last or first) + 1)}
+    return indexes
 
 
 def _ending(job: Object) -> Object | None:
@@ -137,13 +139,13 @@ def _why_ended(status: Object) -> str:
     ended = _container(status).get("terminated")
     if ended is None:  # evicted before it started, or its node is gone
         return _with_message(status) or "an unknown end"
-    named = ended.get("reason", "Error")
+    reason = ended.get("reason", "Error")
     evicted = status.get("reason") or next(
-        (each["reason"] for each in status.get("conditions", ())
-         if each["type"] == "DisruptionTarget" and each["status"] == "True"), None,
+        (condition["reason"] for condition in status.get("conditions", ())
+         if condition["type"] == "DisruptionTarget" and condition["status"] == "True"), None,
     )  # fmt: skip
-    more = [evicted, named if named not in ("Error", "Completed") else None]
-    added = ", ".join(each for each in more if each)
+    more = [evicted, reason if reason not in ("Error", "Completed") else None]
+    added = ", ".join(part for part in more if part)
     return f"exit code {ended['exitCode']}" + (f" ({added})" if added else "")
 
 

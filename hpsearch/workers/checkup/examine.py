@@ -61,7 +61,7 @@ def examine(
     time.sleep(pause_seconds)
     second = _look(database, name, runs)
     lasting: tuple[FileFinding, ...] = tuple(
-        each for each in second.files.findings if each in health.files.findings
+        finding for finding in second.files.findings if finding in health.files.findings
     )
     files = FilesLook(findings=lasting, notes=second.files.notes, whole=second.files.whole)
     return replace(second, files=files)

@@ -65,13 +65,13 @@ def list_files(folder: RunFolder) -> dict[int, list[str]]:
     Raises:
         RunsUnreachable: The object store can't be reached.
     """
-    found: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for name in folder.files.sizes():
         trial, _, file = name.partition("/")
         number = trial.removeprefix("trial-")
         if trial != number and number.isdecimal() and _is_ours(file):
-            found.setdefault(int(number), []).append(name)
-    return found
+            names.setdefault(int(number), []).append(name)
+    return names
 
 
 def look_at_files(facts: Facts, folder: RunFolder, listed: dict[int, list[str]]) -> FilesLook:
@@ -93,7 +93,7 @@ def look_at_files(facts: Facts, folder: RunFolder, listed: dict[int, list[str]])
     for ticket in facts.tickets:
         if ticket.state.is_finished or ticket.checkpoint is None:
             continue
-        problem = _damage(folder, _named(ticket))
+        problem = _damage(folder, _checkpoint_of(ticket))
         if problem is None:
             whole += 1
         elif problem == _MISSING and (host := _elsewhere(facts, ticket, folder)):
@@ -102,11 +102,11 @@ def look_at_files(facts: Facts, folder: RunFolder, listed: dict[int, list[str]])
             )
         else:
             findings.append(_bad_checkpoint(facts, ticket, folder, problem))
-    for found in _winners(facts, folder):
-        if isinstance(found, FileFinding):
-            findings.append(found)
-        elif found:
-            notes.append(found)
+    for outcome in _winners(facts, folder):
+        if isinstance(outcome, FileFinding):
+            findings.append(outcome)
+        elif outcome:
+            notes.append(outcome)
         else:
             whole += 1
     findings += _left_over(facts, listed)
@@ -118,8 +118,10 @@ _MISSING = "is missing"
 
 def _without_folder(facts: Facts, folder: RunFolder) -> FilesLook:
     """Add a note if the study has files, but not here: most likely ``--runs`` names another."""
-    named = [each for each in facts.tickets if each.checkpoint and not each.state.is_finished]
-    if not named and best(facts.record) is None:
+    tickets = [
+        ticket for ticket in facts.tickets if ticket.checkpoint and not ticket.state.is_finished
+    ]
+    if not tickets and best(facts.record) is None:
         return FilesLook(findings=(), notes=(), whole=0)
     note = (
         f"{folder.files.where()} doesn't exist here, so no file was checked; give the study's "
@@ -128,7 +130,7 @@ def _without_folder(facts: Facts, folder: RunFolder) -> FilesLook:
     return FilesLook(findings=(), notes=(note,), whole=0)
 
 
-def _named(ticket: Ticket) -> CheckpointRef:
+def _checkpoint_of(ticket: Ticket) -> CheckpointRef:
     return CheckpointRef(
         key=str(ticket.checkpoint),
         sha256=str(ticket.checkpoint_sha256),
@@ -136,10 +138,10 @@ def _named(ticket: Ticket) -> CheckpointRef:
     )
 
 
-def _damage(folder: RunFolder, named: CheckpointRef) -> str | None:
+def _damage(folder: RunFolder, reference: CheckpointRef) -> str | None:
     """Return what is wrong with a checkpoint; ``None`` if it is the file that was written."""
     try:
-        found = folder.files.sha256(folder.name_of(named))
+        sha256 = folder.files.sha256(folder.name_of(reference))
     except CheckpointError:
         return "isn't a file of the trial"
     except FileNotFoundError:
@@ -148,7 +150,9 @@ def _damage(folder: RunFolder, named: CheckpointRef) -> str | None:
         raise
     except OSError as error:
         return f"can't be read ({error.strerror or error})"
-    return None if found == named.sha256 else "isn't the file that was written: its SHA-256 differs"
+    if sha256 == reference.sha256:
+        return None
+    return "isn't the file that was written: its SHA-256 differs"
 
 
 def _elsewhere(facts: Facts, ticket: Ticket, folder: RunFolder) -> str | None:
@@ -165,9 +169,9 @@ def _other_host(owner: str | None, folder: RunFolder) -> str | None:
 
 
 def _bad_checkpoint(facts: Facts, ticket: Ticket, folder: RunFolder, problem: str) -> FileFinding:
-    known = queries.checkpoints_in(facts.log(ticket.ticket))
-    older = [each for each in known if each.key != ticket.checkpoint]
-    usable = next((each for each in older if _damage(folder, each) is None), None)
+    references = queries.checkpoints_in(facts.log(ticket.ticket))
+    older = [reference for reference in references if reference.key != ticket.checkpoint]
+    usable = next((reference for reference in older if _damage(folder, reference) is None), None)
     goes_on = "epoch 0" if usable is None else f"epoch {usable.epoch}"
     return FileFinding(
         finding=Finding(
@@ -223,16 +227,16 @@ def _left_over(facts: Facts, listed: dict[int, list[str]]) -> Iterator[FileFindi
     """Yield files of trials that have ended. While a study runs, its workers remove them."""
     if not facts.record.is_finished:
         return
-    winners = {each.number for each in weights_kept(facts.record)}
+    winners = {trial.number for trial in weights_kept(facts.record)}
     # Weights of invalid trials stay until the next clean-up, in case the trial is reinstated
-    winners |= {each.number for each in facts.tickets if each.state is TicketState.INVALID}
-    known = {ticket.number: ticket for ticket in facts.tickets if ticket.number is not None}
+    winners |= {ticket.number for ticket in facts.tickets if ticket.state is TicketState.INVALID}
+    tickets = {ticket.number: ticket for ticket in facts.tickets if ticket.number is not None}
     for number, files in sorted(listed.items()):
         if number in winners:
             files = [name for name in files if name != best_weights(number)]
         if not files:
             continue
-        where = name_of(known[number]) if number in known else f"trial {number}"
+        where = name_of(tickets[number]) if number in tickets else f"trial {number}"
         finding = Finding(
             rule="left over",
             where=where,
@@ -240,13 +244,13 @@ def _left_over(facts: Facts, listed: dict[int, list[str]]) -> Iterator[FileFindi
             + ", ".join(name.partition("/")[2] for name in files[:5]),
             means="they only use disk space",
         )
-        if number not in known:
+        if number not in tickets:
             finding = replace(
                 finding,
                 what=f"{_count(files)} of a trial that isn't in the ledger",
                 means="the database may be an older copy; the files are not removed",
             )
-        repair = RemoveFiles(names=tuple(files)) if number in known else None
+        repair = RemoveFiles(names=tuple(files)) if number in tickets else None
         yield FileFinding(finding=finding, repair=repair)
 
 

@@ -28,17 +28,17 @@ def dead_owners(facts: Facts) -> list[DeadOwner]:
     They aren't faults: the next worker claims them after their lease. A container may share the
     host's name but not its processes, so the owner of a lease that is still renewed is alive.
     """
-    found = []
+    owners = []
     for ticket in facts.tickets:
         if ticket.state is not TicketState.RUNNING or ticket.owner is None:
             continue
         pid = _pid(facts, ticket)
         if pid is not None and host_of(ticket.owner) == this_host() and not is_alive(pid):
-            found.append(DeadOwner(owner=ticket.owner, pid=pid, name=name_of(ticket)))
-    return found
+            owners.append(DeadOwner(owner=ticket.owner, pid=pid, name=name_of(ticket)))
+    return owners
 
 
 def _pid(facts: Facts, ticket: Ticket) -> int | None:
-    took = [event for event in facts.log(ticket.ticket) if event.kind in BEGINNINGS]
-    pid = took[-1].detail.get("pid") if took else None
+    beginnings = [event for event in facts.log(ticket.ticket) if event.kind in BEGINNINGS]
+    pid = beginnings[-1].detail.get("pid") if beginnings else None
     return pid if isinstance(pid, int) else None

@@ -37,12 +37,12 @@ def make_repairs(
     """
     study_id = health.facts.record.study.study_id
     done: list[str] = []
-    for found in health.files.findings:
-        match found.repair:
+    for fault in health.files.findings:
+        match fault.repair:
             case ForgetCheckpoint() as forget:
-                done += _forget(database, study_id, forget, found.finding.where)
+                done += _forget(database, study_id, forget, fault.finding.where)
             case RemoveFiles() as removals:
-                done += _remove(removals, health.folder, found.finding.where)
+                done += _remove(removals, health.folder, fault.finding.where)
             case None:
                 pass
     done += _free(database, study_id, health.dead, watch_seconds)
@@ -88,10 +88,10 @@ def _forget(database: Database, study_id: int, forget: ForgetCheckpoint, name: s
 
 
 def _remove(removals: RemoveFiles, folder: RunFolder, name: str) -> list[str]:
-    removed = [each for each in removals.names if folder.files.remove(each)]
-    for trial in {each.partition("/")[0] for each in removals.names}:
+    removed = [file for file in removals.names if folder.files.remove(file)]
+    for trial in {file.partition("/")[0] for file in removals.names}:
         folder.files.close_trial(trial)
-    text = ", ".join(each.partition("/")[2] for each in removed)
+    text = ", ".join(file.partition("/")[2] for file in removed)
     return [f"{name}: removed {text}"] if removed else []
 
 
@@ -105,12 +105,12 @@ def _free(
     time.sleep(watch_seconds)
     after = _renewals(database, study_id)
     done = []
-    for each in dead:
-        silent = each.owner in after and after[each.owner] == before.get(each.owner)
+    for worker in dead:
+        silent = worker.owner in after and after[worker.owner] == before.get(worker.owner)
         if silent and free_tickets_of(
-            database, study_id, each.owner, reason=f"process {each.pid} doesn't exist"
+            database, study_id, worker.owner, reason=f"process {worker.pid} doesn't exist"
         ):
-            done.append(f"{each.name}: freed; its worker, process {each.pid}, is gone")
+            done.append(f"{worker.name}: freed; its worker, process {worker.pid}, is gone")
     return done
 
 
@@ -123,9 +123,9 @@ def _renewals(database: Database, study_id: int) -> dict[str, tuple[tuple[int, i
             .where(tickets.c.study_id == study_id, tickets.c.state == TicketState.RUNNING)
             .order_by(tickets.c.ticket)
         )
-        found: dict[str, tuple[tuple[int, int], ...]] = {}
+        by_owner: dict[str, tuple[tuple[int, int], ...]] = {}
         for owner, ticket, renewals in connection.execute(query):
-            found[owner] = (*found.get(owner, ()), (ticket, renewals))
-        return found
+            by_owner[owner] = (*by_owner.get(owner, ()), (ticket, renewals))
+        return by_owner
 
     return database.read(work)

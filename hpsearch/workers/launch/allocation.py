@@ -35,12 +35,12 @@ class WorkerAllocation:
 
 
 def allocate_workers(
-    wanted: str, workers: int | None, workers_per_gpu: int | None
+    device_option: str, workers: int | None, workers_per_gpu: int | None
 ) -> WorkerAllocation:
     """Return the workers that a launch begins with.
 
     Args:
-        wanted: Devices, as ``resolve_devices`` reads them.
+        device_option: Devices, as ``resolve_devices`` reads them.
         workers: The number of workers; 0 if workers attach by themselves. ``None`` (``auto``): one
             per core on the CPU, one on an Apple GPU; on CUDA one per GPU to begin with, and more
             while that increases the throughput; for a list with both, one per entry.
@@ -50,13 +50,15 @@ def allocate_workers(
     Raises:
         UserError: A device isn't there, or a number is out of bounds.
     """
-    devices = resolve_devices(wanted)
-    if workers is None and all(each.startswith("cuda") for each in devices):
+    devices = resolve_devices(device_option)
+    if workers is None and all(device.startswith("cuda") for device in devices):
         devices = list(dict.fromkeys(devices))
         most = workers_per_gpu or MOST_ON_ONE_GPU
         threads = share_of_cores(most * len(devices))
         return WorkerAllocation(devices=devices, threads=threads, autoscaler=Autoscaler(most=most))
     if workers is None:
         workers = cores() if set(devices) == {"cpu"} else len(devices)
-    taken = slots(devices, max(1, workers), workers_per_gpu)
-    return WorkerAllocation(devices=taken[:workers], threads=share_of_cores(max(1, workers)))
+    worker_devices = slots(devices, max(1, workers), workers_per_gpu)
+    return WorkerAllocation(
+        devices=worker_devices[:workers], threads=share_of_cores(max(1, workers))
+    )

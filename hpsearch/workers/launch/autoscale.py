@@ -116,7 +116,7 @@ class ThroughputReader:
         self._done = 0.0
         #: Multiply-adds of one epoch, by trial id.
         self._costs: dict[int, float] = {}
-        self._seen = newest_event_id(database, study_id)
+        self._last_event_id = newest_event_id(database, study_id)
 
     def read(self) -> tuple[float, bool]:
         """Return the work done so far, and whether memory ran out since the last read.
@@ -130,13 +130,13 @@ class ThroughputReader:
         self._looked_at = now
         tickets = queries.all_tickets(self._database, self._study_id)
         self._done = sum(
-            each.epochs_done * self._cost(each.trial_id)
-            for each in tickets
-            if each.trial_id is not None and each.epochs_done
+            ticket.epochs_done * self._cost(ticket.trial_id)
+            for ticket in tickets
+            if ticket.trial_id is not None and ticket.epochs_done
         )
-        events = event_log(self._database, self._study_id, after=self._seen)
+        events = event_log(self._database, self._study_id, after=self._last_event_id)
         if events:
-            self._seen = events[-1].event_id
+            self._last_event_id = events[-1].event_id
         return self._done, any(
             event.kind == EventKind.WAITING_FOR_MEMORY
             or str(event.detail.get("error", "")).startswith(OUT_OF_MEMORY)
@@ -145,7 +145,7 @@ class ThroughputReader:
 
     def _cost(self, trial_id: int) -> float:
         if trial_id not in self._costs:
-            noted = trial_attributes.read(self._database, trial_id)
-            images = float(noted["train_images"]) * float(noted.get("trainings", 1))
-            self._costs[trial_id] = float(noted["multiply_adds"]) * images
+            attributes = trial_attributes.read(self._database, trial_id)
+            images = float(attributes["train_images"]) * float(attributes.get("trainings", 1))
+            self._costs[trial_id] = float(attributes["multiply_adds"]) * images
         return self._costs[trial_id]

@@ -66,12 +66,12 @@ def sample(study: StudyFile, *, device: str, threads: int, data: Path | None) ->
     Raises:
         DataError: The data can't be read.
     """
-    build_plans = tuple(_drawn(study, device=device, threads=threads, data=data))
-    largest = max((_checkpoint_bytes(each.plan) for each in build_plans), default=0)
+    build_plans = tuple(_draw_build_plans(study, device=device, threads=threads, data=data))
+    largest = max((_checkpoint_bytes(build_plan.plan) for build_plan in build_plans), default=0)
     return Sample(
         build_plans=build_plans,
         checkpoint_bytes=largest * KEPT_CHECKPOINTS,
-        rounds=max((each.plan.rounds for each in build_plans), default=1),
+        rounds=max((build_plan.plan.rounds for build_plan in build_plans), default=1),
     )
 
 
@@ -106,18 +106,18 @@ def timings(
         torch.set_num_threads(before)
 
 
-def _drawn(
+def _draw_build_plans(
     study: StudyFile, *, device: str, threads: int, data: Path | None
 ) -> Iterator[BuildPlan]:
     if study.has_loop:
         return  # its loop may begin with a download or hours of preparation
     rng = random.Random(study.seed)
-    found = 0
+    count = 0
     for index in range(_MAX_DRAWS):
-        given = study.try_first[index] if index < min(1, len(study.try_first)) else {}
+        preset = study.try_first[index] if index < min(1, len(study.try_first)) else {}
         draw = study.space.draw(
-            lambda path, parameter, given=given: (  # type: ignore[misc]
-                given[path] if path in given else at_unit(parameter, rng.random())
+            lambda path, parameter, preset=preset: (  # type: ignore[misc]
+                preset[path] if path in preset else at_unit(parameter, rng.random())
             )
         )
         config = study.trial_config(draw.params, index + 1)
@@ -125,22 +125,22 @@ def _drawn(
             yield plan_build(config, device=device, threads=threads, exact_threads=False, data=data)
         except InfeasibleConfig:
             continue
-        found += 1
-        if found == SAMPLES or study.is_frozen:
+        count += 1
+        if count == SAMPLES or study.is_frozen:
             return
 
 
 def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
     """Return a training's timing, from a whole epoch or as many batches as fit the time."""
     began, computed = time.perf_counter(), time.process_time()
-    asked: list[float] = []  # Time stamps: before the first batch, and after each.
+    times: list[float] = []  # Time stamps: before the first batch, and after each.
     device = torch.device(build_plan.device)
 
     def out_of_time() -> bool:
         synchronize(device)
-        asked.append(time.perf_counter())
+        times.append(time.perf_counter())
         # A first batch may take a hundred times as long as others: memory, threads, kernels.
-        return len(asked) > _FEWEST and asked[-1] - asked[1] > PROBE_SECONDS
+        return len(times) > _FEWEST and times[-1] - times[1] > PROBE_SECONDS
 
     try:
         results = train(
@@ -156,14 +156,14 @@ def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
         )
     except TrainingInterrupted:
         # The first batch also allocates memory, starts threads and chooses kernels
-        taken = [after - before for before, after in pairwise(asked)][1:]
+        durations = [after - before for before, after in pairwise(times)][1:]
         batches = len(build_plan.plan.batches) * build_plan.plan.rounds
         epoch = batches * (1 + _validation_share(build_plan))  # in training batches
         return Timing(
-            setup=max(0.0, asked[1] - began - median(taken)),
+            setup=max(0.0, times[1] - began - median(durations)),
             # The median ignores a batch in which another program had the core
-            typical_epoch=median(taken) * epoch,
-            average_epoch=fmean(taken) * epoch,
+            typical_epoch=median(durations) * epoch,
+            average_epoch=fmean(durations) * epoch,
             slowdown=_slowdown(time.perf_counter() - began, time.process_time() - computed),
         )
     except TrainingDiverged:

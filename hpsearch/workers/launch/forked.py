@@ -60,7 +60,7 @@ class ForkedProcess:
         )
         self._broken = False
         #: The exit code that the process itself sent.
-        self._said: int | None = None
+        self._sent_code: int | None = None
         try:
             self._process.start()
         except (EOFError, OSError) as error:
@@ -97,7 +97,7 @@ class ForkedProcess:
         if code is not None and code != _LOST:
             return code
         self._listen()
-        return self._said
+        return self._sent_code
 
     def is_alive(self) -> bool:
         """Whether the process is alive, even if the server isn't."""
@@ -136,7 +136,7 @@ class ForkedProcess:
             try:
                 if not self._line.poll():
                     return
-                self._said = self._line.recv()
+                self._sent_code = self._line.recv()
             except (EOFError, OSError):
                 self._broken = True
 

@@ -50,20 +50,22 @@ class Heartbeat:
     def __init__(self, counter: Counter, clock: Callable[[], float] = time.monotonic) -> None:
         self._counter = counter
         self._clock = clock
-        self._seen = counter.value
+        self._last_count = counter.value
         self._looked_at = clock()
         self._silence = 0.0
 
     @property
     def has_begun(self) -> bool:
         """Whether the worker has ever counted."""
-        return self._seen > 0
+        return self._last_count > 0
 
     def silence(self) -> float:
         """Return the seconds for which the counter hasn't changed; call it every few seconds."""
         now = self._clock()
         gap, self._looked_at = now - self._looked_at, now
-        seen = self._counter.value
-        self._silence = 0.0 if seen != self._seen else self._silence + min(gap, LONGEST_GAP_SECONDS)
-        self._seen = seen
+        count = self._counter.value
+        self._silence = (
+            0.0 if count != self._last_count else self._silence + min(gap, LONGEST_GAP_SECONDS)
+        )
+        self._last_count = count
         return self._silence

@@ -71,8 +71,8 @@ def stream_isolated(
         arguments: Positional arguments of ``work``.
         settings: Keyword arguments of ``work``.
     """
-    (found,) = stream_isolated_processes(work, 1, timeout, *arguments, **settings)
-    return found
+    (answers,) = stream_isolated_processes(work, 1, timeout, *arguments, **settings)
+    return answers
 
 
 def stream_isolated_processes(
@@ -95,17 +95,17 @@ def stream_isolated_processes(
         A list for each process: what it yielded until it ended or died.
     """
     deadline = time.monotonic() + timeout
-    found: list[list[T]] = [[] for _ in range(processes)]
+    answer_lists: list[list[T]] = [[] for _ in range(processes)]
     with ExitStack() as stack:
         others = [
             stack.enter_context(_IsolatedProcess(_one_by_one, work, arguments, settings))
             for _ in range(processes)
         ]
-        for answers, other in zip(found, others, strict=True):
+        for answers, other in zip(answer_lists, others, strict=True):
             with suppress(EOFError):
                 while other.receiving.poll(max(0.0, deadline - time.monotonic())):
                     answers.append(other.receiving.recv())
-    return found
+    return answer_lists
 
 
 class _Raised:
@@ -135,8 +135,8 @@ class _IsolatedProcess:
     ) -> None:
         self.receiving, sending = start_fork_server().Pipe(duplex=False)
         # The server's environment is that of its start.
-        given = (sending, dict(os.environ), work, arguments, settings)
-        self.process = _forked(entry, given)
+        process_arguments = (sending, dict(os.environ), work, arguments, settings)
+        self.process = _fork(entry, process_arguments)
         sending.close()
         self.process.begin()
 
@@ -150,7 +150,7 @@ class _IsolatedProcess:
         self.receiving.close()
 
 
-def _forked(entry: Callable[..., None], given: tuple[Any, ...]) -> ForkedProcess:
+def _fork(entry: Callable[..., None], arguments: tuple[Any, ...]) -> ForkedProcess:
     """Start the process, with another fork server if one is killed meanwhile.
 
     Raises:
@@ -159,9 +159,9 @@ def _forked(entry: Callable[..., None], given: tuple[Any, ...]) -> ForkedProcess
     """
     for _ in range(_TRIES - 1):
         with suppress(ForkServerLost):
-            return ForkedProcess(entry, given, name="apart", daemon=True)
+            return ForkedProcess(entry, arguments, name="apart", daemon=True)
     try:
-        return ForkedProcess(entry, given, name="apart", daemon=True)
+        return ForkedProcess(entry, arguments, name="apart", daemon=True)
     except ForkServerLost as error:
         raise (limit_reached(error) or error) from error
 
@@ -179,8 +179,8 @@ def _once(
     except HpsearchError as error:
         answer = _Raised(error)
     except Exception as error:  # noqa: BLE001 - it is raised in the process that waits
-        known = limit_reached(error) or plugin_fault(error)
-        answer = _Broken(traceback.format_exc()) if known is None else _Raised(known)
+        fault = limit_reached(error) or plugin_fault(error)
+        answer = _Broken(traceback.format_exc()) if fault is None else _Raised(fault)
     with suppress(BrokenPipeError):
         sending.send(answer)
 
@@ -195,8 +195,8 @@ def _one_by_one(
     _settle_in(environment)
     # If the command was killed, the pipe is broken
     with suppress(BrokenPipeError):
-        for each in work(*arguments, **settings):
-            sending.send(each)
+        for answer in work(*arguments, **settings):
+            sending.send(answer)
 
 
 def _settle_in(environment: Mapping[str, str]) -> None:

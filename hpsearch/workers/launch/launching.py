@@ -137,11 +137,11 @@ def supervise(
 
     def until_deadline() -> float | None:
         now = time.time()
-        known = None if is_past else read_forecast(database, stored, now=now, workers=1)
-        if known is None:
+        forecast = None if is_past else read_forecast(database, stored, now=now, workers=1)
+        if forecast is None:
             return None
         # Workers stop by themselves; only one whose training doesn't ask must be told
-        return known.training_ends(stage) + _STOPPING - now
+        return forecast.training_ends(stage) + _STOPPING - now
 
     return supervisor.run(on_progress, timeout=time_limit, until_deadline=until_deadline)
 

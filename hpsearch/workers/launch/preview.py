@@ -116,7 +116,7 @@ def preview_launch(study: StudyFile, run: RunConfig) -> PendingPreview:
         devices=tuple(allocation.devices),
         most_per_device=None if allocation.autoscaler is None else allocation.autoscaler.most,
         threads_per_worker=max(
-            (each.threads for each in sampled.build_plans), default=allocation.threads
+            (build_plan.threads for build_plan in sampled.build_plans), default=allocation.threads
         ),
         new=stored is None,
         allocation=allocation,
@@ -187,7 +187,7 @@ def _require_same_images(study: StudyFile, run: RunConfig, stored: StoredStudy) 
 def timed(pending: PendingPreview) -> Preview:
     """Return the preview with the time that the launch will take, if it can be measured."""
     preview = pending.preview
-    found = time_of(
+    time_range = time_of(
         pending.probe,
         trainings=preview.trials - preview.finished,
         epochs=preview.epochs_per_trial,
@@ -195,7 +195,7 @@ def timed(pending: PendingPreview) -> Preview:
         on_cpu=preview.allocation.on_cpu,
         pieces=pending.pieces,
     )
-    return replace(preview, time=found)
+    return replace(preview, time=time_range)
 
 
 def _crowding(allocation: WorkerAllocation, others: int) -> str | None:
@@ -204,7 +204,7 @@ def _crowding(allocation: WorkerAllocation, others: int) -> str | None:
     return crowding(on_cpu, others) if on_cpu else None
 
 
-class _Known(NamedTuple):
+class _DatabaseState(NamedTuple):
     """What the database contains before a launch."""
 
     #: ``None`` if the study isn't there.
@@ -214,7 +214,7 @@ class _Known(NamedTuple):
     others: int = 0
 
 
-def _stored(study: StudyFile, storage: str) -> _Known:
+def _stored(study: StudyFile, storage: str) -> _DatabaseState:
     """Return the study as it is in the database, without creating it.
 
     Tables of an older version are upgraded: studies can't be read before that.
@@ -222,15 +222,15 @@ def _stored(study: StudyFile, storage: str) -> _Known:
     database = Database(storage)
     try:
         if database.is_sqlite and not Path(str(database.url.database)).exists():
-            return _Known()
+            return _DatabaseState()
         if database.read(revision_of) is None:
-            return _Known()
+            return _DatabaseState()
         ensure_tables(database)
         stored = studies.find_or_none(database, study.name)
         others = len(others_on_this_host(database))
         if stored is None:
-            return _Known(others=others)
+            return _DatabaseState(others=others)
         studies.require_same(stored, study)
-        return _Known(stored, queries.counts(database, stored.study_id), others)
+        return _DatabaseState(stored, queries.counts(database, stored.study_id), others)
     finally:
         database.close()

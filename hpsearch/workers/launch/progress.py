@@ -88,7 +88,7 @@ class ProgressReader:
         self._started = time.monotonic()
         self._same = SameLedger(database, stored)
         self._same.require()
-        self._seen = newest_event_id(database, stored.study_id)
+        self._last_event_id = newest_event_id(database, stored.study_id)
         self._rates: deque[tuple[float, int]] = deque()
 
     def look(self, local: Iterable[WorkerStatus]) -> Progress:
@@ -101,9 +101,9 @@ class ProgressReader:
         self._same.require()
         record = read_study(self._database, self._stored.name)
         counts, trials = record.counts, record.trials
-        events = event_log(self._database, study_id, after=self._seen)
+        events = event_log(self._database, study_id, after=self._last_event_id)
         if events:
-            self._seen = events[-1].event_id
+            self._last_event_id = events[-1].event_id
         now = time.monotonic()
         rate = self._rate(now, counts.epochs_run)
         names = _names(record)
@@ -131,24 +131,28 @@ class ProgressReader:
             return None
         least, most = self._epochs_left(record)
         error = _relative_error(
-            [each.compute_seconds / each.epochs_done for each in record.trials if each.epochs_done]
+            [
+                trial.compute_seconds / trial.epochs_done
+                for trial in record.trials
+                if trial.epochs_done
+            ]
         )
         return TimeRange(low=least / rate / (1 + error), high=most / rate * (1 + error))
 
     def _epochs_left(self, record: StudyRecord) -> tuple[float, float]:
         """Return the epochs left if trials end as early as so far, and if none ends early."""
         per_trial = self._study.budget.epochs_per_trial
-        known = record.trials
+        trials = record.trials
         budget = record.study.trial_budget
         if is_confirmation(record.study):  # its budget covers only the rounds planned so far
             budget = max(budget, expected_trainings(record))
         elif ablation.ablated_search(record.study) is not None:
             budget = max(budget, spec_of(record.study).trainings)
-        tried = [each.epochs_done for each in known if each.state.is_finished or each.waits]
+        tried = [trial.epochs_done for trial in trials if trial.state.is_finished or trial.waits]
         usual = fmean(tried) if tried else per_trial
-        unissued = max(0, budget - len(known))
+        unissued = max(0, budget - len(trials))
         begun = [
-            each.epochs_done for each in known if not each.state.is_finished and not each.waits
+            trial.epochs_done for trial in trials if not trial.state.is_finished and not trial.waits
         ]
         least = unissued * usual + sum(max(0.0, usual - done) for done in begun)
         return least, unissued * per_trial + sum(per_trial - done for done in begun)
@@ -215,14 +219,14 @@ def _relative_error(costs: Sequence[float]) -> float:
 
 def _statuses(trials: list[TrialRecord], local: list[WorkerStatus]) -> tuple[WorkerStatus, ...]:
     """Join this launch's workers, and the owners of other running trials, with their trials."""
-    running = {each.owner: each for each in trials if each.state is TicketState.RUNNING}
-    known = {worker.owner: worker for worker in local}
+    running = {trial.owner: trial for trial in trials if trial.state is TicketState.RUNNING}
+    workers = {worker.owner: worker for worker in local}
     for owner in running:
-        if owner is not None and owner not in known:
+        if owner is not None and owner not in workers:
             device = f"on {host_of(owner) or owner}"
-            known[owner] = WorkerStatus(owner=owner, pid=None, device=device, state="idle")
+            workers[owner] = WorkerStatus(owner=owner, pid=None, device=device, state="idle")
     statuses = []
-    for owner, worker in known.items():
+    for owner, worker in workers.items():
         ticket = running.get(owner)
         if ticket is None:
             statuses.append(worker)
@@ -255,7 +259,7 @@ def _names(record: StudyRecord) -> dict[int, str]:
             for entry, trial in ablation.trainings(record).items()
         }
     return {
-        each.ticket: f"trial {each.number}" for each in record.trials if each.number is not None
+        trial.ticket: f"trial {trial.number}" for trial in record.trials if trial.number is not None
     }
 
 

@@ -75,7 +75,7 @@ Reason = Literal[
 ]
 
 
-class _ToldToLeave(BaseException):
+class _LeaveSignal(BaseException):
     """A signal came while a worker was being started."""
 
 
@@ -163,8 +163,8 @@ class Supervisor:
             except GaveUpWaiting:
                 reason = "interrupted"
             self._database.patience = Patience()
-            seen = self._signals
-            for worker in pool.stop_all(hurry=lambda: self._signals > seen):
+            signals_before = self._signals
+            for worker in pool.stop_all(hurry=lambda: self._signals > signals_before):
                 self._handle_exit(worker)
             on_progress(reader.look([]))
         return self._outcome(reason)
@@ -251,11 +251,11 @@ class Supervisor:
         if self._fleet is None or time.monotonic() - self._looked_at < SCALE_SECONDS:
             return
         self._looked_at = time.monotonic()
-        wanted = wanted_workers(self._database, self._fleet.key)
-        if wanted is None or wanted == len(self._devices):
+        workers = wanted_workers(self._database, self._fleet.key)
+        if workers is None or workers == len(self._devices):
             return
         self._autoscaler = None
-        places = slots(list(dict.fromkeys(self._devices)), wanted, None)
+        places = slots(list(dict.fromkeys(self._devices)), workers, None)
         for device in dict.fromkeys(self._devices):
             here, number = pool.on(device), places.count(device)
             for worker in here[number:]:
@@ -267,19 +267,21 @@ class Supervisor:
     def _autoscale(self, pool: WorkerPool, autoscaler: Autoscaler, work: ThroughputReader) -> None:
         """Bring every device to the number of workers with the highest throughput."""
         done, full = work.read()
-        wanted = autoscaler.out_of_memory() if full else autoscaler.update(time.monotonic(), done)
+        workers_per_device = (
+            autoscaler.out_of_memory() if full else autoscaler.update(time.monotonic(), done)
+        )
         for device in self._devices:
             here = pool.on(device)
-            for worker in here[wanted:]:
+            for worker in here[workers_per_device:]:
                 pool.stop_one(worker)
             # No workers here: they left by themselves, since nothing is left to claim
-            if here and len(here) < wanted and not self._unstarted:
+            if here and len(here) < workers_per_device and not self._unstarted:
                 self._start(pool, device)
 
     def _start_others(self, pool: WorkerPool) -> bool:
         """Start workers that replace others; return whether the launch may continue."""
-        wanted, self._unstarted = self._unstarted, []
-        for device, slot in wanted:
+        places, self._unstarted = self._unstarted, []
+        for device, slot in places:
             self._start(pool, device, slot)
         return self._lost_servers < MAX_LOST_SERVERS
 
@@ -297,7 +299,7 @@ class Supervisor:
             self._unstarted.append((device, slot))
             if self._lost_servers == MAX_LOST_SERVERS:
                 logger.error("%s", limit_reached(error) or error)
-        except _ToldToLeave:
+        except _LeaveSignal:
             pass
         finally:
             self._is_starting = False
@@ -339,7 +341,7 @@ class Supervisor:
                 return
             self._signals += 1
             if self._is_starting:
-                raise _ToldToLeave
+                raise _LeaveSignal
 
         for number in leave_signals():
             before = signal.signal(number, count)

@@ -75,33 +75,40 @@ def range_of(
     """
     longest = max(map(len, timed), default=0)
     by_configuration = [
-        [one for process in timed if place < len(process) and (one := process[place]) is not None]
+        [
+            timing
+            for process in timed
+            if place < len(process) and (timing := process[place]) is not None
+        ]
         for place in range(longest)
     ]
-    known = [each for each in by_configuration if each]
-    if not known:
+    configurations = [timings for timings in by_configuration if timings]
+    if not configurations:
         return None
     # Only the first training of a process has a warm-up
-    setup = min(one.setup for each in known for one in each)
+    setup = min(timing.setup for timings in configurations for timing in timings)
     overhead = TRIAL_OVERHEAD + epochs * EPOCH_OVERHEAD
     low, low_error = _mean(
-        [setup + overhead + epochs * min(one.typical_epoch for one in each) for each in known]
+        [
+            setup + overhead + epochs * min(timing.typical_epoch for timing in timings)
+            for timings in configurations
+        ]
     )
     high, high_error = _mean(
         [
             statistics.fmean(
                 # Every piece builds the model and reads the data again
-                pieces * (one.setup + TRIAL_OVERHEAD * one.slowdown)
-                + epochs * (one.average_epoch + EPOCH_OVERHEAD * one.slowdown)
-                for one in each
+                pieces * (timing.setup + TRIAL_OVERHEAD * timing.slowdown)
+                + epochs * (timing.average_epoch + EPOCH_OVERHEAD * timing.slowdown)
+                for timing in timings
             )
-            for each in known
+            for timings in configurations
         ]
     )
     # At the end some workers have nothing left, while others are still busy
     turns = math.ceil(trainings / workers)
     least = WORKER_START + LAUNCH_END + max(low - ERRORS * low_error, low / 2) * trainings / workers
-    slowest = max(one.slowdown for each in known for one in each)
+    slowest = max(timing.slowdown for timings in configurations for timing in timings)
     ends = (WORKER_START + LAUNCH_END) * slowest
     return TimeRange(low=least, high=max(least, ends + (high + ERRORS * high_error) * turns))
 

@@ -69,7 +69,9 @@ class WorkerPool:
 
     def on(self, device: str) -> list[WorkerHandle]:
         """Return the workers on ``device`` that stay, by slot."""
-        return [each for each in self._by_slot() if each.device == device and not each.retired]
+        return [
+            worker for worker in self._by_slot() if worker.device == device and not worker.retired
+        ]
 
     def start(self, device: str, slot: int | None = None) -> None:
         """Start one worker.
@@ -81,9 +83,9 @@ class WorkerPool:
         Raises:
             ForkServerLost: No worker was started; another try may succeed.
         """
-        taken = {each.slot for each in self._workers}
+        slots = {worker.slot for worker in self._workers}
         if slot is None:
-            slot = next(number for number in range(len(taken) + 1) if number not in taken)
+            slot = next(number for number in range(len(slots) + 1) if number not in slots)
         owner = new_owner(f"worker-{slot}")
         options = replace(self._options, device=device, owner=owner, database_was_there=True)
         counter = new_counter(self._context)
@@ -102,64 +104,64 @@ class WorkerPool:
 
     def take_dead(self) -> list[WorkerHandle]:
         """Return the workers that have ended since the last call, and remove them."""
-        dead = [each for each in self._workers if not each.process.is_alive()]
-        for each in dead:
-            self._workers.remove(each)
-            each.process.join(0.0)
-            each.process.close()
+        dead = [worker for worker in self._workers if not worker.process.is_alive()]
+        for worker in dead:
+            self._workers.remove(worker)
+            worker.process.join(0.0)
+            worker.process.close()
         return dead
 
     def kill_silent(self, timeout: float) -> None:
         """Kill workers without a sign of life for ``timeout`` s: no thread of theirs can run."""
-        for each in self._workers:
-            limit = timeout if each.heartbeat.has_begun else max(timeout, START_SECONDS)
-            if each.heartbeat.silence() > limit and each.process.is_alive():
-                each.killed = (
+        for worker in self._workers:
+            limit = timeout if worker.heartbeat.has_begun else max(timeout, START_SECONDS)
+            if worker.heartbeat.silence() > limit and worker.process.is_alive():
+                worker.killed = (
                     f"the worker process hung: no heartbeat for {format_duration(timeout)} "
                     "(budget.trial_timeout)"
                 )
-                each.process.send_signal(signal.SIGKILL)
+                worker.process.send_signal(signal.SIGKILL)
 
     def stop_all(self, hurry: Callable[[], bool]) -> list[WorkerHandle]:
         """Tell all workers to checkpoint and leave; return them when they have ended.
 
         Those that take too long are killed, and all if ``hurry`` returns True.
         """
-        for each in self._workers:
-            each.process.send_signal(signal.SIGTERM)
+        for worker in self._workers:
+            worker.process.send_signal(signal.SIGTERM)
         hit(FailPoint.WORKERS_TOLD)
         deadline = time.monotonic() + LEAVE_SECONDS
-        while any(each.process.is_alive() for each in self._workers):
+        while any(worker.process.is_alive() for worker in self._workers):
             if time.monotonic() > deadline or hurry():
                 self.kill_all()
                 break
             time.sleep(0.05)
-        for each in self._workers:
-            each.process.join(KILL_SECONDS)
-            each.process.close()
+        for worker in self._workers:
+            worker.process.join(KILL_SECONDS)
+            worker.process.close()
         left, self._workers = self._workers, []
         return left
 
     def kill_all(self) -> None:
         """End every process at once."""
-        for each in self._workers:
-            each.process.send_signal(signal.SIGKILL)
+        for worker in self._workers:
+            worker.process.send_signal(signal.SIGKILL)
 
     def statuses(self) -> list[WorkerStatus]:
         """Return what is known of each worker without a read of the ledger."""
         now = time.monotonic()
         return [
             WorkerStatus(
-                owner=each.owner,
-                pid=each.process.pid,
-                device=each.device,
-                state="starting" if now - each.started < 2 else "idle",
+                owner=worker.owner,
+                pid=worker.process.pid,
+                device=worker.device,
+                state="starting" if now - worker.started < 2 else "idle",
             )
-            for each in self._by_slot()
+            for worker in self._by_slot()
         ]
 
     def _by_slot(self) -> list[WorkerHandle]:
-        return sorted(self._workers, key=lambda each: each.slot)
+        return sorted(self._workers, key=lambda worker: worker.slot)
 
 
 def death_of(exit_code: int | None) -> str:

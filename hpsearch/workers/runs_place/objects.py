@@ -111,12 +111,12 @@ class Objects:
             RunsUnreachable: They can't be listed now.
         """
         start = self._path(below) if below else self._root
-        found: dict[str, dict[str, Any]] = self._call(
+        entries: dict[str, dict[str, Any]] = self._call(
             "listed", lambda: self._files.find(start, detail=True)
         )
         return {
             path[len(self._root) + 1 :]: int(entry["size"] or 0)
-            for path, entry in sorted(found.items())
+            for path, entry in sorted(entries.items())
             # find also returns an object of exactly that name, and marks of empty folders
             if path.startswith(f"{start}/") and not path.endswith("/")
         }
@@ -145,7 +145,7 @@ class Objects:
 
 def _reason(error: Exception) -> tuple[str, bool]:
     """Return why a call failed and what to do, and whether the store, or its client, refused it."""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    message = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
         return (
             "there are no credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
@@ -153,10 +153,10 @@ def _reason(error: Exception) -> tuple[str, bool]:
         ), True
     if isinstance(error, PermissionError):
         return (
-            f"the store refuses the credentials ({said}); they need the right to list, read, write "
-            "and delete objects there"
+            f"the store refuses the credentials ({message}); they need the right to list, read, "
+            "write and delete objects there"
         ), True
-    return f"the store doesn't answer as it should ({type(error).__name__}: {said})", False
+    return f"the store doesn't answer as it should ({type(error).__name__}: {message})", False
 
 
 @cache

@@ -134,15 +134,15 @@ class LocalFiles:
 
     def sizes(self, trial: str = "") -> dict[str, int]:
         """See ``StudyFiles``."""
-        found: dict[str, int] = {}
+        byte_counts: dict[str, int] = {}
         start = self.folder / trial
         for folder, _, names in [] if start.is_symlink() else os.walk(start):
             for path in (Path(folder, name) for name in names):
                 with suppress(OSError):  # just removed
                     status = path.lstat()
                     if stat.S_ISREG(status.st_mode):
-                        found[path.relative_to(self.folder).as_posix()] = status.st_size
-        return dict(sorted(found.items()))
+                        byte_counts[path.relative_to(self.folder).as_posix()] = status.st_size
+        return dict(sorted(byte_counts.items()))
 
     def remove(self, name: str) -> bool:
         """See ``StudyFiles``."""
@@ -220,7 +220,7 @@ class RemoteFiles:
 
     def names(self, trial: str) -> list[str]:
         """See ``StudyFiles``."""
-        return [each.removeprefix(f"{trial}/") for each in self._objects.sizes(trial)]
+        return [name.removeprefix(f"{trial}/") for name in self._objects.sizes(trial)]
 
     def sizes(self, trial: str = "") -> dict[str, int]:
         """See ``StudyFiles``."""
@@ -257,19 +257,19 @@ def copy_files(source: StudyFiles, target: StudyFiles) -> None:
     if isinstance(source, LocalFiles) and isinstance(target, LocalFiles):
         _copy_folder(source, target)
         return
-    known = target.sizes()
+    target_sizes = target.sizes()
     for name, size in source.sizes().items():
-        if known.get(name) != size or not fnmatch(name, "trial-*/epoch-*.pt"):
+        if target_sizes.get(name) != size or not fnmatch(name, "trial-*/epoch-*.pt"):
             target.write(name, source.read(name))
 
 
 def _copy_folder(source: LocalFiles, target: LocalFiles) -> None:
     for name in source.sizes():
         file, copy = source.folder / name, target.folder / name
-        known = file.stat()
+        status = file.stat()
         if copy.is_file():
-            there = copy.stat()
-            if (there.st_size, there.st_mtime_ns) == (known.st_size, known.st_mtime_ns):
+            other = copy.stat()
+            if (other.st_size, other.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
                 continue
         with replacing(copy) as unfinished:
             shutil.copyfile(file, unfinished)

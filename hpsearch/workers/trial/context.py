@@ -87,5 +87,5 @@ def ended_and_kept(
     if goals.is_single_unconstrained and parent_of(stored) is None:
         winner = best_complete(database, stored.study_id, goals.objective)
         return ended, [] if winner is None else [winner]
-    kept = weights_kept(read_study(database, name))
-    return ended, [each.number for each in kept if each.number is not None]
+    winners = weights_kept(read_study(database, name))
+    return ended, [trial.number for trial in winners if trial.number is not None]

@@ -86,8 +86,8 @@ class DeadlineWatch:
     def saw(self, running: int) -> None:
         """Note how many trials run."""
         now = self._clock()
-        kept = [each for each in self._running if now - each[0] < _WORKERS_WINDOW]
-        self._running = [*kept, (now, running)]
+        recent = [pair for pair in self._running if now - pair[0] < _WORKERS_WINDOW]
+        self._running = [*recent, (now, running)]
 
     def refresh(self) -> None:
         """Read the estimate again if it is older than some seconds; any thread may call it."""
@@ -100,10 +100,10 @@ class DeadlineWatch:
             return
         try:
             with suppress(UnknownName):  # the search of a confirmation may be deleted
-                found = read_forecast(self._database, self._study, now=now, workers=self.workers)
+                forecast = read_forecast(self._database, self._study, now=now, workers=self.workers)
                 first = self._looked_at == -math.inf
-                self._is_past = first and self._stage is not None and is_over(found, now)
-                self._forecast = None if self._is_past else found
+                self._is_past = first and self._stage is not None and is_over(forecast, now)
+                self._forecast = None if self._is_past else forecast
             self._looked_at = self._clock()
             self._pause = LOOK_PAUSE * (self._looked_at - now)
         finally:

@@ -29,12 +29,12 @@ class EnergyMeter:
     def __init__(self, counter: Callable[[], tuple[float, int] | None]) -> None:
         self._counter = counter
         self._spent = 0.0
-        self._seen: float | None = None
+        self._last_total: float | None = None
         self.look()
 
     def go_on_from(self, spent: float) -> None:
         """Begin with the joules of earlier attempts for the epochs up to the checkpoint."""
-        self._seen = None
+        self._last_total = None
         self.look()
         self._spent = spent
 
@@ -43,9 +43,9 @@ class EnergyMeter:
         read = self._counter()
         if read is not None:
             total, processes = read
-            if self._seen is not None:
-                self._spent += (total - self._seen) / max(processes, 1)
-            self._seen = total
+            if self._last_total is not None:
+                self._spent += (total - self._last_total) / max(processes, 1)
+            self._last_total = total
         return self._spent
 
 

@@ -64,10 +64,10 @@ class Following:
                 return None
             # A closed search may still name a running trial: that of a worker that was killed
             if closing_of(self._database, now.study_id, deadline) is not None:
-                found = self._planned()
-                if found is not None:
-                    self._begun.add(found.name)
-                    return found.name
+                study = self._planned()
+                if study is not None:
+                    self._begun.add(study.name)
+                    return study.name
             elif queries.counts(self._database, now.study_id).running:
                 until = time.monotonic() + PATIENCE
             wait(_LOOK_SECONDS)
@@ -76,17 +76,17 @@ class Following:
     def _planned(self) -> StoredStudy | None:
         """Return the newest planned study, if it is open."""
         open_ones = [
-            each
-            for each in planned_studies(self._database, self._search.name)
-            if each.name not in self._begun
+            study
+            for study in planned_studies(self._database, self._search.name)
+            if study.name not in self._begun
         ]
-        for each in sorted(open_ones, key=lambda each: -each.study_id):
-            record = read_study(self._database, each.name)
+        for study in sorted(open_ones, key=lambda study: -study.study_id):
+            record = read_study(self._database, study.name)
             if plan_of(record).finished:
                 continue
-            if confirmed_search(each) is not None and newer_trials(
+            if confirmed_search(study) is not None and newer_trials(
                 read_study(self._database, self._search.name), record
             ):
                 continue  # of an earlier deadline: the launch plans another one
-            return each
+            return study
         return None

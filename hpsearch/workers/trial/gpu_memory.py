@@ -32,12 +32,12 @@ def needed_bytes(plan: Plan) -> int:
     """
     batch = max(plan.batches)
     channels, height, width = plan.input_shape
-    held = (
+    round_bytes = (
         plan.model.parameters * (_BYTES_PER_PARAMETER + _BYTES_OF_AVERAGE * plan.averaged)
         + (plan.train_images + plan.val_images) * channels * height * width
     )
     return (
-        plan.rounds * held
+        plan.rounds * round_bytes
         + plan.model.activation_bytes(batch)
         + 2 * 4 * batch * plan.model.largest_output
         + WORKING_BYTES
@@ -84,10 +84,10 @@ def wait_for_memory(
     """
     logged = False
     while needed <= total and not leave():
-        found = free()
-        if found >= needed:
+        amount = free()
+        if amount >= needed:
             return
         if not logged:
-            tell(found)
+            tell(amount)
             logged = True
         pause(PAUSE)

@@ -35,7 +35,7 @@ _SIGNS = (
 )
 
 #: "Tried to allocate 2.50 GiB", "you tried to allocate 64 bytes", "Unable to allocate 7.45 GiB".
-_ASKED = re.compile(r"to allocate ([0-9.]+) ?(bytes|[KMGTP]iB)", re.IGNORECASE)
+_REQUEST = re.compile(r"to allocate ([0-9.]+) ?(bytes|[KMGTP]iB)", re.IGNORECASE)
 _UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "pib": 2**50}
 
 
@@ -50,14 +50,14 @@ class OutOfMemory:
     asked_mb: float | None
 
     def __str__(self) -> str:
-        held = "allocated" if self.device.startswith("cuda") else "resident"
-        asked = "" if self.asked_mb is None else f", {self.asked_mb:,.0f} MB more were requested"
-        return f"{OUT_OF_MEMORY} on {self.device}: at most {self.peak_mb:,.0f} MB {held}{asked}"
+        kind = "allocated" if self.device.startswith("cuda") else "resident"
+        request = "" if self.asked_mb is None else f", {self.asked_mb:,.0f} MB more were requested"
+        return f"{OUT_OF_MEMORY} on {self.device}: at most {self.peak_mb:,.0f} MB {kind}{request}"
 
     def attributes(self) -> dict[str, Any]:
         """Return what the trial's row records of it."""
-        noted = {"out_of_memory": str(self), "memory_peak_mb": round(self.peak_mb, 1)}
-        return noted if self.asked_mb is None else {**noted, "memory_asked_mb": self.asked_mb}
+        record = {"out_of_memory": str(self), "memory_peak_mb": round(self.peak_mb, 1)}
+        return record if self.asked_mb is None else {**record, "memory_asked_mb": self.asked_mb}
 
 
 def detect_out_of_memory(error: BaseException, device: str) -> OutOfMemory | None:
@@ -68,7 +68,7 @@ def detect_out_of_memory(error: BaseException, device: str) -> OutOfMemory | Non
         text = str(error).lower()
         if not isinstance(error, RuntimeError) or not any(sign in text for sign in _SIGNS):
             return None
-    return OutOfMemory(device=device, peak_mb=_peak(device), asked_mb=_asked(str(error)))
+    return OutOfMemory(device=device, peak_mb=_peak(device), asked_mb=_requested_mb(str(error)))
 
 
 def measure_from_here(device: str) -> None:
@@ -97,14 +97,14 @@ def give_back(device: str) -> None:
 def forget_frames(error: BaseException) -> None:
     """Remove the frames of ``error`` and of its causes: they reference tensors."""
     chain: list[BaseException | None] = [error]
-    seen: set[int] = set()
+    ids: set[int] = set()
     while chain:
-        each = chain.pop()
-        if each is None or id(each) in seen:
+        cause = chain.pop()
+        if cause is None or id(cause) in ids:
             continue
-        seen.add(id(each))
-        each.__traceback__ = None
-        chain += [each.__cause__, each.__context__]
+        ids.add(id(cause))
+        cause.__traceback__ = None
+        chain += [cause.__cause__, cause.__context__]
 
 
 def free_caches() -> None:
@@ -128,8 +128,8 @@ def _peak(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MEGABYTE
 
 
-def _asked(message: str) -> float | None:
-    found = _ASKED.search(message)
-    if found is None:
+def _requested_mb(message: str) -> float | None:
+    match = _REQUEST.search(message)
+    if match is None:
         return None
-    return round(float(found[1]) * _UNITS[found[2].lower()] / _MEGABYTE, 1)
+    return round(float(match[1]) * _UNITS[match[2].lower()] / _MEGABYTE, 1)

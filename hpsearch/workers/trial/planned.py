@@ -31,15 +31,15 @@ def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTri
     """
     plan = plan_of(read_study(database, study.name))
     entry = plan.trainings[ticket - 1]
-    given = plan.params[entry.trial]
+    params = plan.params[entry.trial]
     parameters = study.space.parameters()
     return DrawnTrial(
-        params={**given, CONFIRM_SEED: plan.seeds_before + entry.seed},
+        params={**params, CONFIRM_SEED: plan.seeds_before + entry.seed},
         distributions={
-            **{path: distribution_of(parameters[path]) for path in given},
+            **{path: distribution_of(parameters[path]) for path in params},
             CONFIRM_SEED: IntDistribution(1, plan.last_seed),
         },
-        config=study.space.freeze(given).config,
+        config=study.space.freeze(params).config,
         given=False,
     )
 

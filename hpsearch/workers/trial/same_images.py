@@ -36,20 +36,20 @@ def require_same_images(
     Raises:
         DataError: The images have changed, or aren't there.
     """
-    for of in _compared(database, stored):
-        tickets = queries.all_tickets(database, of.study_id)
-        for group in data_sets.groups(database, of.study_id, tickets)[:_CHOICES]:
+    for stored_study in _compared(database, stored):
+        tickets = queries.all_tickets(database, stored_study.study_id)
+        for group in data_sets.groups(database, stored_study.study_id, tickets)[:_CHOICES]:
             params = group.first.params or {}
             config = study.trial_config(params, group.first.ticket)
-            found = prepare(config.data, split_seed=config.split_seed, root=data)
+            prepared = prepare(config.data, split_seed=config.split_seed, root=data)
             images = Images(
-                data_hash=found.data_hash,
-                class_names=found.class_names,
-                per_class=found.images_per_class,
-                total=sum(found.images_per_class),
+                data_hash=prepared.data_hash,
+                class_names=prepared.class_names,
+                per_class=prepared.images_per_class,
+                total=sum(prepared.images_per_class),
             )
-            known = KnownHashes(of.study_id)
-            data_sets.require_same(database, of.name, params, images, known)
+            hashes = KnownHashes(stored_study.study_id)
+            data_sets.require_same(database, stored_study.name, params, images, hashes)
 
 
 class SameImages:
@@ -59,7 +59,7 @@ class SameImages:
         self._database = database
         self._name = name
         #: By study id.
-        self._known: dict[int, KnownHashes] = {}
+        self._hashes: dict[int, KnownHashes] = {}
 
     def require(self, params: Mapping[str, Any], images: Images) -> None:
         """Compare the images of a trial that is about to begin.
@@ -71,9 +71,9 @@ class SameImages:
         Raises:
             DataError: Other trials were trained on other images.
         """
-        for of in _compared(self._database, studies.find(self._database, self._name)):
-            known = self._known.setdefault(of.study_id, KnownHashes(of.study_id))
-            data_sets.require_same(self._database, of.name, params, images, known)
+        for stored in _compared(self._database, studies.find(self._database, self._name)):
+            hashes = self._hashes.setdefault(stored.study_id, KnownHashes(stored.study_id))
+            data_sets.require_same(self._database, stored.name, params, images, hashes)
 
 
 def _compared(database: Database, stored: StoredStudy) -> list[StoredStudy]:

@@ -51,9 +51,9 @@ class StopRule:
             return
         self._next_look = begun + max(1, int(begun * _NEXT_LOOK))
         record = read_study(self._database, self._study.name)
-        found = read_interim(self._database, record)
-        if found is not None and found.trials_left and found.gain_left < found.resolution:
-            reason = sentence(found, record.objective.metric)
+        interim = read_interim(self._database, record)
+        if interim is not None and interim.trials_left and interim.gain_left < interim.resolution:
+            reason = sentence(interim, record.objective.metric)
             studies.end_budget(self._database, self._study.study_id, reason)
 
 

@@ -57,9 +57,9 @@ def close_orphaned_runs(context: WorkerContext) -> None:
             state = _ENDS.get(trial.state.value)
             if state is None or trial.trial_id is None or trial.number not in numbers:
                 continue
-            noted = trial_attributes.read(database, trial.trial_id)
+            attributes = trial_attributes.read(database, trial.trial_id)
             curve = queries.curve(database, record.study.study_id, trial.ticket)
-            tracked = _trial(context, trial.number, trial.params, noted)
+            tracked = _trial(context, trial.number, trial.params, attributes)
             context.tracking.catch_up(tracker, tracked, curve, state, trial.value)
 
 

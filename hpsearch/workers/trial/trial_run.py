@@ -164,7 +164,7 @@ def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Con
             ledger.release(claim, context.why_leaving())
             return None
         try:
-            drawn = draw_trial(
+            draw = draw_trial(
                 context.sampler,
                 context.study.space,
                 context.history,
@@ -179,25 +179,25 @@ def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Con
         except InfeasibleConfig as error:
             _fail(context, claim, str(error), retry=False)
             return None
-        if drawn is None:
+        if draw is None:
             ledger.withdraw(claim)
             return None
         try:
-            build_plan = _plan_build(context, claim, keeper, drawn.params)
+            build_plan = _plan_build(context, claim, keeper, draw.params)
             _require_constraints(context.study.goals, build_plan)
         except InfeasibleConfig as error:
             hit(FailPoint.INFEASIBLE_DRAWN)
             violations = error.violations if isinstance(error, ConstraintBroken) else {}
-            row = _row(drawn, {}, constraint_attrs(violations))
+            row = _row(draw, {}, constraint_attrs(violations))
             point = ledger.infeasible(claim, row, str(error), nth=infeasible)
             hit(FailPoint.INFEASIBLE_RECORDED)
             infeasible += 1
             continue
-        _require_same_images(context, drawn.params, build_plan)
+        _require_same_images(context, draw.params, build_plan)
         hit(FailPoint.DRAWN)
-        _, number = ledger.start(claim, _row(drawn, build_plan.attributes()))
+        _, number = ledger.start(claim, _row(draw, build_plan.attributes()))
         hit(FailPoint.ROW_CREATED)
-        return number, drawn.params, build_plan
+        return number, draw.params, build_plan
     reason = (
         f"{MAX_INFEASIBLE} configurations in a row can't be built"
         + (" or break a constraint" if context.study.goals.constraints else "")
@@ -211,18 +211,18 @@ def _configure_planned(
     context: WorkerContext, claim: Claim, keeper: LeaseKeeper
 ) -> Configured | None:
     """Return the trial that a planned study's plan has for the ticket, without a draw."""
-    drawn = planned_trial(context.ledger.database, context.study, claim.ticket)
+    draw = planned_trial(context.ledger.database, context.study, claim.ticket)
     try:
-        build_plan = _plan_build(context, claim, keeper, drawn.params)
+        build_plan = _plan_build(context, claim, keeper, draw.params)
     except InfeasibleConfig as error:
         # It could be built in the search, but not with this split, and the plan has no other
         _fail(context, claim, str(error), retry=False)
         return None
-    _require_same_images(context, drawn.params, build_plan)
+    _require_same_images(context, draw.params, build_plan)
     hit(FailPoint.DRAWN)
-    _, number = context.ledger.start(claim, _row(drawn, build_plan.attributes()))
+    _, number = context.ledger.start(claim, _row(draw, build_plan.attributes()))
     hit(FailPoint.ROW_CREATED)
-    return number, drawn.params, build_plan
+    return number, draw.params, build_plan
 
 
 def _recorded_threads(context: WorkerContext, claim: Claim) -> int | None:
@@ -233,9 +233,11 @@ def _recorded_threads(context: WorkerContext, claim: Claim) -> int | None:
     """
     if context.threads.exact or context.device != "cpu" or claim.trial_id is None:
         return None
-    noted = trial_attributes.read(context.ledger.database, claim.trial_id)
-    threads = noted.get("threads")
-    here = noted.get("device") == "cpu" and isinstance(threads, int) and 1 <= threads <= cores()
+    attributes = trial_attributes.read(context.ledger.database, claim.trial_id)
+    threads = attributes.get("threads")
+    here = (
+        attributes.get("device") == "cpu" and isinstance(threads, int) and 1 <= threads <= cores()
+    )
     return threads if here else None
 
 
@@ -284,18 +286,18 @@ def _require_constraints(goals: Goals, build_plan: BuildPlan | LoopBuildPlan) ->
 
 
 def _row(
-    drawn: DrawnTrial,
+    draw: DrawnTrial,
     attributes: Mapping[str, Any],
     system_attrs: Mapping[str, Any] | None = None,
 ) -> TrialRow:
-    origin: dict[str, Any] = {"try_first": True} if drawn.given else {}
-    if drawn.start is not None:
-        origin[START] = drawn.start
-    if drawn.guessed is not None:
-        origin[GUESSED] = drawn.guessed
+    origin: dict[str, Any] = {"try_first": True} if draw.given else {}
+    if draw.start is not None:
+        origin[START] = draw.start
+    if draw.guessed is not None:
+        origin[GUESSED] = draw.guessed
     return TrialRow(
-        params=drawn.params,
-        distributions=drawn.distributions,
+        params=draw.params,
+        distributions=draw.distributions,
         user_attrs={**attributes, **origin},
         system_attrs=system_attrs or {},
     )

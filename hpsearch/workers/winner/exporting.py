@@ -173,7 +173,7 @@ def _judgement(export: Export, trained: Trained | None) -> Judgement | None:
             what=f"the validation images of {len(verdict.reported)} trainings with fresh seeds, "
             "together: an image counts once for each training that validated on it",
             once=False,
-            recall=[each.recall_interval for each in verdict.per_class],
+            recall=[class_metrics.recall_interval for class_metrics in verdict.per_class],
         )
     if trained is not None:
         return trained.judgement
@@ -206,7 +206,7 @@ def load_trained(frozen: FrozenConfig, *, runs: Runs, data: Path | None) -> Trai
     )
     config = study.trial_config({}, ticket=1)
     _require_one_model(config.data, frozen)
-    kept = _kept(frozen, runs)
+    content = _load_best(frozen, runs)
     prepared = prepare(config.data, split_seed=config.split_seed, root=data)
     origin = frozen.document["provenance"]
     if origin.get("data_hash") not in (None, prepared.data_hash):
@@ -216,8 +216,8 @@ def load_trained(frozen: FrozenConfig, *, runs: Runs, data: Path | None) -> Trai
             "with --data"
         )
     precision = plan_on(config, prepared, torch.device("cpu")).precision
-    signature = signature_of(config, prepared, precision, epoch=int(kept["epoch"]))
-    classifier = Classifier(config, signature, kept["weights"])
+    signature = signature_of(config, prepared, precision, epoch=int(content["epoch"]))
+    classifier = Classifier(config, signature, content["weights"])
     return Trained(
         classifier=classifier,
         images=_validation(prepared, IMAGES)[0],
@@ -243,7 +243,7 @@ def _require_one_model(data: DataConfig, frozen: FrozenConfig) -> None:
 def _judge(classifier: Classifier, prepared: PreparedData, origin: dict[str, Any]) -> Judgement:
     epoch = classifier.signature.epoch
     judged = classifier.evaluate(*_validation(prepared))
-    by_epoch = {each["epoch"]: each["val_accuracy"] for each in origin["figures"].values()}
+    by_epoch = {metrics["epoch"]: metrics["val_accuracy"] for metrics in origin["figures"].values()}
     then = by_epoch.get(epoch)
     moved = 0.0 if then is None else round(abs(judged.accuracy - then) * judged.samples)
     if moved > max(_SLACK_IMAGES, _SLACK * judged.samples):
@@ -264,14 +264,14 @@ def _judge(classifier: Classifier, prepared: PreparedData, origin: dict[str, Any
 def groups_of(prepared: PreparedData, judged: Evaluation) -> OverGroups | None:
     """Return the effect of groups of validation images on the metrics; ``None`` without groups."""
     rows = prepared.val_indices
-    said = Predictions(
+    predictions = Predictions(
         rows=rows.numpy(),
         predicted=judged.predictions.numpy(),
         truth=prepared.labels[rows].numpy(),
         loss=judged.losses.double().numpy(),
         groups=prepared.groups_of(rows.numpy()),
     )
-    return over_groups(said, len(prepared.class_names))
+    return over_groups(predictions, len(prepared.class_names))
 
 
 def _validation(prepared: PreparedData, most: int | None = None) -> tuple[Tensor, Tensor]:
@@ -279,7 +279,7 @@ def _validation(prepared: PreparedData, most: int | None = None) -> tuple[Tensor
     return prepared.images.index_select(0, rows), prepared.labels[rows]
 
 
-def _kept(frozen: FrozenConfig, runs: Runs) -> dict[str, Any]:
+def _load_best(frozen: FrozenConfig, runs: Runs) -> dict[str, Any]:
     study, number = frozen.weights_study.study, frozen.weights_trial.number
     if number is None:  # an exported trial has begun
         raise CheckpointError(f"no trial of study {study.name!r} has weights yet")

@@ -98,7 +98,7 @@ def evaluate_winner(
         trial, models, seeds = _confirmed(confirmation, study, runs)
     of_training = len(models) // max(1, len(seeds))
     result = evaluate_on_test(models, device=where, data_root=data, mirrored=mirrored)
-    found = result.evaluations
+    evaluations = result.evaluations
     config = models[0].config
     prepared = prepare(config.data, split_seed=config.split_seed, root=data)
     others = _others(result, config, prepared.class_names)
@@ -108,27 +108,30 @@ def evaluate_winner(
         interval = _interval(trained, share=is_share(metric), with_seeds=bool(seeds))
         if interval is not None:
             intervals[metric] = interval
-    evaluation = FinalEvaluation(
+    final = FinalEvaluation(
         trial=trial,
-        epoch=max(each.epoch for each in models),
-        images=found[0].samples,
-        **_means(found),
+        epoch=max(model.epoch for model in models),
+        images=evaluations[0].samples,
+        **_means(evaluations),
         class_names=list(prepared.class_names),
-        confusion=torch.stack([each.confusion for each in found]).sum(0).tolist(),
+        confusion=torch.stack([evaluation.confusion for evaluation in evaluations]).sum(0).tolist(),
         seeds=seeds,
-        accuracies=[mean(each.accuracy for each in part) for part in _parts(found, of_training)]
+        accuracies=[
+            mean(evaluation.accuracy for evaluation in part)
+            for part in _parts(evaluations, of_training)
+        ]
         if seeds
         else [],
         # Without seeds and groups it is Wilson's interval, which follows from the accuracy
         spread=intervals.get("val_accuracy") if seeds or result.groups is not None else None,
-        models=len(found),
+        models=len(evaluations),
         groups=None if result.groups is None else len(np.unique(result.groups)),
         intervals=intervals,
         others=others,
         mirrored=_means(result.mirrored) if mirrored else None,
     )
-    record_evaluation(database, record.study.study_id, evaluation)
-    return evaluation
+    record_evaluation(database, record.study.study_id, final)
+    return final
 
 
 def evaluation_warnings(record: StudyRecord, before: Sequence[FinalEvaluation]) -> list[str]:
@@ -167,9 +170,9 @@ def _best_seen(
             f"only a complete trial can be evaluated, but study {record.study.name!r} has none "
             f"({counts.pruned} pruned, {counts.failed} failed); launch more trials"
         )
-    kept = _folder(record, runs).load_best(winner.number)
+    content = _folder(record, runs).load_best(winner.number)
     config = study.trial_config(winner.params, winner.ticket)
-    return winner.number, _models(config, kept), []
+    return winner.number, _models(config, content), []
 
 
 def _confirmed(
@@ -194,11 +197,11 @@ def _confirmed(
             continue
         if trial.number is None:
             continue
-        kept = folder.load_best(trial.number)
+        content = folder.load_best(trial.number)
         config = study.trial_config(trial.params, trial.ticket)
         # If the search has repeated splits, a confirmation trains one per seed
         one_split = replace(config, data=replace(config.data, splits=None))
-        models += _models(one_split, kept)
+        models += _models(one_split, content)
         seeds.append(entry.seed)
     return now.winner, models, seeds
 
@@ -235,15 +238,15 @@ def _models(config: TrialConfig, content: Mapping[str, Any]) -> list[Trained]:
     weights = content["weights"]
     several = weights if isinstance(weights, list) else [weights]
     return [
-        Trained(config=config, weights=each, epoch=content["epoch"], round=number)
-        for number, each in enumerate(several)
+        Trained(config=config, weights=model_weights, epoch=content["epoch"], round=number)
+        for number, model_weights in enumerate(several)
     ]
 
 
-def _means(found: Sequence[Evaluation]) -> dict[str, float]:
+def _means(evaluations: Sequence[Evaluation]) -> dict[str, float]:
     """Return each metric, averaged over models."""
     names = ("loss", "accuracy", "macro_f1", "balanced_accuracy")
-    return {name: mean(getattr(each, name) for each in found) for name in names}
+    return {name: mean(getattr(evaluation, name) for evaluation in evaluations) for name in names}
 
 
 def _parts(evaluations: Sequence[_T], size: int) -> list[Sequence[_T]]:
@@ -254,14 +257,16 @@ def _others(
     result: TestResult, config: TrialConfig, class_names: Sequence[str]
 ) -> dict[str, float]:
     """Return the means over the models of the metrics that only this study measures."""
-    found: dict[str, list[float]] = {metric: [] for metric in config.metrics}
-    for each in result.evaluations:
-        if each.probabilities is not None:
-            probabilities, truth = each.probabilities.numpy(), result.truth.numpy()
-            for metric, values in found.items():
+    by_metric: dict[str, list[float]] = {metric: [] for metric in config.metrics}
+    for evaluation in result.evaluations:
+        if evaluation.probabilities is not None:
+            probabilities, truth = evaluation.probabilities.numpy(), result.truth.numpy()
+            for metric, values in by_metric.items():
                 values.append(compute(metric, probabilities, truth, class_names))
     # The test images may lack a class
-    return {metric: mean(values) for metric, values in found.items() if np.isfinite(values).all()}
+    return {
+        metric: mean(values) for metric, values in by_metric.items() if np.isfinite(values).all()
+    }
 
 
 def _interval(trained: Sequence[Judged], *, share: bool, with_seeds: bool) -> list[float] | None:
@@ -292,25 +297,29 @@ def _judged(
     """Return the contributions of each training, averaged over its models."""
     rows, truth = np.arange(len(result.truth)), result.truth.numpy()
     scored = None if metric in OBJECTIVES else metric
-    said = []
-    for each in result.evaluations:
-        kept = ValPredictions(
+    contributions = []
+    for evaluation in result.evaluations:
+        predictions = ValPredictions(
             rows=rows,
-            predicted=each.predictions.numpy(),
+            predicted=evaluation.predictions.numpy(),
             truth=truth,
-            losses=each.losses.numpy(),
-            probabilities=None if each.probabilities is None else each.probabilities.numpy(),
+            losses=evaluation.losses.numpy(),
+            probabilities=None
+            if evaluation.probabilities is None
+            else evaluation.probabilities.numpy(),
         )
-        said.append(judged(metric, predictions_of(kept, scored, class_names, result.groups)))
-    return [_mean(part) for part in _parts(said, of_training)]
+        contributions.append(
+            judged(metric, predictions_of(predictions, scored, class_names, result.groups))
+        )
+    return [_mean(part) for part in _parts(contributions, of_training)]
 
 
 def _mean(several: Sequence[Judged]) -> Judged:
     """Return the average contributions of several models on the same images."""
     return replace(
         several[0],
-        values=np.mean([each.values for each in several], axis=0),
-        lean=mean(each.lean for each in several),
+        values=np.mean([contribution.values for contribution in several], axis=0),
+        lean=mean(contribution.lean for contribution in several),
     )
 
 

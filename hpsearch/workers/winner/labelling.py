@@ -127,20 +127,20 @@ def find_pictures(places: Sequence[Path]) -> Pictures:
         inside = [
             path for path in place.rglob("*") if not path.name.startswith(".") and not path.is_dir()
         ]
-        found = sorted(path for path in inside if is_picture(path.name))
+        pictures = sorted(path for path in inside if is_picture(path.name))
         others = Counter(ending(path.name) for path in inside if not is_picture(path.name))
-        if not found:
+        if not pictures:
             raise UserError(
                 f"a folder must contain pictures ({', '.join(sorted(SUFFIXES))}), but {place} and "
                 f"the folders below it contain none{by_ending(others)}"
             )
-        files += found
+        files += pictures
         left_out += others
     return Pictures(files=tuple(files), left_out=left_out)
 
 
 def _label(classifier: Classifier, files: Sequence[Path], top: int) -> Iterable[Prediction]:
-    found: dict[int, Prediction] = {}
+    predictions: dict[int, Prediction] = {}
     images, whole = [], []
     for index, path in enumerate(files):
         try:
@@ -148,7 +148,7 @@ def _label(classifier: Classifier, files: Sequence[Path], top: int) -> Iterable[
             whole.append(index)
         except DamagedPicture as error:
             problem = f"a picture must be a file that can be decoded, but this one can't: {error}"
-            found[index] = Prediction(path=path, problem=problem)
+            predictions[index] = Prediction(path=path, problem=problem)
     if images:
         names = classifier.signature.class_names
         shares = classifier.probabilities(torch.stack(images))
@@ -157,5 +157,5 @@ def _label(classifier: Classifier, files: Sequence[Path], top: int) -> Iterable[
             whole, best.values.tolist(), best.indices.tolist(), strict=True
         ):
             likely = tuple((names[c], value) for c, value in zip(classes, values, strict=True))
-            found[index] = Prediction(path=files[index], classes=likely)
-    return [found[index] for index in range(len(files))]
+            predictions[index] = Prediction(path=files[index], classes=likely)
+    return [predictions[index] for index in range(len(files))]

@@ -43,21 +43,21 @@ def write_bundle_or_config(
     with closing(Database(storage)) as database:
         record = read_study(database, study)
         try:
-            chosen = choose(database, record, study_of)
+            export = choose(database, record, study_of)
         except HpsearchError as error:
             return Written("config", None, str(error))
     problem = "a study with a training loop of its own keeps no weights"
     if "loop" not in record.study.document:
         bundle = folder / f"{study}-best"
         try:
-            write_export(chosen, Targets(bundle=bundle), runs=runs, data=data, overwrite=True)
+            write_export(export, Targets(bundle=bundle), runs=runs, data=data, overwrite=True)
         except HpsearchError as error:
             problem = str(error)
         else:
             return Written("bundle", bundle, None)
     config = folder / f"{study}-best.yaml"
     try:
-        write_export(chosen, Targets(config=config), runs=runs, data=data, overwrite=True)
+        write_export(export, Targets(config=config), runs=runs, data=data, overwrite=True)
     except HpsearchError as error:
         return Written("config", None, str(error))
     return Written("config", config, problem)

@@ -110,7 +110,7 @@ def test_the_same_study_tries_the_same_configurations(
     load: Callable[..., StudyFile], data_root: Path
 ) -> None:
     def tried(study: StudyFile) -> list[object]:
-        blueprints = module._drawn(study, device="cpu", threads=1, data=data_root)
+        blueprints = module._draw_build_plans(study, device="cpu", threads=1, data=data_root)
         return [(each.config.model, each.config.optimizer) for each in blueprints]
 
     assert tried(load()) == tried(load())
@@ -120,7 +120,7 @@ def test_the_same_study_tries_the_same_configurations(
 
 def test_try_first_is_tried_first(load: Callable[..., StudyFile], data_root: Path) -> None:
     study = load("try_first=[{optimizer: {sgd: {lr: 0.125}}}]")
-    first, *others = module._drawn(study, device="cpu", threads=1, data=data_root)
+    first, *others = module._draw_build_plans(study, device="cpu", threads=1, data=data_root)
     assert first.config.optimizer.settings["lr"] == 0.125
     assert all(each.config.optimizer.settings["lr"] != 0.125 for each in others)
 
@@ -161,7 +161,7 @@ def test_infeasible_draws_are_passed_over(load: Callable[..., StudyFile], data_r
     study = load(
         "model={dilated_cnn: {conv1: {kernel_size: {min: 1, max: 20}}, conv2: {kernel_size: 1}}}"
     )
-    blueprints = list(module._drawn(study, device="cpu", threads=1, data=data_root))
+    blueprints = list(module._draw_build_plans(study, device="cpu", threads=1, data=data_root))
     assert len(blueprints) == module.SAMPLES
     assert len(estimate(study, data_root)[0]) == module.SAMPLES
 
@@ -179,7 +179,9 @@ def test_what_diverges_at_once_gives_no_estimate(
 
 
 def test_a_frozen_config_is_timed_once(frozen: Callable[..., StudyFile], data_root: Path) -> None:
-    assert len(list(module._drawn(frozen(), device="cpu", threads=1, data=data_root))) == 1
+    assert (
+        len(list(module._draw_build_plans(frozen(), device="cpu", threads=1, data=data_root))) == 1
+    )
 
 
 def test_missing_data_is_said_and_torch_left_as_it_was(
