@@ -186,7 +186,7 @@ def worker_environment(fleet: Fleet, storage: str) -> dict[str, str]:
     return environment if fleet.data is None else {**environment, "HPSEARCH_DATA": fleet.data}
 
 
-def followed(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:
+def follow_lines(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:
     """Yield the lines of a file that another process may be writing.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pydantic import PositiveInt
 
-from hpsearch.engines.engine import ENGINES, FleetWorker, followed
+from hpsearch.engines.engine import ENGINES, FleetWorker, follow_lines
 from hpsearch.errors import UserError
 from hpsearch.search.ledger.fleets import Fleet
 from hpsearch.workers.owners import is_alive, this_host
@@ -95,4 +95,4 @@ class LocalEngine:
                 f"a launch in the background (--detach) writes its output to {log}, but there is "
                 "no such file; the output of another launch is in its terminal"
             )
-        yield from followed(log, lambda: follow and is_alive(self._pid))
+        yield from follow_lines(log, lambda: follow and is_alive(self._pid))

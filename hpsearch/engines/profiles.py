@@ -66,7 +66,7 @@ def read_profile(profile: str, changes: Sequence[str] = ()) -> Profile:
     name = name or DEFAULT
     if name not in profiles and (name != DEFAULT or profiles):
         raise UnknownName("profile", name, profiles, f"(Those of {engine} in {_source()}.)")
-    node = _changed(profiles.get(name), section, changes, diagnostics)
+    node = _with_changes(profiles.get(name), section, changes, diagnostics)
     space = parse(section, node, "", diagnostics, searchable=False)
     if len(diagnostics) or space is None:
         raise diagnostics.error()
@@ -118,12 +118,12 @@ def _entries(
             return dict(entries)
         case None | ScalarNode(_, None):
             return {}
-    got = shown(to_plain(node))
-    diagnostics.add(node.location, key, f"must be a mapping of {what} by name, but got {got}")
+    value = shown(to_plain(node))
+    diagnostics.add(node.location, key, f"must be a mapping of {what} by name, but got {value}")
     return {}
 
 
-def _changed(
+def _with_changes(
     node: YamlNode | None, section: Section, changes: Sequence[str], diagnostics: Diagnostics
 ) -> YamlNode:
     """Return a profile's settings with those of ``-E``."""

@@ -313,8 +313,8 @@ class RayEngine:
                 actor = _actor(ray, name)
                 if actor is not None:
                     references[number] = actor.is_there.remote()
-        answered = _answers(ray, references, _ANSWER_SECONDS)
-        return {number for number, answer in answered.items() if answer is True}
+        answers = _answers(ray, references, _ANSWER_SECONDS)
+        return {number for number, answer in answers.items() if answer is True}
 
     def _order(
         self, ray: Any, store: FleetStore, names: Mapping[int, str], workers: int

@@ -214,12 +214,12 @@ class WorkerActor:
         self._task = task
         self._self = context.current_actor
         self._store = FleetStore(task.fleet)
-        before = self._store.read(task.number)
-        again = before is not None and before.ended in (None, NODE_UNUSABLE)
+        previous = self._store.read(task.number)
+        is_restart = previous is not None and previous.ended in (None, NODE_UNUSABLE)
         self._record = Record(
             host=os.uname().nodename,
             node=context.get_node_id(),
-            restarts=before.restarts + 1 if before is not None and again else 0,
+            restarts=previous.restarts + 1 if previous is not None and is_restart else 0,
             origin=uuid4().hex,
         )
         self._lock = threading.Lock()
@@ -266,8 +266,8 @@ class WorkerActor:
 
     def _keep(self) -> None:
         try:
-            ended = self._run()
-            self._end(ended)
+            code = self._run()
+            self._end(code)
         except Exception:  # noqa: BLE001 - Ray starts a new actor
             traceback.print_exc()
             time.sleep(_PAUSE)
@@ -286,9 +286,9 @@ class WorkerActor:
                 self._changed.clear()
             began = time.monotonic()
             code = self._wait(self._child)
-            crashed = code not in (DONE, WRONG, NODE_UNUSABLE, MORE_TO_DO)
+            is_crash = code not in (DONE, WRONG, NODE_UNUSABLE, MORE_TO_DO)
             long = time.monotonic() - began > _LONG_RUN
-            crashes = (0 if long else crashes) + 1 if crashed else 0
+            crashes = (0 if long else crashes) + 1 if is_crash else 0
             with self._lock:
                 self._left = not self._is_needed
                 for_good = code in (DONE, WRONG, NODE_UNUSABLE) or crashes >= MOST_CRASHES

@@ -21,7 +21,7 @@ from hpsearch.engines.engine import (
     FleetWorker,
     Variables,
     fleet_folder,
-    followed,
+    follow_lines,
     problems_of_storage,
     worker_command,
     worker_environment,
@@ -180,7 +180,7 @@ class SlurmEngine:
         write_file(self._script, self.render().encode())
         jobs = self._jobs()
         # Two launches at the same moment may both have submitted
-        for job in _doubled(jobs):
+        for job in _duplicates(jobs):
             self._run("scancel", job.native_id)
         workers = _newest(jobs)
         alive = {worker.number: worker for worker in workers if worker.state != "ended"}
@@ -217,7 +217,7 @@ class SlurmEngine:
                 job.number == worker and job.state != "ended" for job in self.look()
             )
 
-        yield from followed(path, goes_on)
+        yield from follow_lines(path, goes_on)
 
     def _directives(self) -> list[str]:
         numbers = range(1, max(1, self._fleet.workers) + 1)
@@ -332,7 +332,7 @@ def _newest(jobs: Sequence[FleetWorker]) -> list[FleetWorker]:
     return [by_number[number] for number in sorted(by_number)]
 
 
-def _doubled(jobs: Sequence[FleetWorker]) -> list[FleetWorker]:
+def _duplicates(jobs: Sequence[FleetWorker]) -> list[FleetWorker]:
     """Return the first jobs of workers that an older first job is already for."""
     first = [job for job in jobs if job.state != "ended" and job.restarts == 0]
     by_number: dict[int, FleetWorker] = {}

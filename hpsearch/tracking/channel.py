@@ -157,12 +157,12 @@ class Channel:
         mark, self._mark, self._run = self._mark, None, None
         if self._tracker is None or mark is None:
             return
-        settled = False
+        has_ended = False
         try:
             self._tracker.end(state, value)
-            settled = state != "paused"
+            has_ended = state != "paused"
         finally:
-            mark.close() if settled else mark.release()
+            mark.close() if has_ended else mark.release()
 
     def _log(self, point: Point) -> None:
         epoch, metrics = point

@@ -158,8 +158,8 @@ def _server() -> str:
 def _settings_in(file: Path) -> dict[str, str]:
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        with TextIOWrapper(open_regular(file), encoding="utf-8") as opened:
-            parser.read_file(opened)
+        with TextIOWrapper(open_regular(file), encoding="utf-8") as stream:
+            parser.read_file(stream)
     except (OSError, ValueError, configparser.Error):  # wandb ignores such a file as well
         return {}
     return {

@@ -153,8 +153,8 @@ def prepare_ablation(
             search, study, trial, replace(changes, most_cells=cells), seed_count, before, refuse
         )
         spec = replace(spec, most_seeds=most_seeds)
-        needed = replace(spec, seeds=seeds_in_time).trainings
-        if request.most_trainings is None or needed <= request.most_trainings:
+        trainings = replace(spec, seeds=seeds_in_time).trainings
+        if request.most_trainings is None or trainings <= request.most_trainings:
             break
     else:
         raise UserError(
@@ -209,10 +209,10 @@ def _requested_changes(
 ) -> RequestedChanges:
     """Return the request with whole paths, of parameters that the trial has."""
     crossed: list[tuple[str, tuple[str, ...]]] = []
-    for one, other in request.pairs:
-        path, by = _path(study, trial, one), _path(study, trial, other)
+    for first, second in request.pairs:
+        path, by = _path(study, trial, first), _path(study, trial, second)
         if path == by:
-            raise UserError(f"a pair has two different parameters, but got {one},{other}")
+            raise UserError(f"a pair has two different parameters, but got {first},{second}")
         crossed.append((path, (by,)))
     if request.question:
         path, by_paths = question_paths(search, trial.params)

@@ -315,7 +315,7 @@ def measure_latencies(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        measured = time_side_by_side(subjects, device=device)
+        measurements = time_side_by_side(subjects, device=device)
     finally:
         torch.set_num_threads(threads)
-    record_latencies(database, record, measured, device_name(device))
+    record_latencies(database, record, measurements, device_name(device))

@@ -30,10 +30,10 @@ def resolve_devices(devices: str) -> list[str]:
         if torch.cuda.is_available():
             return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
         return ["mps" if torch.backends.mps.is_available() else "cpu"]
-    return [_checked(name.strip()) for name in devices.split(",")]
+    return [_resolve_device(name.strip()) for name in devices.split(",")]
 
 
-def _checked(name: str) -> str:
+def _resolve_device(name: str) -> str:
     import torch
 
     if name == "cpu":

@@ -59,10 +59,10 @@ def require_search(search: StudyRecord, command: str) -> None:
             f"search: hpsearch {command} --study {parent.search}"
         )
     if search.goals.is_multi_objective:
-        listed = ", ".join(search.goals.objectives)
+        names = ", ".join(search.goals.objectives)
         raise UserError(
             f"configurations are compared by one objective, but study {search.study.name!r} has "
-            f"several ({listed}); export a point of its front with --pick, or search for one "
+            f"several ({names}); export a point of its front with --pick, or search for one "
             "objective within `constraints`, and name that study"
         )
 

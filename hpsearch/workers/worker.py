@@ -137,8 +137,8 @@ def run_worker(options: WorkerOptions) -> Idle | None:
     patience = Patience(seconds=float("inf"), interrupted=stop_signal.grace_over)
     database = Database(options.run.storage, patience)
     try:
-        ended = _work(options, database, stop_signal)
-        return _follow(options, database, stop_signal, ended) if options.follows else ended
+        idle = _work(options, database, stop_signal)
+        return _follow(options, database, stop_signal, idle) if options.follows else idle
     except GaveUpWaiting:
         return None
     finally:
@@ -146,7 +146,7 @@ def run_worker(options: WorkerOptions) -> Idle | None:
 
 
 def _follow(
-    options: WorkerOptions, database: Database, stop_signal: StopSignal, ended: Idle | None
+    options: WorkerOptions, database: Database, stop_signal: StopSignal, idle: Idle | None
 ) -> Idle | None:
     """Work on what follows a search under a deadline, as soon as its launch has planned it.
 
@@ -157,18 +157,18 @@ def _follow(
         options: The options of the worker, with the name of the search.
         database: The study's database.
         stop_signal: Whether the worker must leave.
-        ended: Why nothing is left to claim in the search.
+        idle: Why nothing is left to claim in the search.
 
     Returns:
         Why nothing is left to claim in any of them; ``None`` if the worker was asked to stop.
     """
     following = Following(database, options.study_name)
-    while ended in (Idle.OUT_OF_TIME, Idle.FINISHED):
+    while idle in (Idle.OUT_OF_TIME, Idle.FINISHED):
         name = following.next_study(stop_signal.requested, stop_signal.wait)
         if name is None:
-            return None if stop_signal.requested() else ended
-        ended = _work(replace(options, study_name=name, seen_stops=None), database, stop_signal)
-    return ended
+            return None if stop_signal.requested() else idle
+        idle = _work(replace(options, study_name=name, seen_stops=None), database, stop_signal)
+    return idle
 
 
 def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -> Idle | None:
@@ -212,9 +212,9 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
         starts=starts_of(study, data=options.run.data),
         tracking=Tracking(study.trackers),
     )
-    ended = None
+    idle = None
     try:
-        ended = _pull(
+        idle = _pull(
             claims,
             stop_signal,
             lambda claim: run_trial(context, claim),
@@ -224,14 +224,14 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
             watch,
             StopRule(database, stored, is_on=study.budget.stops_by_itself),
         )
-        if ended is Idle.FINISHED:
+        if idle is Idle.FINISHED:
             hit(FailPoint.STUDY_FINISHED)
             clean_up(context)  # Dead and late workers leave files behind.
             close_orphaned_runs(context)
     finally:
-        finished = ended is Idle.FINISHED
+        finished = idle is Idle.FINISHED
         context.tracking.close(TRACKERS_AT_THE_END if finished else TRACKERS_LEAVING)
-    return ended
+    return idle
 
 
 def _pull(
@@ -246,13 +246,13 @@ def _pull(
     while not stop_signal.requested():
         watch.refresh()
         stop_rule.apply()
-        claimed = claims.claim()
-        watch.saw(claims.running + isinstance(claimed, Claim))
-        if isinstance(claimed, Claim):
-            stop_rule.saw(claimed.ticket)
-            run(claimed)
-        elif claimed is Idle.WAIT:
+        answer = claims.claim()
+        watch.saw(claims.running + isinstance(answer, Claim))
+        if isinstance(answer, Claim):
+            stop_rule.saw(answer.ticket)
+            run(answer)
+        elif answer is Idle.WAIT:
             stop_signal.wait(POLL_SECONDS)
-        elif claimed in (Idle.STOPPED, Idle.OUT_OF_TIME) or not more():
-            return claimed
+        elif answer in (Idle.STOPPED, Idle.OUT_OF_TIME) or not more():
+            return answer
     return None

@@ -301,7 +301,7 @@ def test_a_database_from_before_is_upgraded_and_its_study_goes_on(storage_url):
     with pytest.raises(StorageError, match=r"older schema 0001, .*`hpsearch studies --upgrade"):
         require_tables(database)
     # What a launch does first, before it shows what it will cost
-    stored = preview._stored(file, storage_url).stored
+    stored = preview._database_state(file, storage_url).stored
     assert stored is not None and stored.name == file.name
     require_tables(database)
     after = open_search(database, file)

@@ -114,7 +114,7 @@ class KubernetesEngine:
         """Return the Job as YAML; the URL of the database isn't in it."""
         job = job_of(self._fleet, self._pods, self._storage)
         if self._patch is not None:
-            job = json.loads(self._patched(job, Path(self._patch)))
+            job = json.loads(self._with_patch(job, Path(self._patch)))
         annotations = {_DIGEST: _digest(job), **job["metadata"].get("annotations", {})}
         return self._locally(job, json.dumps({"metadata": {"annotations": annotations}}), "yaml")
 
@@ -252,7 +252,7 @@ class KubernetesEngine:
         options = ("--ignore-not-found", "--cascade=foreground", *waits)
         self._kubectl.run("delete", "job", self._fleet.key, *options)
 
-    def _patched(self, job: dict[str, Any], path: Path) -> str:
+    def _with_patch(self, job: dict[str, Any], path: Path) -> str:
         rule = "patch must name a YAML file with a part of a Job"
         try:
             written = path.read_text()

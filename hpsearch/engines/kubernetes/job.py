@@ -68,7 +68,7 @@ def job_of(fleet: Fleet, pods: PodSettings, storage: str) -> dict[str, Any]:
     """
     labels = {"app.kubernetes.io/name": "hpsearch", FLEET_LABEL: fleet.key}
     queue = {} if pods.queue is None else {"kueue.x-k8s.io/queue-name": pods.queue}
-    evicted = {"type": "DisruptionTarget", "status": "True"}
+    eviction = {"type": "DisruptionTarget", "status": "True"}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -81,7 +81,7 @@ def job_of(fleet: Fleet, pods: PodSettings, storage: str) -> dict[str, Any]:
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
                 "rules": [
-                    {"action": "Ignore", "onPodConditions": [evicted]},
+                    {"action": "Ignore", "onPodConditions": [eviction]},
                     {"action": "Ignore", "onExitCodes": _exit_code(MORE_TO_DO)},
                     {"action": "FailJob", "onExitCodes": _exit_code(WRONG)},
                 ]

@@ -58,7 +58,7 @@ class Kubectl:
             Refused: It reports an error.
             UserError: It isn't installed.
         """
-        with _installed():
+        with _require_kubectl():
             process = subprocess.run(
                 ["kubectl", *self.options, *words],
                 input=text or "",
@@ -78,7 +78,7 @@ class Kubectl:
             Refused: It reports an error.
             UserError: It isn't installed.
         """
-        with _installed():
+        with _require_kubectl():
             process = subprocess.Popen(
                 ["kubectl", *self.options, *words],
                 stdin=subprocess.DEVNULL,
@@ -98,7 +98,7 @@ class Kubectl:
 
 
 @contextmanager
-def _installed() -> Iterator[None]:
+def _require_kubectl() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:

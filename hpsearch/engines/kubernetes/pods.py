@@ -103,8 +103,8 @@ def _without_pod(index: int, job: Object) -> FleetWorker:
 
 
 def _makes_new_pods(job: Object, index: int) -> bool:
-    failed = _indexes(job.get("status", {}).get("failedIndexes", ""))
-    return not (has_ended(job) or is_leaving(job) or index in failed)
+    failed_indexes = _indexes(job.get("status", {}).get("failedIndexes", ""))
+    return not (has_ended(job) or is_leaving(job) or index in failed_indexes)
 
 
 def _indexes(text: str) -> set[int]:
@@ -136,17 +136,17 @@ def _why_pending(status: Object) -> str | None:
 
 def _why_ended(status: Object) -> str:
     """Return the exit code of a worker, and what Kubernetes adds."""
-    ended = _container(status).get("terminated")
-    if ended is None:  # evicted before it started, or its node is gone
+    termination = _container(status).get("terminated")
+    if termination is None:  # evicted before it started, or its node is gone
         return _with_message(status) or "an unknown end"
-    reason = ended.get("reason", "Error")
-    evicted = status.get("reason") or next(
+    reason = termination.get("reason", "Error")
+    eviction = status.get("reason") or next(
         (condition["reason"] for condition in status.get("conditions", ())
          if condition["type"] == "DisruptionTarget" and condition["status"] == "True"), None,
     )  # fmt: skip
-    more = [evicted, reason if reason not in ("Error", "Completed") else None]
-    added = ", ".join(part for part in more if part)
-    return f"exit code {ended['exitCode']}" + (f" ({added})" if added else "")
+    more = [eviction, reason if reason not in ("Error", "Completed") else None]
+    details = ", ".join(part for part in more if part)
+    return f"exit code {termination['exitCode']}" + (f" ({details})" if details else "")
 
 
 def _container(status: Object) -> Object:
@@ -157,6 +157,6 @@ def _container(status: Object) -> Object:
     return {}
 
 
-def _with_message(explained: Object) -> str | None:
-    parts = [str(explained[key]) for key in ("reason", "message") if explained.get(key)]
+def _with_message(condition: Object) -> str | None:
+    parts = [str(condition[key]) for key in ("reason", "message") if condition.get(key)]
     return ": ".join(parts) or None

@@ -70,12 +70,12 @@ def examine(
 def _look(database: Database, name: str, runs: Runs) -> Health:
     study = studies.find(database, name)
     folder = RunFolder(runs, study.name, study.run_key)
-    listed = list_files(folder)
+    files_by_trial = list_files(folder)
     facts = read_facts(database, name)
     return Health(
         facts=facts,
         broken=tuple(finding for rule in RULES for finding in broken(rule, facts)),
-        files=look_at_files(facts, folder, listed),
+        files=look_at_files(facts, folder, files_by_trial),
         folder=folder,
         dead=tuple(dead_owners(facts)),
     )

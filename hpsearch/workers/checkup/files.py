@@ -74,13 +74,16 @@ def list_files(folder: RunFolder) -> dict[int, list[str]]:
     return names
 
 
-def look_at_files(facts: Facts, folder: RunFolder, listed: dict[int, list[str]]) -> FilesLook:
+def look_at_files(
+    facts: Facts, folder: RunFolder, files_by_trial: dict[int, list[str]]
+) -> FilesLook:
     """Compare the files that this host sees with the ledger's rows.
 
     Args:
-        facts: The rows, read after ``listed``: so the ledger knows the trial of every listed file.
+        facts: The rows, read after ``files_by_trial``, so that the ledger knows every trial that
+            has a file.
         folder: The study's files.
-        listed: What ``list_files`` returned.
+        files_by_trial: What ``list_files`` returned.
 
     Raises:
         RunsUnreachable: The object store can't be reached.
@@ -109,7 +112,7 @@ def look_at_files(facts: Facts, folder: RunFolder, listed: dict[int, list[str]])
             notes.append(outcome)
         else:
             whole += 1
-    findings += _left_over(facts, listed)
+    findings += _left_over(facts, files_by_trial)
     return FilesLook(findings=tuple(findings), notes=tuple(notes), whole=whole)
 
 
@@ -195,8 +198,8 @@ def _weights_of(
 ) -> FileFinding | str | None:
     """Return what is wrong with a winner's weights, or a note; ``None`` if they are intact."""
     if not folder.files.has(best_weights(number)):
-        ended = [event for event in facts.log(winner.ticket) if event.kind == EventKind.COMPLETE]
-        host = _other_host(ended[-1].owner, folder) if ended else None
+        ends = [event for event in facts.log(winner.ticket) if event.kind == EventKind.COMPLETE]
+        host = _other_host(ends[-1].owner, folder) if ends else None
         if host is not None:
             return f"the winner's weights (trial {number}) were written on {host}: check them there"
         if any(
@@ -223,7 +226,7 @@ def _weights_of(
     return None
 
 
-def _left_over(facts: Facts, listed: dict[int, list[str]]) -> Iterator[FileFinding]:
+def _left_over(facts: Facts, files_by_trial: dict[int, list[str]]) -> Iterator[FileFinding]:
     """Yield files of trials that have ended. While a study runs, its workers remove them."""
     if not facts.record.is_finished:
         return
@@ -231,7 +234,7 @@ def _left_over(facts: Facts, listed: dict[int, list[str]]) -> Iterator[FileFindi
     # Weights of invalid trials stay until the next clean-up, in case the trial is reinstated
     winners |= {ticket.number for ticket in facts.tickets if ticket.state is TicketState.INVALID}
     tickets = {ticket.number: ticket for ticket in facts.tickets if ticket.number is not None}
-    for number, files in sorted(listed.items()):
+    for number, files in sorted(files_by_trial.items()):
         if number in winners:
             files = [name for name in files if name != best_weights(number)]
         if not files:

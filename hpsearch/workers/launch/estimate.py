@@ -132,7 +132,7 @@ def _draw_build_plans(
 
 def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
     """Return a training's timing, from a whole epoch or as many batches as fit the time."""
-    began, computed = time.perf_counter(), time.process_time()
+    wall_start, cpu_start = time.perf_counter(), time.process_time()
     times: list[float] = []  # Time stamps: before the first batch, and after each.
     device = torch.device(build_plan.device)
 
@@ -147,12 +147,12 @@ def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
             build_plan.config, device=build_plan.device, data_root=data, should_stop=out_of_time
         )
         epoch = float(next(results).metrics.seconds)
-        whole = time.perf_counter() - began
+        whole = time.perf_counter() - wall_start
         return Timing(
             setup=max(0.0, whole - epoch),
             typical_epoch=epoch,
             average_epoch=epoch,
-            slowdown=_slowdown(whole, time.process_time() - computed),
+            slowdown=_slowdown(whole, time.process_time() - cpu_start),
         )
     except TrainingInterrupted:
         # The first batch also allocates memory, starts threads and chooses kernels
@@ -160,11 +160,11 @@ def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
         batches = len(build_plan.plan.batches) * build_plan.plan.rounds
         epoch = batches * (1 + _validation_share(build_plan))  # in training batches
         return Timing(
-            setup=max(0.0, times[1] - began - median(durations)),
+            setup=max(0.0, times[1] - wall_start - median(durations)),
             # The median ignores a batch in which another program had the core
             typical_epoch=median(durations) * epoch,
             average_epoch=fmean(durations) * epoch,
-            slowdown=_slowdown(time.perf_counter() - began, time.process_time() - computed),
+            slowdown=_slowdown(time.perf_counter() - wall_start, time.process_time() - cpu_start),
         )
     except TrainingDiverged:
         return None
@@ -174,8 +174,8 @@ def _time(build_plan: BuildPlan, data: Path | None) -> Timing | None:
         return None
 
 
-def _slowdown(seconds: float, computed: float) -> float:
-    return max(1.0, seconds / max(computed, 1e-3))
+def _slowdown(seconds: float, cpu_seconds: float) -> float:
+    return max(1.0, seconds / max(cpu_seconds, 1e-3))
 
 
 def _validation_share(build_plan: BuildPlan) -> float:

@@ -55,7 +55,7 @@ def start_fork_server() -> ForkServerContext:
         )
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([PRELOAD])
-    before = dict(os.environ)
+    environment = dict(os.environ)
     # The libraries read these once, when they load. Each worker then sets torch's number of
     # threads; numpy's threads would compete with them.
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
@@ -71,8 +71,8 @@ def start_fork_server() -> ForkServerContext:
         raise (limit_reached(error) or error) from error
     finally:
         for name in {*_ONE_THREAD, *openmp.PASSIVE}:
-            if name in before:
-                os.environ[name] = before[name]
+            if name in environment:
+                os.environ[name] = environment[name]
             else:
                 os.environ.pop(name, None)
     return context
@@ -89,9 +89,9 @@ def replace_fork_server() -> None:
         MachineLimit: As in ``start_fork_server``.
     """
     server: Any = multiprocessing.forkserver._forkserver
-    failed = server._forkserver_pid
+    failed_pid = server._forkserver_pid
     deadline = time.monotonic() + _ENDING_SECONDS
-    while server._forkserver_pid == failed and time.monotonic() < deadline:
+    while server._forkserver_pid == failed_pid and time.monotonic() < deadline:
         time.sleep(0.02)
         start_fork_server()
 
@@ -100,10 +100,10 @@ def _make_socket_folder() -> None:
     """Create multiprocessing's folder of sockets, in another place if TMPDIR is too long."""
     if multiprocessing.current_process()._config.get("tempdir") is not None:  # type: ignore[attr-defined]
         return
-    before = tempfile.tempdir
+    folder_before = tempfile.tempdir
     try:
         if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_FOLDER:
-            tempfile.tempdir = next(filter(_is_writable, _SHORT_FOLDERS), before)
+            tempfile.tempdir = next(filter(_is_writable, _SHORT_FOLDERS), folder_before)
         folder = multiprocessing.util.get_temp_dir()
     except FileNotFoundError as error:
         raise UserError(
@@ -111,7 +111,7 @@ def _make_socket_folder() -> None:
             f"({error}); set TMPDIR to a writable folder"
         ) from None
     finally:
-        tempfile.tempdir = before
+        tempfile.tempdir = folder_before
     if len(os.fsencode(folder)) > _LONGEST_FOLDER + len("/pymp-xxxxxxxx"):
         raise UserError(
             f"TMPDIR must be a short path, because sockets are created there, but {folder} is too "

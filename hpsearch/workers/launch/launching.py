@@ -172,8 +172,8 @@ def set_or_keep(database: Database, stored: StoredStudy, deadline: Deadline | No
             database, stored.study_id, replace(deadline, used_before=used(database, record))
         )
         return
-    before = deadline_of(database, stored)
-    if before is not None and before.has_passed(time.time()):
+    previous = deadline_of(database, stored)
+    if previous is not None and previous.has_passed(time.time()):
         set_deadline(database, stored.study_id, None)
 
 

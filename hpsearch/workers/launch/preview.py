@@ -91,7 +91,7 @@ def preview_launch(study: StudyFile, run: RunConfig) -> PendingPreview:
 
     allocation = check_options(run)
     SAMPLERS.build(study.sampler).check(study.space)
-    stored, counts, others = _stored(study, run.storage)
+    stored, counts, others = _database_state(study, run.storage)
     if stored is not None:
         _require_same_images(study, run, stored)
     # If no worker is started here, the estimate is for one on this machine
@@ -214,7 +214,7 @@ class _DatabaseState(NamedTuple):
     others: int = 0
 
 
-def _stored(study: StudyFile, storage: str) -> _DatabaseState:
+def _database_state(study: StudyFile, storage: str) -> _DatabaseState:
     """Return the study as it is in the database, without creating it.
 
     Tables of an older version are upgraded: studies can't be read before that.

@@ -52,8 +52,8 @@ def time_of(
     if trainings < 1:
         return None
     abreast = min(workers, trainings)
-    timed = timings_of(probe, workers=abreast, on_cpu=on_cpu)
-    return range_of(timed, trainings=trainings, epochs=epochs, workers=abreast, pieces=pieces)
+    timings = timings_of(probe, workers=abreast, on_cpu=on_cpu)
+    return range_of(timings, trainings=trainings, epochs=epochs, workers=abreast, pieces=pieces)
 
 
 def timings_of(probe: Probe, *, workers: int, on_cpu: bool) -> list[list[Timing | None]]:

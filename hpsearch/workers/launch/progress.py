@@ -148,8 +148,8 @@ class ProgressReader:
             budget = max(budget, expected_trainings(record))
         elif ablation.ablated_search(record.study) is not None:
             budget = max(budget, spec_of(record.study).trainings)
-        tried = [trial.epochs_done for trial in trials if trial.state.is_finished or trial.waits]
-        usual = fmean(tried) if tried else per_trial
+        lengths = [trial.epochs_done for trial in trials if trial.state.is_finished or trial.waits]
+        usual = fmean(lengths) if lengths else per_trial
         unissued = max(0, budget - len(trials))
         begun = [
             trial.epochs_done for trial in trials if not trial.state.is_finished and not trial.waits

@@ -313,12 +313,16 @@ class Supervisor:
             self._database.require_same_file()  # Its message is more precise for a file.
             raise gone_back(self._database, f"study {self._stored.name!r}")
         # The worker has ended, so its tickets are freed before their leases expire.
-        reason = worker.killed or death_of(worker.exit_code)
-        freed = free_tickets_of(self._database, self._stored.study_id, worker.owner, reason=reason)
+        reason = worker.kill_reason or death_of(worker.exit_code)
+        tickets = free_tickets_of(
+            self._database, self._stored.study_id, worker.owner, reason=reason
+        )
         hit(FailPoint.TICKETS_FREED)
         if worker.exit_code == WRONG:
             return False
-        of_its_trial = freed > 0 or worker.killed is not None or worker.exit_code == MORE_TO_DO
+        of_its_trial = (
+            tickets > 0 or worker.kill_reason is not None or worker.exit_code == MORE_TO_DO
+        )
         return self._may_go_on(of_its_trial=of_its_trial)
 
     def _may_go_on(self, *, of_its_trial: bool) -> bool:

@@ -53,7 +53,7 @@ class TimeRange:
 
 
 def range_of(
-    timed: Sequence[Sequence[Timing | None]],
+    measurements: Sequence[Sequence[Timing | None]],
     *,
     trainings: int,
     epochs: int,
@@ -63,8 +63,8 @@ def range_of(
     """Compute the range of the time of all trainings from measurements.
 
     Args:
-        timed: For each process the timings of the configurations, in the same order; ``None``: it
-            couldn't be trained.
+        measurements: For each process the timings of the configurations, in the same order;
+            ``None``: one couldn't be trained.
         trainings: The number of trainings.
         epochs: Epochs of each training.
         workers: How many workers train side by side, at most ``trainings``.
@@ -73,11 +73,11 @@ def range_of(
     Returns:
         The range; ``None`` without any timing.
     """
-    longest = max(map(len, timed), default=0)
+    longest = max(map(len, measurements), default=0)
     by_configuration = [
         [
             timing
-            for process in timed
+            for process in measurements
             if place < len(process) and (timing := process[place]) is not None
         ]
         for place in range(longest)

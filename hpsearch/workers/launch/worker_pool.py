@@ -45,7 +45,7 @@ class WorkerHandle:
     process: ForkedProcess
     heartbeat: Heartbeat
     #: Why it was killed; ``None`` if it wasn't.
-    killed: str | None = None
+    kill_reason: str | None = None
     #: Whether it was asked to stop while the launch continues.
     retired: bool = False
     started: float = field(default_factory=time.monotonic)
@@ -116,7 +116,7 @@ class WorkerPool:
         for worker in self._workers:
             limit = timeout if worker.heartbeat.has_begun else max(timeout, START_SECONDS)
             if worker.heartbeat.silence() > limit and worker.process.is_alive():
-                worker.killed = (
+                worker.kill_reason = (
                     f"the worker process hung: no heartbeat for {format_duration(timeout)} "
                     "(budget.trial_timeout)"
                 )

@@ -42,8 +42,8 @@ class Assignment:
 
         If validation images are trained on as well, no epoch is known to be the best.
         """
-        trained = self.study.objective
-        return trained if self.trained_on == "train" else replace(trained, at="last")
+        objective = self.study.objective
+        return objective if self.trained_on == "train" else replace(objective, at="last")
 
 
 def plan_single(
@@ -74,25 +74,27 @@ def plan_single(
     """
     _require_frozen(study)
     require_paths(study)
-    recorded = study.provenance or {}
-    wanted = device or str(recorded.get("device", "auto")).partition(" ")[0]
-    chosen = resolve_devices(wanted)[0]
-    open_device(chosen)
-    asked = recorded.get("threads") if threads is None else threads
-    count = cores() if asked is None else asked
+    provenance = study.provenance or {}
+    device = _open_device(device, provenance)
+    thread_setting = provenance.get("threads") if threads is None else threads
+    count = cores() if thread_setting is None else thread_setting
     if not isinstance(count, int) or count < 1:
         raise UserError(f"the number of threads must be a whole number from 1, but got {count!r}")
     config = study.trial_config({}, ticket=1)
-    trained = replace(config, seed=seed_number(config.seed, nth_seed))
+    training_config = replace(config, seed=seed_number(config.seed, nth_seed))
     epochs = config.epochs
     if trained_on == "train+validation":
         # Nothing is left to validate on, so folds and splits are replaced by one final model
-        whole = replace(trained.data, train_on_validation=True, folds=None, splits=None)
-        trained = replace(trained, data=whole, early_stopping=None)
-        epochs = min(epochs, _epochs_of_the_value(study.objective, recorded) or epochs)
+        whole = replace(training_config.data, train_on_validation=True, folds=None, splits=None)
+        training_config = replace(training_config, data=whole, early_stopping=None)
+        epochs = min(epochs, _epochs_of_the_value(study.objective, provenance) or epochs)
     try:
         build_plan = plan_build(
-            trained, device=chosen, threads=count, exact_threads=asked is not None, data=data
+            training_config,
+            device=device,
+            threads=count,
+            exact_threads=thread_setting is not None,
+            data=data,
         )
     except InfeasibleConfig as error:
         raise UserError(f"{study.name!r} can't be built: {error}") from error
@@ -122,14 +124,12 @@ def train_loop(
         UserError: The config has ranges, or the device isn't here.
     """
     _require_frozen(study)
-    recorded = study.provenance or {}
-    wanted = device or str(recorded.get("device", "auto")).partition(" ")[0]
-    chosen = resolve_devices(wanted)[0]
-    open_device(chosen)
+    provenance = study.provenance or {}
+    device = _open_device(device, provenance)
     build_plan = LoopBuildPlan(
         config=study.loop_config({}, ticket=1),
-        device=chosen,
-        threads=threads or recorded.get("threads") or cores(),
+        device=device,
+        threads=threads or provenance.get("threads") or cores(),
     )
     for end in TrainingSession(build_plan, study.objective, data=data).epochs():
         yield end.metrics
@@ -157,17 +157,25 @@ def seed_number(seed: int, nth: int) -> int:
     return seed if nth == 1 else hashed_seed(seed, "train", nth)
 
 
+def _open_device(device: str | None, provenance: Mapping[str, Any]) -> str:
+    """Open the device, or the recorded one if it is ``None``; return its name."""
+    option = device or str(provenance.get("device", "auto")).partition(" ")[0]
+    name = resolve_devices(option)[0]
+    open_device(name)
+    return name
+
+
 def _require_frozen(study: StudyFile) -> None:
     if not study.is_frozen:
-        searched = ", ".join(study.space.parameters())
+        parameters = ", ".join(study.space.parameters())
         raise UserError(
             f"only a config without ranges can be trained, but {study.name!r} searches "
-            f"{searched}; run `hpsearch launch` and `hpsearch export` first"
+            f"{parameters}; run `hpsearch launch` and `hpsearch export` first"
         )
 
 
-def _epochs_of_the_value(objective: Objective, recorded: Mapping[str, Any]) -> int | None:
-    metrics = recorded.get("figures")
-    found = metrics.get(objective.at) if isinstance(metrics, Mapping) else None
-    epoch = found.get("epoch") if isinstance(found, Mapping) else None
+def _epochs_of_the_value(objective: Objective, provenance: Mapping[str, Any]) -> int | None:
+    figures = provenance.get("figures")
+    metrics = figures.get(objective.at) if isinstance(figures, Mapping) else None
+    epoch = metrics.get("epoch") if isinstance(metrics, Mapping) else None
     return epoch if isinstance(epoch, int) and epoch >= 1 else None

@@ -36,11 +36,11 @@ def train_final(
         frozen = choose(database, read_study(database, study), study_of).frozen
     if "loop" in frozen.document:
         return "a study with a training loop of its own has no images for a final training"
-    loaded = study_from_document(
+    frozen_study = study_from_document(
         frozen.document, component_registries.registries, where="the frozen config"
     )
     assignment = plan_single(
-        loaded, device=None, threads=None, data=data, trained_on="train+validation"
+        frozen_study, device=None, threads=None, data=data, trained_on="train+validation"
     )
     with Retraining(assignment, folder) as retraining:
         if retraining.is_complete:
@@ -48,9 +48,9 @@ def train_final(
         try:
             for _ in retraining.epochs(lambda: time.time() >= ends):
                 pass
-        except TrainingInterrupted as stopped:
+        except TrainingInterrupted as interruption:
             return (
-                f"{stopped}, as the deadline is close; `hpsearch train {study}-best/best.yaml "
+                f"{interruption}, as the deadline is close; `hpsearch train {study}-best/best.yaml "
                 f"--on all --out {folder}` continues"
             )
         retraining.write_model(changed=False)

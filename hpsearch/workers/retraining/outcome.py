@@ -60,8 +60,10 @@ class RetrainingResult:
 def write_outcome(outcome: RetrainingResult, folder: Path) -> None:
     """Write weights, config, class names and model card."""
     assignment = outcome.assignment
-    trained = assignment.build_plan.config
-    prepared = prepare(trained.data, split_seed=trained.split_seed, root=assignment.data)
+    training_config = assignment.build_plan.config
+    prepared = prepare(
+        training_config.data, split_seed=training_config.split_seed, root=assignment.data
+    )
     signature = signature_of(
         assignment.config,
         prepared,
@@ -73,13 +75,15 @@ def write_outcome(outcome: RetrainingResult, folder: Path) -> None:
     judgement = None
     rows = prepared.val_indices
     if len(rows):
-        judged = classifier.evaluate(prepared.images.index_select(0, rows), prepared.labels[rows])
+        evaluation = classifier.evaluate(
+            prepared.images.index_select(0, rows), prepared.labels[rows]
+        )
         judgement = Judgement(
-            confusion=judged.confusion.tolist(),
+            confusion=evaluation.confusion.tolist(),
             what=f"the {len(rows):,} validation images, by the weights after epoch "
             f"{outcome.best['epoch']}",
             once=True,
-            over_groups=groups_of(prepared, judged),
+            over_groups=groups_of(prepared, evaluation),
             grouped=prepared.groups is not None,
         )
     document = portable(_document(outcome, judgement, classifier.summary), folder)
@@ -96,7 +100,7 @@ def write_outcome(outcome: RetrainingResult, folder: Path) -> None:
             judgement,
             contract=signature.contract(),
             weights=f"those after epoch {signature.epoch} of a training on {_images(assignment)}, "
-            f"seed {trained.seed}",
+            f"seed {training_config.seed}",
             files=files,
         )
 

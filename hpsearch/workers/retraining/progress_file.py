@@ -91,8 +91,8 @@ class ProgressFolder:
         """
         if not (self.path.parent / bundle.WEIGHTS).is_file():
             return None
-        found: list[dict[str, float]] | None = self._content.get("history")
-        return found
+        history: list[dict[str, float]] | None = self._content.get("history")
+        return history
 
     def load(self) -> dict[str, Any] | None:
         """Return the last checkpoint; ``None`` if there is none that can be resumed."""

@@ -96,8 +96,8 @@ class Retraining:
                 if end.last or session.is_checkpoint_due(checkpoint_seconds):
                     self._save(end.state)
                 yield end.metrics
-        except TrainingInterrupted as interrupted:
-            self._save(interrupted.state, part="-part")
+        except TrainingInterrupted as interruption:
+            self._save(interruption.state, part="-part")
             raise
 
     def write_model(self, *, changed: bool) -> None:

@@ -68,8 +68,8 @@ def data_differences(study: StudyFile, *, data: Path | None) -> list[str]:
         UserError: The config has no data hash.
     """
     origin = study.provenance or {}
-    recorded = origin.get("data_hash")
-    if not isinstance(recorded, str):
+    data_hash = origin.get("data_hash")
+    if not isinstance(data_hash, str):
         raise UserError(
             "a frozen config must contain the hash of its images (provenance.data_hash), but this "
             "one doesn't; export it with `hpsearch export`"
@@ -77,21 +77,21 @@ def data_differences(study: StudyFile, *, data: Path | None) -> list[str]:
     config = study.trial_config({}, ticket=1)
     build_source(config.data, data_root(data), may_download=True)
     try:
-        found = prepare(config.data, split_seed=config.split_seed, root=data)
+        prepared = prepare(config.data, split_seed=config.split_seed, root=data)
     except DataError as error:
         # The source is there, and was readable when the config was made
         return [f"data: the images can't be read: {error}"]
     differences = []
-    if found.data_hash != recorded:
+    if prepared.data_hash != data_hash:
         differences.append(
-            f"data: images differ from those that the config was made with: expected {recorded}, "
-            f"found {found.data_hash}"
+            f"data: images differ from those that the config was made with: expected {data_hash}, "
+            f"found {prepared.data_hash}"
         )
     split = origin.get("split_hash")
-    if isinstance(split, str) and found.split_hash != split:
+    if isinstance(split, str) and prepared.split_hash != split:
         differences.append(
             f"split: training and validation images are divided differently: expected {split}, "
-            f"found {found.split_hash}"
+            f"found {prepared.split_hash}"
         )
     return differences
 
@@ -137,12 +137,12 @@ def expectation(study: StudyFile) -> Expectation:
     accuracy = float(own["val_accuracy"])
     low, high = share_interval(round(accuracy * images), images)
     over = f"{images:,} validation images"
-    known = of_json(origin.get(OVER_GROUPS))
+    over_groups = of_json(origin.get(OVER_GROUPS))
     of_groups = None
-    if known is not None and "val_accuracy" in known.figures:
-        of_groups = known.figures["val_accuracy"].interval(accuracy, share=True)
+    if over_groups is not None and "val_accuracy" in over_groups.figures:
+        of_groups = over_groups.figures["val_accuracy"].interval(accuracy, share=True)
         low, high = of_groups or (0.0, 1.0)
-        over += f" in {count_noun(known.groups, 'group')}"
+        over += f" in {count_noun(over_groups.groups, 'group')}"
     elif origin.get("lacks_groups"):
         over += " (too narrow: their groups weren't stored, so each image counts as independent)"
     return Expectation(
@@ -157,13 +157,13 @@ def expectation(study: StudyFile) -> Expectation:
 
 def judge(expected: Expectation, curve: list[EpochMetrics]) -> Verdict:
     """Compare a training with the expected result."""
-    again = next((result for result in curve if result.epoch == expected.epoch), None)
-    exact = again is not None and all(
-        getattr(again, name) == expected.figures[name] for name in _COMPARED
+    metrics = next((result for result in curve if result.epoch == expected.epoch), None)
+    exact = metrics is not None and all(
+        getattr(metrics, name) == expected.figures[name] for name in _COMPARED
     )
     return Verdict(
         metric=expected.metric,
-        value=None if again is None else again.value(expected.metric),
+        value=None if metrics is None else metrics.value(expected.metric),
         expected=expected,
         exact=exact,
     )

@@ -132,14 +132,14 @@ class Objects:
             missing = isinstance(error, FileNotFoundError)
             if missing and what in ("read", "removed") and _NO_BUCKET not in str(error):
                 raise
-            reason, refused = _reason(error)
+            reason, is_refusal = _reason(error)
             if missing:
                 bucket = self._root.partition("/")[0]
                 reason = f"there is no bucket {bucket!r}; create it or name another one"
             unreachable = RunsUnreachable(
                 f"objects in the runs place {self._place} can't be {what}: {reason}"
             )
-            unreachable.refused = refused or missing
+            unreachable.refused = is_refusal or missing
             raise unreachable from error
 
 

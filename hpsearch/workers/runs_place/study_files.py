@@ -126,11 +126,11 @@ class LocalFiles:
 
     def folders(self) -> list[str]:
         """See ``StudyFiles``."""
-        return _listed(self.folder)
+        return _names_in(self.folder)
 
     def names(self, trial: str) -> list[str]:
         """See ``StudyFiles``."""
-        return _listed(self.folder / trial)
+        return _names_in(self.folder / trial)
 
     def sizes(self, trial: str = "") -> dict[str, int]:
         """See ``StudyFiles``."""
@@ -287,7 +287,7 @@ def remove_folder(folder: Path) -> bool:
     return not folder.exists()
 
 
-def _listed(folder: Path) -> list[str]:
+def _names_in(folder: Path) -> list[str]:
     """Return the names in ``folder``; none if it was just removed or can't be read."""
     try:
         return os.listdir(folder)  # noqa: PTH208 - only names are needed

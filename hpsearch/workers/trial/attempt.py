@@ -126,8 +126,8 @@ class Attempt:
                 if self._has_no_time():
                     self._leave(end.state)
                     return
-        except TrainingInterrupted as interrupted:
-            self._pause(interrupted)
+        except TrainingInterrupted as interruption:
+            self._leave(interruption.state)
 
     def _has_no_time(self) -> bool:
         """Whether the study's deadline ends the training at this epoch."""
@@ -171,8 +171,8 @@ class Attempt:
             or self.session.is_checkpoint_due(self._checkpoint_pause())
         ):
             reference = self._save(end.epoch, end.state)
-        measured = self._measured(end)
-        decision = self.context.ledger.report(self.claim, end, reference, measured)
+        metrics = self._measure(end)
+        decision = self.context.ledger.report(self.claim, end, reference, metrics)
         self._track(end.metrics, decision)
         if decision is Decision.CONTINUE:
             if reference is not None:
@@ -203,7 +203,7 @@ class Attempt:
         elif decision is Decision.PRUNED:
             tracking.end("pruned", value)
 
-    def _measured(self, end: EpochEnd) -> dict[str, float]:
+    def _measure(self, end: EpochEnd) -> dict[str, float]:
         """Return the metrics of the study's goals that aren't in ``EpochMetrics``.
 
         Latency is measured once, at the end.
@@ -251,9 +251,9 @@ class Attempt:
     def _checkpoint_pause(self) -> float:
         """Return the seconds from the last checkpoint, or the last try, to the next."""
         pause = self.context.run.checkpoint_seconds
-        failed = self.context.folder.failed_uploads
+        failures = self.context.folder.failed_uploads
         # Each try may wait for a server that doesn't answer
-        return max(pause, min(2.0**failed, LONGEST_PAUSE_SECONDS)) if failed else pause
+        return max(pause, min(2.0**failures, LONGEST_PAUSE_SECONDS)) if failures else pause
 
     def _note_skipped(self, epoch: int, error: OSError) -> None:
         is_new = not self.no_room
@@ -280,12 +280,9 @@ class Attempt:
         """Keep one checkpoint of the paused trial, and none of the trials that it replaces."""
         if reference is not None:
             self.context.folder.prune_checkpoints(self.number, [reference])
-        ended = self.context.ledger.end_excess()
-        if ended:
-            self.context.folder.clean_up(set(ended), winners=())
-
-    def _pause(self, interrupted: TrainingInterrupted) -> None:
-        self._leave(interrupted.state)
+        numbers = self.context.ledger.end_excess()
+        if numbers:
+            self.context.folder.clean_up(set(numbers), winners=())
 
     def _leave(self, state: Callable[[], dict[str, Any]]) -> None:
         """Save the state and give the trial back; another attempt goes on from there."""
@@ -325,10 +322,12 @@ class Attempt:
             return None
         config = self.build_plan.config
         data = prepare(config.data, split_seed=config.split_seed, root=self.context.run.data)
-        return predictions_of(val, self._scored, data.class_names, data.groups_of(val.rows))
+        return predictions_of(
+            val, self._probability_metric, data.class_names, data.groups_of(val.rows)
+        )
 
     @property
-    def _scored(self) -> str | None:
+    def _probability_metric(self) -> str | None:
         """The objective, if it needs the predicted probabilities."""
         goals = self.context.study.goals
         return goals.objective.metric if goals.objective.metric in goals.others else None
@@ -348,7 +347,7 @@ class Attempt:
             predictions = self._predictions(end)
             if predictions is not None:
                 classes = len(build_plan.plan.class_names)
-                effect = over_groups(predictions, classes, self._scored)
+                effect = over_groups(predictions, classes, self._probability_metric)
                 attributes |= {} if effect is None else {OVER_GROUPS: effect.to_json()}
         return replace(end, attributes=attributes)
 
@@ -358,11 +357,11 @@ class Attempt:
         if best is None:
             return True
         weights = {key: value for key, value in best.items() if key != PREDICTIONS}
-        saved = retry_until_usable(
+        is_saved = retry_until_usable(
             lambda: self.context.folder.save_best(self.number, weights),
             f"trial {self.number} has ended, but its best weights can't be written",
             self.keeper.must_leave,
         )
-        if saved:
+        if is_saved:
             hit(FailPoint.BEST_SAVED)
-        return saved
+        return is_saved

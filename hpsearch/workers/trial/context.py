@@ -64,8 +64,8 @@ class WorkerContext:
 def clean_up(context: WorkerContext) -> None:
     """Remove the files of all trials that have ended, except the best weights of the winners."""
     # The folders first: a trial that begins afterwards isn't among them
-    here = context.folder.numbers()
-    ended, winners = ended_and_kept(context.ledger.database, context.study.name, here)
+    numbers = context.folder.numbers()
+    ended, winners = ended_and_kept(context.ledger.database, context.study.name, numbers)
     context.folder.clean_up(ended, winners=winners)
 
 

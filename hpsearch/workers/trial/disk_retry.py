@@ -44,8 +44,8 @@ def retry_until_usable(call: Callable[[], object], what: str, leave: Callable[[]
                 raise
             if warned_at is None or time.monotonic() - warned_at >= WARNING_SECONDS:
                 warned_at = time.monotonic()
-                awaited = "room" if is_full(error) else "that to change"
-                logger.warning("%s: %s; waiting for %s", describe_fault(error), what, awaited)
+                change = "room" if is_full(error) else "that to change"
+                logger.warning("%s: %s; waiting for %s", describe_fault(error), what, change)
         until = time.monotonic() + PAUSE_SECONDS
         while time.monotonic() < until:
             if leave():

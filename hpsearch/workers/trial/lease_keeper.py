@@ -109,13 +109,13 @@ class LeaseKeeper:
 
     def should_stop(self) -> bool:
         """Whether training must stop at this batch. Blocks while the lease is in doubt."""
-        watched = self._progress_at is not None
+        is_watched = self._progress_at is not None
         # Waiting for the database here doesn't count as a hang.
         self._progress_at = None
         try:
             return self._must_leave(in_doubt=True)
         finally:
-            self._progress_at = time.monotonic() if watched else None
+            self._progress_at = time.monotonic() if is_watched else None
 
     def must_leave(self) -> bool:
         """Whether the worker must leave the trial; returns at once."""
@@ -195,8 +195,8 @@ class LeaseKeeper:
         logger.error("ticket %d hangs; this worker stops\n%s", self._claim.ticket, error)
         try:
             self._ledger.fail(self._claim, error, retry=True)
-        except (LeaseLost, GaveUpWaiting, DatabaseReplaced) as refused:
-            logger.warning("ticket %d: %s", self._claim.ticket, refused)
+        except (LeaseLost, GaveUpWaiting, DatabaseReplaced) as refusal:
+            logger.warning("ticket %d: %s", self._claim.ticket, refusal)
         finally:
             self._exit_process(MORE_TO_DO)
 

@@ -61,8 +61,8 @@ def extend_budget_from_plan(
     shorten()
     take_look(database, name)
     record = read_study(database, name)
-    now = plan_of(record)
-    if len(now.trainings) > record.study.trial_budget:
-        studies.raise_budget(database, record.study.study_id, len(now.trainings))
+    plan = plan_of(record)
+    if len(plan.trainings) > record.study.trial_budget:
+        studies.raise_budget(database, record.study.study_id, len(plan.trainings))
         hit(FailPoint.ROUND_PLANNED)
-    return not now.finished
+    return not plan.finished

@@ -118,10 +118,10 @@ class RunFolder:
 
         If the object store can't be reached, they stay until the next call.
         """
-        kept = {Path(reference.key).name for reference in keep}
+        names = {Path(reference.key).name for reference in keep}
         with suppress(RunsUnreachable):
             for name in self.files.names(trial_folder(number)):
-                if fnmatch(name, CHECKPOINTS) and name not in kept:
+                if fnmatch(name, CHECKPOINTS) and name not in names:
                     self._remove(f"{trial_folder(number)}/{name}")
 
     def save_best(self, number: int, weights: Mapping[str, Any]) -> Path:

@@ -36,7 +36,7 @@ def require_same_images(
     Raises:
         DataError: The images have changed, or aren't there.
     """
-    for stored_study in _compared(database, stored):
+    for stored_study in _with_search(database, stored):
         tickets = queries.all_tickets(database, stored_study.study_id)
         for group in data_sets.groups(database, stored_study.study_id, tickets)[:_CHOICES]:
             params = group.first.params or {}
@@ -71,12 +71,12 @@ class SameImages:
         Raises:
             DataError: Other trials were trained on other images.
         """
-        for stored in _compared(self._database, studies.find(self._database, self._name)):
+        for stored in _with_search(self._database, studies.find(self._database, self._name)):
             hashes = self._hashes.setdefault(stored.study_id, KnownHashes(stored.study_id))
             data_sets.require_same(self._database, stored.name, params, images, hashes)
 
 
-def _compared(database: Database, stored: StoredStudy) -> list[StoredStudy]:
+def _with_search(database: Database, stored: StoredStudy) -> list[StoredStudy]:
     """Return the study; for a confirmation or an ablation, its search before it."""
     parent = parent_of(stored)
     search = None if parent is None else studies.find_or_none(database, parent.search)

@@ -59,8 +59,8 @@ def close_orphaned_runs(context: WorkerContext) -> None:
                 continue
             attributes = trial_attributes.read(database, trial.trial_id)
             curve = queries.curve(database, record.study.study_id, trial.ticket)
-            tracked = _trial(context, trial.number, trial.params, attributes)
-            context.tracking.catch_up(tracker, tracked, curve, state, trial.value)
+            tracked_trial = _trial(context, trial.number, trial.params, attributes)
+            context.tracking.catch_up(tracker, tracked_trial, curve, state, trial.value)
 
 
 def _trial(

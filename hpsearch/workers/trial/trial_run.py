@@ -39,7 +39,7 @@ from hpsearch.workers.trial.planned import planned_trial
 logger = logging.getLogger(__name__)
 
 #: The trial's number, its parameters, and how it is built here.
-Configured: TypeAlias = tuple[int, Mapping[str, Any], BuildPlan | LoopBuildPlan]
+TrialSetup: TypeAlias = tuple[int, Mapping[str, Any], BuildPlan | LoopBuildPlan]
 
 #: Infeasible draws in a row for one ticket, after which its trial fails.
 MAX_INFEASIBLE = 200
@@ -93,9 +93,9 @@ def run_trial(context: WorkerContext, claim: Claim) -> None:
 def _run(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> None:
     """Configure and train; failures of the trial are written to the ledger."""
     try:
-        configured = _configure(context, claim, keeper)
-        if configured is not None:
-            number, params, build_plan = configured
+        setup = _configure(context, claim, keeper)
+        if setup is not None:
+            number, params, build_plan = setup
             tracked.begin(context, claim, number, params, build_plan)
             Attempt(context, claim, keeper, number, build_plan).run()
     except (LeaseLost, GaveUpWaiting, DatabaseReplaced):
@@ -130,7 +130,7 @@ def _fail(
     out_of_memory: memory.OutOfMemory | None = None,
 ) -> None:
     hit(FailPoint.ATTEMPT_FAILING)
-    again = context.ledger.fail(
+    is_retried = context.ledger.fail(
         claim,
         error,
         retry=retry,
@@ -138,12 +138,12 @@ def _fail(
         infeasible_attrs=None if out_of_memory is None else out_of_memory.attributes(),
     )
     hit(FailPoint.ATTEMPT_FAILED)
-    if not again:
+    if not is_retried:
         context.tracking.end("failed")
         clean_up(context)
 
 
-def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Configured | None:
+def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> TrialSetup | None:
     """Return the trial as it will be trained; draw its configuration if it has none."""
     ledger = context.ledger
     if claim.damaged:
@@ -209,7 +209,7 @@ def _configure(context: WorkerContext, claim: Claim, keeper: LeaseKeeper) -> Con
 
 def _configure_planned(
     context: WorkerContext, claim: Claim, keeper: LeaseKeeper
-) -> Configured | None:
+) -> TrialSetup | None:
     """Return the trial that a planned study's plan has for the ticket, without a draw."""
     draw = planned_trial(context.ledger.database, context.study, claim.ticket)
     try:
@@ -235,10 +235,10 @@ def _recorded_threads(context: WorkerContext, claim: Claim) -> int | None:
         return None
     attributes = trial_attributes.read(context.ledger.database, claim.trial_id)
     threads = attributes.get("threads")
-    here = (
+    is_possible = (
         attributes.get("device") == "cpu" and isinstance(threads, int) and 1 <= threads <= cores()
     )
-    return threads if here else None
+    return threads if is_possible else None
 
 
 def _plan_build(

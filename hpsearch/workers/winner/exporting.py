@@ -108,7 +108,7 @@ def write_export(
     bundle.refuse_to_replace(targets.files(), overwrite=overwrite)
     if targets.onnx is not None:
         require_onnx()
-    frozen, agreed = export.frozen, {}
+    frozen, agreements = export.frozen, {}
     trained = load_trained(frozen, runs=runs, data=data) if targets.need_weights else None
     judgement = _judgement(export, trained)
     if trained is not None:
@@ -116,10 +116,10 @@ def write_export(
         if targets.weights is not None:
             write_weights(targets.weights, classifier.model.state_dict(), classifier.signature)
         if targets.onnx is not None:
-            agreed["onnx"] = write_onnx(targets.onnx, classifier, trained.images)
+            agreements["onnx"] = write_onnx(targets.onnx, classifier, trained.images)
         if targets.torch_export is not None:
             path = targets.torch_export
-            agreed["torch_export"] = write_torch_program(path, classifier, trained.images)
+            agreements["torch_export"] = write_torch_program(path, classifier, trained.images)
         if targets.bundle is not None:
             folder = targets.bundle
             text = partial(model_card, frozen, trained, judgement, folder)
@@ -132,7 +132,7 @@ def write_export(
         )
     if targets.config is not None:
         bundle.write_content(targets.config, frozen.text(targets.config.parent))
-    return agreed
+    return agreements
 
 
 def model_card(
@@ -228,47 +228,48 @@ def load_trained(frozen: FrozenConfig, *, runs: Runs, data: Path | None) -> Trai
 def _require_one_model(data: DataConfig, frozen: FrozenConfig) -> None:
     if data.rounds == 1:
         return
-    what = "folds" if data.folds else "splits"
+    kind = "folds" if data.folds else "splits"
     name = frozen.document["provenance"]["study"]
     way = f"`hpsearch export --study {name} --out best.yaml` and then `hpsearch train best.yaml "
     way += "--on all --out FOLDER` train it on every image"
     if data.splits and not frozen.is_confirmed:
         way += f", or `hpsearch confirm --study {name}`, whose trainings have one split each"
     raise UserError(
-        f"one model is exported, but a trial of {data.rounds} {what} has {data.rounds}, each "
+        f"one model is exported, but a trial of {data.rounds} {kind} has {data.rounds}, each "
         f"trained without some of the images to validate the configuration; {way}"
     )
 
 
 def _judge(classifier: Classifier, prepared: PreparedData, origin: dict[str, Any]) -> Judgement:
     epoch = classifier.signature.epoch
-    judged = classifier.evaluate(*_validation(prepared))
+    evaluation = classifier.evaluate(*_validation(prepared))
     by_epoch = {metrics["epoch"]: metrics["val_accuracy"] for metrics in origin["figures"].values()}
-    then = by_epoch.get(epoch)
-    moved = 0.0 if then is None else round(abs(judged.accuracy - then) * judged.samples)
-    if moved > max(_SLACK_IMAGES, _SLACK * judged.samples):
+    accuracy = evaluation.accuracy
+    recorded_accuracy = by_epoch.get(epoch, accuracy)
+    difference = round(abs(accuracy - recorded_accuracy) * evaluation.samples)
+    if difference > max(_SLACK_IMAGES, _SLACK * evaluation.samples):
         raise ExportFailed(
             f"the stored weights must give the recorded validation accuracy of epoch {epoch}, "
-            f"{SHARE.value(then)}, but they give {SHARE.value(judged.accuracy)}; they were "
+            f"{SHARE.value(recorded_accuracy)}, but they give {SHARE.value(accuracy)}; they were "
             "replaced or damaged. `hpsearch train best.yaml --out FOLDER` makes them again"
         )
     return Judgement(
-        confusion=judged.confusion.tolist(),
-        what=f"the {judged.samples:,} validation images, by the weights after epoch {epoch}",
+        confusion=evaluation.confusion.tolist(),
+        what=f"the {evaluation.samples:,} validation images, by the weights after epoch {epoch}",
         once=True,
-        over_groups=groups_of(prepared, judged),
+        over_groups=groups_of(prepared, evaluation),
         grouped=prepared.groups is not None,
     )
 
 
-def groups_of(prepared: PreparedData, judged: Evaluation) -> OverGroups | None:
+def groups_of(prepared: PreparedData, evaluation: Evaluation) -> OverGroups | None:
     """Return the effect of groups of validation images on the metrics; ``None`` without groups."""
     rows = prepared.val_indices
     predictions = Predictions(
         rows=rows.numpy(),
-        predicted=judged.predictions.numpy(),
+        predicted=evaluation.predictions.numpy(),
         truth=prepared.labels[rows].numpy(),
-        loss=judged.losses.double().numpy(),
+        loss=evaluation.losses.double().numpy(),
         groups=prepared.groups_of(rows.numpy()),
     )
     return over_groups(predictions, len(prepared.class_names))

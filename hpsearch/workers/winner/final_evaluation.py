@@ -95,7 +95,7 @@ def evaluate_winner(
         trial, models, seeds = _best_seen(record, study, runs, pick)
     else:
         _refuse_invalid(record, confirmation)
-        trial, models, seeds = _confirmed(confirmation, study, runs)
+        trial, models, seeds = _confirmed_winner(confirmation, study, runs)
     of_training = len(models) // max(1, len(seeds))
     result = evaluate_on_test(models, device=where, data_root=data, mirrored=mirrored)
     evaluations = result.evaluations
@@ -104,8 +104,8 @@ def evaluate_winner(
     others = _others(result, config, prepared.class_names)
     intervals = {}
     for metric in (*OBJECTIVES, *others):
-        trained = _judged(result, metric, of_training, prepared.class_names)
-        interval = _interval(trained, share=is_share(metric), with_seeds=bool(seeds))
+        contributions = _contributions(result, metric, of_training, prepared.class_names)
+        interval = _interval(contributions, share=is_share(metric), with_seeds=bool(seeds))
         if interval is not None:
             intervals[metric] = interval
     final = FinalEvaluation(
@@ -175,17 +175,17 @@ def _best_seen(
     return winner.number, _models(config, content), []
 
 
-def _confirmed(
+def _confirmed_winner(
     confirmation: StudyRecord, study: StudyFile, runs: Runs
 ) -> tuple[int, list[Trained], list[int]]:
     """Return the confirmed winner, its models, one per report seed, and these seeds."""
-    now, spec = progress_of(confirmation), spec_of(confirmation.study)
-    if not now.finished:
+    progress, spec = progress_of(confirmation), spec_of(confirmation.study)
+    if not progress.finished:
         raise UserError(
             f"test images are opened once, for the confirmed winner, but {confirmation.study.name} "
             f"isn't finished; continue with `hpsearch confirm --study {spec.study}`"
         )
-    if now.winner is None:
+    if progress.winner is None:
         raise UserError(
             f"only a winner can be evaluated, but in {confirmation.study.name} every finalist "
             f"failed in training; `hpsearch show --study {confirmation.study.name}` shows why"
@@ -193,7 +193,7 @@ def _confirmed(
     folder = _folder(confirmation, runs)
     models, seeds = [], []
     for entry, trial in trainings(confirmation).items():
-        if entry.trial != now.winner or entry.seed not in spec.report_seeds:
+        if entry.trial != progress.winner or entry.seed not in spec.report_seeds:
             continue
         if trial.number is None:
             continue
@@ -203,7 +203,7 @@ def _confirmed(
         one_split = replace(config, data=replace(config.data, splits=None))
         models += _models(one_split, content)
         seeds.append(entry.seed)
-    return now.winner, models, seeds
+    return progress.winner, models, seeds
 
 
 def _refuse_invalid(record: StudyRecord, confirmation: StudyRecord) -> None:
@@ -269,11 +269,13 @@ def _others(
     }
 
 
-def _interval(trained: Sequence[Judged], *, share: bool, with_seeds: bool) -> list[float] | None:
+def _interval(
+    contributions: Sequence[Judged], *, share: bool, with_seeds: bool
+) -> list[float] | None:
     """Return the 95 % interval of a metric's mean, over groups if the images have them.
 
     Args:
-        trained: The contributions of each training.
+        contributions: Those of each training.
         share: Whether the metric is in 0..1.
         with_seeds: Whether trainings differ in their seeds; then it is over seeds as well.
 
@@ -281,22 +283,22 @@ def _interval(trained: Sequence[Judged], *, share: bool, with_seeds: bool) -> li
         Low and high; ``None`` if they aren't known.
     """
     if with_seeds:
-        both = estimate(trained, share=share).over_seeds_and_images()
-        bounds: tuple[float, float] | None = (both.low, both.high)
+        interval = estimate(contributions, share=share).over_seeds_and_images()
+        bounds: tuple[float, float] | None = (interval.low, interval.high)
     else:
-        alone = _mean(trained)
+        alone = _mean(contributions)
         bounds = error_of(alone).interval(alone.mean, share=share)
         if bounds is None and share:
             bounds = (0.0, 1.0)  # the spread of one group is unknown
     return None if bounds is None or not all(map(math.isfinite, bounds)) else list(bounds)
 
 
-def _judged(
+def _contributions(
     result: TestResult, metric: str, of_training: int, class_names: Sequence[str]
 ) -> list[Judged]:
     """Return the contributions of each training, averaged over its models."""
     rows, truth = np.arange(len(result.truth)), result.truth.numpy()
-    scored = None if metric in OBJECTIVES else metric
+    probability_metric = None if metric in OBJECTIVES else metric
     contributions = []
     for evaluation in result.evaluations:
         predictions = ValPredictions(
@@ -309,7 +311,9 @@ def _judged(
             else evaluation.probabilities.numpy(),
         )
         contributions.append(
-            judged(metric, predictions_of(predictions, scored, class_names, result.groups))
+            judged(
+                metric, predictions_of(predictions, probability_metric, class_names, result.groups)
+            )
         )
     return [_mean(part) for part in _parts(contributions, of_training)]
 
