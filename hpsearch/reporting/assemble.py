@@ -111,21 +111,21 @@ def read_report(
 
 def assemble(content: ReportContent) -> Report:
     """Return the report as blocks."""
-    names = [each.name for each in content.studies]
+    names = [study.name for study in content.studies]
     when = datetime.fromisoformat(content.made_at).strftime("%Y-%m-%d %H:%M UTC")
-    several = content.comparison
+    comparison = content.comparison
     return Report(
         title=", ".join(names),
         made=f"{when} by hpsearch {content.version}",
-        comparison=None if several is None else studies.studies(several, content.studies),
+        comparison=None if comparison is None else studies.studies(comparison, content.studies),
         studies=[
             StudyReport(
-                anchor=anchor_of(each.name),
-                name=each.name,
-                description=each.description,
-                sections=[part(each) for part in PARTS if part not in _left_out(each)],
+                anchor=anchor_of(study.name),
+                name=study.name,
+                description=study.description,
+                sections=[part(study) for part in PARTS if part not in _left_out(study)],
             )
-            for each in content.studies
+            for study in content.studies
         ],
     )
 

@@ -168,8 +168,8 @@ class StudyContent:
         """The class names; empty before the first trial began."""
         if self.matrices is not None and self.matrices.class_names:
             return self.matrices.class_names
-        found = self.noted.get("class_names", ())
-        return found[0] if found else ()
+        name_lists = self.noted.get("class_names", ())
+        return name_lists[0] if name_lists else ()
 
     @cached_property
     def _by_number(self) -> dict[int | None, dict[str, Any]]:

@@ -57,7 +57,7 @@ def hard_pictures(
     hashes: Sequence[str],
     *,
     data: Path | None,
-    wanted: bool = True,
+    show_images: bool = True,
 ) -> Shown:
     """Return the pictures that trainings get wrong from the validation images, without a download.
 
@@ -66,7 +66,7 @@ def hard_pictures(
         matrices: Matrices of its confirmation; ``None`` without one.
         hashes: Data hashes of the trials; images with another hash aren't shown.
         data: Folder of the images; ``None`` for the default.
-        wanted: Whether to show images; otherwise they are only listed.
+        show_images: Whether to show images; otherwise they are only listed.
 
     Returns:
         The pictures, or the reason why there are none.
@@ -78,14 +78,14 @@ def hard_pictures(
             else f"hpsearch confirm --study {record.study.name} runs such trainings."
         )
         return Shown(reason="Several trainings are needed to find hard pictures; " + way)
-    found = matrices.pictures
-    pictures = [*found.hardest, *found.label_errors]
+    wrong_pictures = matrices.pictures
+    pictures = [*wrong_pictures.hardest, *wrong_pictures.label_errors]
     if not pictures:
         return Shown(reason="No training got any validation image wrong.")
-    if not wanted:
+    if not show_images:
         return Shown(reason="Pictures were not requested.")
     try:
-        prepared, names = _prepared(record, [each.row for each in pictures], data)
+        prepared, names = _prepared(record, [picture.row for picture in pictures], data)
     except (HpsearchError, OSError) as error:
         return Shown(reason=f"The images can't be read here: {error}")
     if prepared is None or prepared.data_hash not in hashes:
@@ -94,20 +94,20 @@ def hard_pictures(
             "so none is shown.",
         )
 
-    def thumbnails(some: Sequence[HardPicture]) -> list[Thumbnail]:
+    def thumbnails(selection: Sequence[HardPicture]) -> list[Thumbnail]:
         return [
             Thumbnail(
-                picture=each,
-                source=_png(prepared.images[each.row].numpy()),
-                name=names.get(each.row),
+                picture=picture,
+                source=_png(prepared.images[picture.row].numpy()),
+                name=names.get(picture.row),
             )
-            for each in some
-            if each.row < len(prepared.images)
+            for picture in selection
+            if picture.row < len(prepared.images)
         ]
 
     return Shown(
-        hardest=thumbnails(found.hardest),
-        label_errors=thumbnails(found.label_errors[:MOST_LABEL_ERRORS]),
+        hardest=thumbnails(wrong_pictures.hardest),
+        label_errors=thumbnails(wrong_pictures.label_errors[:MOST_LABEL_ERRORS]),
         names=names,
     )
 
@@ -115,7 +115,7 @@ def hard_pictures(
 def _prepared(
     record: StudyRecord, rows: Sequence[int], data: Path | None
 ) -> tuple[PreparedData | None, dict[int, str]]:
-    """Return the images of the search, ``None`` before a trial is complete; and names of rows."""
+    """Return the images of the search (``None`` before a trial is complete), and rows' names."""
     from hpsearch import component_registries
     from hpsearch.results.ranking import best
     from hpsearch.study_file.loading import study_from_document

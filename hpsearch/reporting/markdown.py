@@ -69,7 +69,7 @@ def _block(block: Block, anchor: str, level: int, figures: Mapping[str, str]) ->
             yield table(("", ""), block.facts)
         case Stages():
             for chain in block.chains:
-                stages = (f"**{inline(each.name)}** ({inline(each.detail)})" for each in chain)
+                stages = (f"**{inline(stage.name)}** ({inline(stage.detail)})" for stage in chain)
                 yield " → ".join(stages)
         case Commands():
             yield code_block("\n".join(block.lines))
@@ -110,7 +110,7 @@ def _picture(path: str | None, description: str) -> Iterator[str]:
         yield f"![{inline(description)}]({path})"
 
 
-def _table(shown: Table) -> Iterator[str]:
-    yield table([column.title or column.label for column in shown.columns], shown.rows[:_ROWS])
-    if len(shown.rows) > _ROWS:
-        yield f"({_ROWS} of {len(shown.rows):,} rows; the CSV file has all.)"
+def _table(block: Table) -> Iterator[str]:
+    yield table([column.title or column.label for column in block.columns], block.rows[:_ROWS])
+    if len(block.rows) > _ROWS:
+        yield f"({_ROWS} of {len(block.rows):,} rows; the CSV file has all.)"

@@ -207,12 +207,12 @@ def _points(
     count = len(x)
     symbols, colours = (_each(marker[key], count) for key in ("symbol", "color"))
     for symbol in dict.fromkeys(symbols):
-        mine = [place for place in range(count) if symbols[place] == symbol]
-        shades = [_colour(colours[place]) for place in mine]
+        indices = [place for place in range(count) if symbols[place] == symbol]
+        shades = [_colour(colours[place]) for place in indices]
         is_open = symbol == "circle-open"
         axes.scatter(
-            x[mine],
-            y[mine],
+            x[indices],
+            y[indices],
             s=(0.65 * marker["size"]) ** 2,
             marker=_SYMBOLS[symbol],
             facecolors="none" if is_open else shades,
@@ -296,7 +296,8 @@ def _axis(axes: Axes, side: str, layout: Mapping[str, Any]) -> None:
 
 def _reach(bars: Mapping[str, Any]) -> list[list[float]]:
     return [
-        [0.0 if each is None else each for each in bars[key]] for key in ("arrayminus", "array")
+        [0.0 if distance is None else distance for distance in bars[key]]
+        for key in ("arrayminus", "array")
     ]
 
 

@@ -80,12 +80,12 @@ class PruningAudit:
             "pruned": self.pruned,
             "epochs_saved": self.epochs_saved,
             "epochs_paid": self.epochs_paid,
-            "spared": [vars(each) for each in self.spared],
+            "spared": [vars(trial) for trial in self.spared],
             "falsely_pruned": self.falsely_pruned,
             "false_rate": self.false_rate,
             "false_interval": self.false_interval and list(self.false_interval),
             "regret": self.regret,
-            "rungs": [vars(each) for each in self.rungs],
+            "rungs": [vars(rung) for rung in self.rungs],
         }
 
 
@@ -93,9 +93,9 @@ def read_pruning_audit(database: Database, record: StudyRecord) -> PruningAudit 
     """Return the audit so far; ``None`` if the pruner wouldn't have stopped any trial yet."""
     study_id = record.study.study_id
     # While workers run, trials may have begun since the record was read
-    known = {trial.ticket for trial in record.trials}
-    kept = database.read(lambda connection: kept_by_audit(connection, study_id))
-    since = {ticket: epoch for ticket, epoch in kept.items() if ticket in known}
+    tickets = {trial.ticket for trial in record.trials}
+    stop_epochs = database.read(lambda connection: kept_by_audit(connection, study_id))
+    since = {ticket: epoch for ticket, epoch in stop_epochs.items() if ticket in tickets}
     if factor := _promoted_share(record):
         since = _without_promoted(database, record, since, factor)
     stopped = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
@@ -106,9 +106,9 @@ def read_pruning_audit(database: Database, record: StudyRecord) -> PruningAudit 
         for trial in record.trials
         if trial.state is TicketState.COMPLETE and trial.value is not None
     }
-    looked_at = sorted({*since.values(), *(trial.epochs_done for trial in stopped)})
-    step = -(-len(looked_at) // _RUNGS)
-    rungs = list(islice(looked_at, 0, None, step))
+    all_rungs = sorted({*since.values(), *(trial.epochs_done for trial in stopped)})
+    step = -(-len(all_rungs) // _RUNGS)
+    rungs = list(islice(all_rungs, 0, None, step))
     at = database.read(lambda connection: _values(connection, study_id, rungs, list(complete)))
     return audit(record, complete, since, {epoch: at.get(epoch, {}) for epoch in rungs})
 
@@ -131,7 +131,7 @@ def audit(
     full = record.study.epochs_per_trial
     ends = {ticket: trial.value for ticket, trial in complete.items() if trial.value is not None}
     not_stopped = [sign * value for ticket, value in ends.items() if ticket not in since]
-    kept = [
+    kept_trials = [
         KeptTrial(
             number=complete[ticket].number,
             epoch=epoch,
@@ -142,10 +142,10 @@ def audit(
         if ticket in ends
     ]
     stopped = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
-    judged = bool(kept and not_stopped)
+    has_estimate = bool(kept_trials and not_stopped)
     half = statistics.median(not_stopped) if not_stopped else 0.0
-    false = sum(sign * each.value > half for each in kept) if judged else 0
-    best = max((sign * each.value for each in kept), default=0.0)
+    false = sum(sign * trial.value > half for trial in kept_trials) if has_estimate else 0
+    best = max((sign * trial.value for trial in kept_trials), default=0.0)
     return PruningAudit(
         pruned=len(stopped),
         epochs_saved=sum(full - trial.epochs_done for trial in stopped),
@@ -154,11 +154,11 @@ def audit(
             for trial in record.trials
             if trial.ticket in since
         ),
-        spared=kept,
+        spared=kept_trials,
         falsely_pruned=false,
-        false_rate=false / len(kept) if judged else None,
-        false_interval=share_interval(false, len(kept)) if judged else None,
-        regret=max(0.0, best - max(not_stopped)) if judged else None,
+        false_rate=false / len(kept_trials) if has_estimate else None,
+        false_interval=share_interval(false, len(kept_trials)) if has_estimate else None,
+        regret=max(0.0, best - max(not_stopped)) if has_estimate else None,
         rungs=[
             _rung(epoch, [(value, ends[ticket]) for ticket, value in values.items()])
             for epoch, values in at.items()
@@ -202,13 +202,13 @@ def _without_promoted(
             connection, record.study.study_id, sorted(set(since.values())), all_tickets
         )
     )
-    kept = {}
+    stop_epochs = {}
     for ticket, epoch in since.items():
         scores = {other: sign * value for other, value in at[epoch].items()}
         better = sum(score > scores[ticket] for score in scores.values())
         if better >= len(scores) // factor:
-            kept[ticket] = epoch
-    return kept
+            stop_epochs[ticket] = epoch
+    return stop_epochs
 
 
 def _values(
@@ -217,9 +217,9 @@ def _values(
     query = sa.select(epochs.c.epoch, epochs.c.ticket, epochs.c.value).where(
         epochs.c.study_id == study_id, epochs.c.epoch.in_(rungs)
     )
-    wanted = set(tickets)
-    found: dict[int, dict[int, float]] = {}
+    ticket_set = set(tickets)
+    by_epoch: dict[int, dict[int, float]] = {}
     for row in connection.execute(query):
-        if row.ticket in wanted:
-            found.setdefault(row.epoch, {})[row.ticket] = row.value
-    return found
+        if row.ticket in ticket_set:
+            by_epoch.setdefault(row.epoch, {})[row.ticket] = row.value
+    return by_epoch

@@ -95,14 +95,14 @@ def read_content(
     order = [trial.number for trial in ranked(record) if trial.number is not None]
     trials = _in_order(trial_table(database, record, by_ticket), order)
     analysis_data = read_analysis_data(database, record)
-    confirmed = _confirmed(database, record)
+    confirmation = _confirmed(database, record)
     matrices = read_matrices(database, record)
     nearest = knee(record) if record.goals.is_multi_objective else None
-    seen = best_seen(record)
-    found = effects(analysis_data, most_pairs=_PAIRS)
-    document, noted = record.study.document, _noted(database, record)
+    best_of_search = best_seen(record)
+    parameter_effects = effects(analysis_data, most_pairs=_PAIRS)
+    document, attributes = record.study.document, _noted(database, record)
     names = columns(database, record)
-    winner = winner_number(None if nearest is None else nearest.number, confirmed, order)
+    winner = winner_number(None if nearest is None else nearest.number, confirmation, order)
     best = None if winner is None else record.trial(winner)
     forecast = read_interim(database, record, by_ticket)
     content = StudyContent(
@@ -117,7 +117,7 @@ def read_content(
         at=record.objective.at,
         maximize=record.objective.direction == "maximize",
         objectives=dict(record.goals.directions),
-        constraints=[str(each) for each in record.goals.constraints],
+        constraints=[str(constraint) for constraint in record.goals.constraints],
         counts=counts_of(record.counts),
         budget_trials=record.study.trial_budget,
         epochs_per_trial=record.study.epochs_per_trial,
@@ -141,25 +141,29 @@ def read_content(
             for row in trials
             if row["overfits_from"] is not None
         },
-        confirmed=confirmed,
+        confirmed=confirmation,
         deadline="" if (under := deadline_state(database, record)) is None else under.sentence,
         advice="" if forecast is None else forecast.advice(record.objective.metric),
         test=evaluations(database, record.study.study_id),
-        test_gap=None if confirmed is None else read_test_gap(database, record, confirmed.verdict),
-        answer=answer(record, None if confirmed is None else confirmed.verdict, found),
+        test_gap=None
+        if confirmation is None
+        else read_test_gap(database, record, confirmation.verdict),
+        answer=answer(
+            record, None if confirmation is None else confirmation.verdict, parameter_effects
+        ),
         winner_model="" if best is None else model_of(document, best.params),
         winner_yaml="" if best is None else to_yaml(_settings(document, best.params)),
-        best_seen="" if seen is None else seen.sentence,
-        effects=found,
+        best_seen="" if best_of_search is None else best_of_search.sentence,
+        effects=parameter_effects,
         importances=importances(analysis_data),
         matrices=matrices,
         own_matrix=_own_matrix(database, record, order),
         pictures=hard_pictures(
-            record, matrices, noted.get("data_hash", []), data=data, wanted=pictures
+            record, matrices, attributes.get("data_hash", []), data=data, show_images=pictures
         ),
         costs=read_costs(database, record),
         failures=read_failures(database, record),
-        noted=noted,
+        noted=attributes,
         versions=versions(),
         ablations=[
             Ablated(study=study, result=result, answers=answers(result))
@@ -186,37 +190,37 @@ def _settings(document: Mapping[str, Any], params: Mapping[str, Any]) -> dict[st
 
 
 def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:
-    found = newest(database, record.study.name)
-    if found is None:
+    confirmation = newest(database, record.study.name)
+    if confirmation is None:
         return None
-    spec = spec_of(found.study)
+    spec = spec_of(confirmation.study)
     usual = record.confirm
-    requested = {"top": spec.requested.top, "seeds": spec.requested.seeds}
-    given = spec.requested.given or ()
+    options = {"top": spec.requested.top, "seeds": spec.requested.seeds}
+    explicit = spec.requested.given or ()
     return Confirmed(
-        study=found.study.name,
+        study=confirmation.study.name,
         nth=len(confirmations(database, record.study.name)),
-        newer_trials=newer_trials(record, found),
+        newer_trials=newer_trials(record, confirmation),
         rule=spec.rule,
         options=[
-            f"--{key} {asked}"
-            for key, asked in requested.items()
-            if key in given or asked != getattr(usual, key)
+            f"--{key} {value}"
+            for key, value in options.items()
+            if key in explicit or value != getattr(usual, key)
         ],
-        verdict=read_verdict(database, record, found),
+        verdict=read_verdict(database, record, confirmation),
     )
 
 
 def _own_matrix(database: Database, record: StudyRecord, order: Sequence[int]) -> Matrix | None:
-    found = read_trial_matrices(database, record, order[:1])
-    matrix = next(iter(found.values()), None)
+    by_number = read_trial_matrices(database, record, order[:1])
+    matrix = next(iter(by_number.values()), None)
     return None if matrix is None or len(matrix.counts) > CONFUSION_CLASSES else matrix
 
 
 def _noted(database: Database, record: StudyRecord) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for each in trial_attributes.read_many(database, record.study.study_id, _COMMON).values():
-        for name, value in each.items():
-            if value not in found.setdefault(name, []):
-                found[name].append(value)
-    return found
+    distinct_values: dict[str, list[Any]] = {}
+    for attributes in trial_attributes.read_many(database, record.study.study_id, _COMMON).values():
+        for name, value in attributes.items():
+            if value not in distinct_values.setdefault(name, []):
+                distinct_values[name].append(value)
+    return distinct_values

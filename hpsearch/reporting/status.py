@@ -33,13 +33,13 @@ from hpsearch.study_file.sections import NO_HELP
 
 def status_of(database: Database, record: StudyRecord) -> dict[str, Any]:
     """Return the JSON-like status of a study; it has ``confirmation`` only if there is one."""
-    bill = read_pruning_audit(database, record)
-    summarized = with_confirmed_best(database, record, summary(record))
+    audit = read_pruning_audit(database, record)
+    status = with_confirmed_best(database, record, summary(record))
     return {
-        **summarized,
-        "pruning": bill and bill.as_json(),
+        **status,
+        "pruning": audit and audit.as_json(),
         **_confirmation(database, record),
-        **_interim(database, record, summarized["best"]),
+        **_interim(database, record, status["best"]),
         **_end(database, record),
         **_deadline(database, record),
         **_ablations(database, record),
@@ -112,9 +112,11 @@ def _deadline(database: Database, record: StudyRecord) -> dict[str, Any]:
 
 def _knowledge(database: Database, record: StudyRecord) -> dict[str, Any]:
     """Return the sources of the sampler's prior results; empty if it has none."""
-    found = prior_results.sources(database, record.study.study_id)
-    listed = [{"source": each.name, "results": each.results, "at": each.at} for each in found]
-    return {"knowledge": listed} if listed else {}
+    sources = prior_results.sources(database, record.study.study_id)
+    rows = [
+        {"source": source.name, "results": source.results, "at": source.at} for source in sources
+    ]
+    return {"knowledge": rows} if rows else {}
 
 
 def _interim(database: Database, record: StudyRecord, best: Any) -> dict[str, Any]:
@@ -122,26 +124,26 @@ def _interim(database: Database, record: StudyRecord, best: Any) -> dict[str, An
 
     Empty if there is no forecast, or if the winner (``best``) is confirmed.
     """
-    found = None if best and best["confirmed"] else read_interim(database, record)
-    if found is None:
+    forecast = None if best and best["confirmed"] else read_interim(database, record)
+    if forecast is None:
         return {}
-    sentences = found.sentences(record.objective.metric, record.study.epochs_per_trial)
-    return {"interim": {**asdict(found), "sentences": list(sentences)}}
+    sentences = forecast.sentences(record.objective.metric, record.study.epochs_per_trial)
+    return {"interim": {**asdict(forecast), "sentences": list(sentences)}}
 
 
 def _prior(database: Database, record: StudyRecord) -> dict[str, Any]:
     """Return the results of the study's prior; empty if it has none, or draws nothing."""
     if parent_of(record.study) is not None:
         return {}
-    found = read_prior(database, record)
-    return {} if found is None else {"prior": found}
+    prior = read_prior(database, record)
+    return {} if prior is None else {"prior": prior}
 
 
 def _ablations(database: Database, record: StudyRecord) -> dict[str, Any]:
     """Return the state and the decided answers of the search's ablations; empty without one."""
     if parent_of(record.study) is not None:
         return {}
-    listed: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for study, result in read_results(database, record.study.name):
         state = {
             "study": study,
@@ -151,18 +153,18 @@ def _ablations(database: Database, record: StudyRecord) -> dict[str, Any]:
             "planned": result.spec.trainings,
             "comparisons": len(result.spec.contrasts),
             "answers": answers(result),
-            "effects": [effect_sentence(each, result.spec) for each in result.effects],
+            "effects": [effect_sentence(effect, result.spec) for effect in result.effects],
         }
-        listed.append(state)
-    return {"ablations": listed} if listed else {}
+        rows.append(state)
+    return {"ablations": rows} if rows else {}
 
 
 def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
     """Return the state of the search's newest confirmation; empty if there is none."""
-    found = newest(database, record.study.name)
-    if found is None:
+    confirmation = newest(database, record.study.name)
+    if confirmation is None:
         return {}
-    now = progress_of(found)
+    now = progress_of(confirmation)
     mean = interval = damaged = gap = None
     if now.finished and now.winner is not None:
         # Imported late: statistics take long to import
@@ -170,25 +172,25 @@ def _confirmation(database: Database, record: StudyRecord) -> dict[str, Any]:
         from hpsearch.results.confirmation_gap import read_test_gap
 
         try:
-            verdict = read_verdict(database, record, found)
+            verdict = read_verdict(database, record, confirmation)
             mean, interval = verdict.confirmed, verdict.over_seeds_and_images
             gap = read_test_gap(database, record, verdict)
         except StorageError as error:
             damaged = str(error)
     content = {
-        "study": found.study.name,
+        "study": confirmation.study.name,
         "finished": now.finished,
-        "trainings": found.counts.finished,
+        "trainings": confirmation.counts.finished,
         "winner": now.winner,
         "value": mean,
         "interval": None if interval is None else [interval.low, interval.high],
-        "newer_trials": newer_trials(record, found),
+        "newer_trials": newer_trials(record, confirmation),
     }
     if gap is not None:
         content["test_outside_confirmed"] = gap.to_json()
     if damaged is not None:
         content["damaged"] = damaged
-    if invalid := invalid_finalists(record, found):
+    if invalid := invalid_finalists(record, confirmation):
         content["invalid"] = invalid
     return {"confirmation": content}
 

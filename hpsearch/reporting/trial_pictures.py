@@ -50,15 +50,15 @@ def learning_curves(
         both = [("train_loss", "training", _TRAIN), ("val_loss", "validation", _VAL)]
         _lines(losses, curve, both)
         _label(losses, "loss")
-        measured = curve[0].val_accuracy == curve[0].val_accuracy  # not NaN
-        shown = metric if is_share(metric) or not measured else "val_accuracy"
-        if shown == "val_accuracy":
-            both = [("train_accuracy", "training", _TRAIN), (shown, "validation", _VAL)]
+        has_accuracy = curve[0].val_accuracy == curve[0].val_accuracy  # not NaN
+        score = metric if is_share(metric) or not has_accuracy else "val_accuracy"
+        if score == "val_accuracy":
+            both = [("train_accuracy", "training", _TRAIN), (score, "validation", _VAL)]
             _lines(scores, curve, both)
             _label(scores, "accuracy")
         else:
-            _lines(scores, curve, [(shown, "validation", _VAL)])
-            _label(scores, shown)
+            _lines(scores, curve, [(score, "validation", _VAL)])
+            _label(scores, score)
         for axes in (losses, scores):
             if overfits_from is not None:
                 axes.axvline(overfits_from, color=_MARK, linestyle=":", linewidth=1.2)
@@ -83,7 +83,7 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], names: Sequence[str], *, t
     counts = np.asarray(matrix, dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     classes = len(counts)
-    labels = [_short(name) for name in names] or [str(each) for each in range(classes)]
+    labels = [_short(name) for name in names] or [str(index) for index in range(classes)]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -112,12 +112,12 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], names: Sequence[str], *, t
 
 
 def _lines(
-    axes: Axes, curve: Sequence[EpochMetrics], shown: Sequence[tuple[str, str, str]]
+    axes: Axes, curve: Sequence[EpochMetrics], series: Sequence[tuple[str, str, str]]
 ) -> None:
     from matplotlib.ticker import MaxNLocator
 
     epochs = [result.epoch for result in curve]
-    for name, label, colour in shown:
+    for name, label, colour in series:
         values = [result.value(name) for result in curve]
         axes.plot(epochs, values, marker="o", markersize=3, color=colour, label=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -36,7 +36,7 @@ def winner_layers(database: Database, record: StudyRecord, number: int | None) -
         record: The study with its trials.
         number: The trial's number; ``None`` if there is no winner.
     """
-    trial = next((each for each in record.trials if each.number == number), None)
+    trial = next((trial for trial in record.trials if trial.number == number), None)
     if number is None or trial is None or trial.trial_id is None:
         return WinnerLayers()
     name = record.study.name
@@ -46,8 +46,8 @@ def winner_layers(database: Database, record: StudyRecord, number: int | None) -
             reason=f"The study has plug-ins, whose code a report doesn't run; {command} lists the "
             "layers of its models."
         )
-    known = trial_attributes.read(database, trial.trial_id)
-    shape, classes = known.get("input_shape"), known.get("class_names")
+    attributes = trial_attributes.read(database, trial.trial_id)
+    shape, classes = attributes.get("input_shape"), attributes.get("class_names")
     if not isinstance(shape, list) or len(shape) != 3 or not classes:
         return WinnerLayers(
             reason=f"Trial {number} didn't record the shape of its images; {command} lists the "

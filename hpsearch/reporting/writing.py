@@ -71,15 +71,15 @@ def write_report(content: ReportContent, folder: Path, *, figures: bool = True) 
             f"a report needs a writable folder, but {folder} isn't writable "
             f"({error.strerror or error}); name another with --out"
         ) from error
-    drawn = [folder / path for png in pictures.values() for path in (png, f"{png[:-3]}svg")]
-    return Written(folder=folder, files=(*(folder / name for name in texts), *drawn))
+    chart_files = [folder / path for png in pictures.values() for path in (png, f"{png[:-3]}svg")]
+    return Written(folder=folder, files=(*(folder / name for name in texts), *chart_files))
 
 
 def _figures(report: Report, folder: Path) -> dict[str, str]:
     """Write every chart; return its anchor and name -> its PNG, relative to ``folder``."""
     from hpsearch.reporting.matplotlib_charts import static_charts
 
-    found = {}
+    png_files = {}
     alone = len(report.studies) == 1
     for chart in static_charts(report):
         study = "" if alone else chart.anchor.removeprefix("study-") + "-"
@@ -87,8 +87,8 @@ def _figures(report: Report, folder: Path) -> dict[str, str]:
         for path in (png, f"{png[:-3]}svg"):
             with replacing(folder / path) as unfinished:
                 chart.save(unfinished)
-        found[f"{chart.anchor}-{chart.name}"] = png
-    return found
+        png_files[f"{chart.anchor}-{chart.name}"] = png
+    return png_files
 
 
 #: A spreadsheet treats text with such a beginning as a formula.
@@ -133,16 +133,16 @@ def label_errors_csv(studies: Sequence[StudyContent]) -> str:
     rows = (
         [
             study.name,
-            study.pictures.names.get(each.row, ""),
-            each.row,
-            each.truth,
-            each.taken_for,
-            each.trainings,
-            each.probability,
+            study.pictures.names.get(picture.row, ""),
+            picture.row,
+            picture.truth,
+            picture.taken_for,
+            picture.trainings,
+            picture.probability,
         ]
         for study in studies
         if study.matrices is not None
-        for each in study.matrices.pictures.label_errors
+        for picture in study.matrices.pictures.label_errors
     )
     columns = ["study", "file", "row", "label", "predicted", "trainings", "label_probability"]
     return _csv(columns, rows)

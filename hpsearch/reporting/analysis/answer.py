@@ -56,26 +56,27 @@ def answer(
     return tuple(filter(None, lines))
 
 
-def _decided(asked: Sequence[str], effects: Effects) -> list[Effect]:
-    """Return the decided effects of what is asked about; if nothing is asked, of all that matter.
+def _decided(paths: Sequence[str], effects: Effects) -> list[Effect]:
+    """Return the decided effects of the parameters ``paths``, the strongest first.
 
-    The strongest first.
+    Without paths, it is the strongest effect that matters.
     """
     decided = [effect for effect in effects.effects if effect.verdict is not Verdict.UNDECIDED]
-    if asked:
-        return [effect for effect in decided if effect.parameter in asked]
+    if paths:
+        return [effect for effect in decided if effect.parameter in paths]
     return [effect for effect in decided if effect.verdict is Verdict.YES][:1]
 
 
 def _sentence(effect: Effect, effects: Effects) -> str:
-    shown = telling(effect)
+    contrast = telling(effect)
     if effect.verdict is Verdict.NO:
         margin = amount(effects.margin, effects.metric)
         return f"All else equal, no two values of {effect.name} differ by more than {margin}."
-    if shown is None:
+    if contrast is None:
         return ""
-    by = f"{amount(shown.ahead.estimate, effects.metric)} {between(shown.ahead, effects.metric)}"
+    ahead = contrast.ahead
+    by = f"{amount(ahead.estimate, effects.metric)} {between(ahead, effects.metric)}"
     return (
-        f"All else equal, {effect.name} {shown.level} is better than {shown.other} by {by}, in the "
-        "search."
+        f"All else equal, {effect.name} {contrast.level} is better than {contrast.other} by {by}, "
+        "in the search."
     )

@@ -41,16 +41,18 @@ def branching(
         parameters: Path -> searched parameter.
         document: The stored study.
     """
-    choices = [each for each in parameters.values() if isinstance(each.parameter, Choice)]
-    branches = {path for each in parameters.values() for path in each.branch}
-    words = [each for each in choices if not each.is_number]
+    choices = [
+        parameter for parameter in parameters.values() if isinstance(parameter.parameter, Choice)
+    ]
+    branches = {path for parameter in parameters.values() for path in parameter.branch}
+    words = [choice for choice in choices if not choice.is_number]
     orders = (
-        (each for each in choices if each.path == "model"),
-        (each for each in choices if each.path in branches),
-        (each for each in words if each.path.startswith("model.") and not each.branch),
-        (each for each in words if not each.branch),
+        (choice for choice in choices if choice.path == "model"),
+        (choice for choice in choices if choice.path in branches),
+        (choice for choice in words if choice.path.startswith("model.") and not choice.branch),
+        (choice for choice in words if not choice.branch),
     )
     for order in orders:
-        for each in order:
-            return Branching(path=each.path, name=short_name(each.path, parameters))
+        for choice in order:
+            return Branching(path=choice.path, name=short_name(choice.path, parameters))
     return Branching(path=None, name="model", only=model_of(document, {}) or "all trials")

@@ -75,12 +75,12 @@ def compare(database: Database, records: Sequence[StudyRecord]) -> Comparison:
 
 def line(record: StudyRecord, confirmation: ConfirmationResult | None) -> Line:
     """Return a study's line."""
-    seen = winner = best(record)
+    best_trial = winner = best(record)
     confirmed = None
     if confirmation is not None and confirmation.has_valid_winner:
         winner = record.trial(confirmation.winner or 0)
         confirmed = confirmation.over_seeds_and_images
-    found = record.study.document.get("found") or {}
+    origin = record.study.document.get("found") or {}
     return Line(
         study=record.study.name,
         metric=record.objective.metric,
@@ -90,25 +90,25 @@ def line(record: StudyRecord, confirmation: ConfirmationResult | None) -> Line:
         pruned=record.counts.pruned,
         number=None if winner is None else winner.number,
         params={} if winner is None else dict(winner.params),
-        best_seen=None if seen is None else seen.value,
+        best_seen=None if best_trial is None else best_trial.value,
         confirmed=confirmed,
         epochs=record.counts.epochs_run,
         hours=record.counts.compute_seconds / 3600,
         confirmation_epochs=0 if confirmation is None else confirmation.confirmation_epochs,
-        starts_from=found.get("study"),
+        starts_from=origin.get("study"),
         grouped=confirmation is not None and confirmation.groups is not None,
     )
 
 
 def compared(lines: Sequence[Line]) -> Comparison:
     """Return which study's winner leads, and which others can be distinguished from it."""
-    if len({(each.metric, each.maximize) for each in lines}) > 1:
-        metrics = ", ".join(dict.fromkeys(each.metric for each in lines))
+    if len({(line.metric, line.maximize) for line in lines}) > 1:
+        metrics = ", ".join(dict.fromkeys(line.metric for line in lines))
         note = (
             f"the studies have different objectives ({metrics}), so there is no winner between them"
         )
         return Comparison(lines=tuple(lines), leader=None, rivals=(), note=note)
-    confirmed = {each.study: each.confirmed for each in lines if each.confirmed is not None}
+    confirmed = {line.study: line.confirmed for line in lines if line.confirmed is not None}
     if len(confirmed) < 2:
         note = (
             "best seen, one seed each: optimistic, and not enough to compare studies; confirm them "
@@ -118,8 +118,8 @@ def compared(lines: Sequence[Line]) -> Comparison:
     maximize = lines[0].maximize
     sign = 1.0 if maximize else -1.0
     leader = max(confirmed, key=lambda study: sign * confirmed[study].estimate)
-    left = [each.study for each in lines if each.confirmed is None]
-    grouped = any(each.grouped for each in lines if each.confirmed is not None)
+    left = [line.study for line in lines if line.confirmed is None]
+    grouped = any(line.grouped for line in lines if line.confirmed is not None)
     images = "images (or groups of them, if a study has groups)" if grouped else "images"
     note = f"confirmed values; intervals over seeds and {images}" + (
         f"; not confirmed, so not compared: {', '.join(left)}" if left else ""
@@ -133,19 +133,19 @@ def compared(lines: Sequence[Line]) -> Comparison:
         lines=tuple(lines),
         leader=leader,
         rivals=tuple(
-            Rival(study=study, behind=each, distinguishable=each.excludes(0.0))
-            for study, each in behind.items()
+            Rival(study=study, behind=lead, distinguishable=lead.excludes(0.0))
+            for study, lead in behind.items()
         ),
         note=note,
     )
 
 
-def _behind(mine: Interval, others: Interval, *, maximize: bool) -> Interval:
+def _behind(leader: Interval, rival: Interval, *, maximize: bool) -> Interval:
     """Return by how much a value is better than another one, with its interval."""
-    ahead = (1.0 if maximize else -1.0) * (mine.estimate - others.estimate)
+    ahead = (1.0 if maximize else -1.0) * (leader.estimate - rival.estimate)
     # Each side has its own width: Wilson's intervals aren't symmetric (Newcombe 1998, method 10)
-    low = ((mine.estimate - mine.low) ** 2 + (others.high - others.estimate) ** 2) ** 0.5
-    high = ((mine.high - mine.estimate) ** 2 + (others.estimate - others.low) ** 2) ** 0.5
+    low = ((leader.estimate - leader.low) ** 2 + (rival.high - rival.estimate) ** 2) ** 0.5
+    high = ((leader.high - leader.estimate) ** 2 + (rival.estimate - rival.low) ** 2) ** 0.5
     if not maximize:
         low, high = high, low
     return Interval(estimate=ahead, low=ahead - low, high=ahead + high)

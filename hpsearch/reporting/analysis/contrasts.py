@@ -97,12 +97,12 @@ def all_pairs(estimates: Matrix, covariance: Matrix, freedom: float, *, seed: in
     contrast = np.zeros((len(first), len(estimates)))
     contrast[np.arange(len(first)), first] = 1.0
     contrast[np.arange(len(first)), second] = -1.0
-    found = contrast @ estimates
+    differences = contrast @ estimates
     quantile, p_value, errors = together(contrast, estimates, covariance, freedom, seed=seed)
     return Pairs(
         first=first,
         second=second,
-        estimates=found,
+        estimates=differences,
         errors=errors,
         quantile=quantile,
         p_value=p_value,

@@ -100,8 +100,8 @@ def read_costs(database: Database, record: StudyRecord) -> Costs:
     study_id = record.study.study_id
     moments = _moments(database, study_id)
     runs = _runs(database, study_id)
-    noted = trial_attributes.read_many(database, study_id, ["energy_joules"])
-    energy = [each["energy_joules"] for each in noted.values()]
+    attributes = trial_attributes.read_many(database, study_id, ["energy_joules"])
+    energy = [values["energy_joules"] for values in attributes.values()]
     return costs(
         record,
         moments=moments,
@@ -128,20 +128,17 @@ def costs(
         audit: The pruning audit; ``None`` without one.
         energy: Energy of all trials in joules; ``None`` if it wasn't measured.
     """
-    by_state = {
-        state.value: Spent(
-            trials=len(mine),
-            epochs=sum(trial.epochs_done for trial in mine),
-            compute_seconds=sum(trial.compute_seconds for trial in mine),
+    by_state = {}
+    for state in TicketState:
+        trials = [trial for trial in record.trials if trial.state is state]
+        by_state[state.value] = Spent(
+            trials=len(trials),
+            epochs=sum(trial.epochs_done for trial in trials),
+            compute_seconds=sum(trial.compute_seconds for trial in trials),
         )
-        for state in TicketState
-        if (mine := [trial for trial in record.trials if trial.state is state]) or True
-    }
-    planned = record.study.epochs_per_trial * sum(
-        by_state[state.value].trials for state in (TicketState.COMPLETE, TicketState.PRUNED)
-    )
-    ran = sum(by_state[each.value].epochs for each in (TicketState.COMPLETE, TicketState.PRUNED))
-    saved = planned - ran
+    finished = [by_state[state.value] for state in (TicketState.COMPLETE, TicketState.PRUNED)]
+    full_epochs = record.study.epochs_per_trial * sum(cost.trials for cost in finished)
+    epochs_saved = full_epochs - sum(cost.epochs for cost in finished)
     wall, busy = _spans([when for when, *_ in moments])
     ended = _ended(record, moments, epochs_in_order)
     return Costs(
@@ -149,8 +146,8 @@ def costs(
         compute_seconds=record.counts.compute_seconds,
         by_state=by_state,
         infeasible=record.counts.infeasible,
-        epochs_saved=saved,
-        share_saved=saved / planned if planned else 0.0,
+        epochs_saved=epochs_saved,
+        share_saved=epochs_saved / full_epochs if full_epochs else 0.0,
         audit=audit,
         wall_seconds=wall,
         busy_seconds=busy,
@@ -173,12 +170,12 @@ def _worked(times: Sequence[datetime]) -> dict[datetime, float]:
     """Return moment -> seconds since the first one, without idle gaps."""
     order = sorted(times)
     clock = 0.0
-    found = {order[0]: clock}
+    seconds = {order[0]: clock}
     for earlier, later in pairwise(order):
         gap = (later - earlier).total_seconds()
         clock += gap if gap <= _AWAY else 0.0
-        found[later] = clock
-    return found
+        seconds[later] = clock
+    return seconds
 
 
 def _ended(
@@ -214,41 +211,41 @@ def _ended(
             done.append(end)
             end -= seconds
     done.sort()
-    found = []
+    ended_trials = []
     place = 0
     finished = {trial.ticket: trial for trial in record.trials if trial.state.is_finished}
-    for ticket, end in sorted(ends.items(), key=lambda each: each[1]):
-        ended = finished.get(ticket)
-        if ended is None or ended.value is None or ended.number is None:
+    for ticket, end in sorted(ends.items(), key=lambda pair: pair[1]):
+        trial_record = finished.get(ticket)
+        if trial_record is None or trial_record.value is None or trial_record.number is None:
             continue
         while place < len(done) and done[place] <= end:
             place += 1
-        found.append(
+        ended_trials.append(
             Ended(
-                number=ended.number,
-                state=ended.state.value,
-                value=ended.value,
+                number=trial_record.number,
+                state=trial_record.state.value,
+                value=trial_record.value,
                 epochs=place,
                 seconds=end,
             )
         )
-    return tuple(found)
+    return tuple(ended_trials)
 
 
 def _best_so_far(record: StudyRecord, ended: Sequence[Ended]) -> tuple[BestSoFar, ...]:
     broken = {trial.number for trial in violators(record)}
     steps: list[BestSoFar] = []
-    for count, each in enumerate(ended, start=1):
-        if each.state != TicketState.COMPLETE or each.number in broken:
+    for count, candidate in enumerate(ended, start=1):
+        if candidate.state != TicketState.COMPLETE or candidate.number in broken:
             continue
-        if steps and not record.objective.is_better(each.value, steps[-1].value):
+        if steps and not record.objective.is_better(candidate.value, steps[-1].value):
             continue
         steps.append(
             BestSoFar(
-                number=each.number,
-                value=each.value,
-                epochs=each.epochs,
-                seconds=each.seconds,
+                number=candidate.number,
+                value=candidate.value,
+                epochs=candidate.epochs,
+                seconds=candidate.seconds,
                 trials=count,
             )
         )
@@ -276,9 +273,9 @@ def _runs(database: Database, study_id: int) -> dict[int, list[float]]:
     )
 
     def work(connection: Connection) -> dict[int, list[float]]:
-        found: dict[int, list[float]] = {}
+        by_ticket: dict[int, list[float]] = {}
         for ticket, seconds in connection.execute(query):
-            found.setdefault(ticket, []).append(seconds)
-        return found
+            by_ticket.setdefault(ticket, []).append(seconds)
+        return by_ticket
 
     return database.read(work)

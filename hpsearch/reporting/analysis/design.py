@@ -63,18 +63,20 @@ def levels(
     Returns:
         The levels: bins with too few trials are merged, values with too few are left out.
     """
-    values = [each.params.get(parameter.path) for each in trials]
-    applies = np.array([parameter.path in each.params for each in trials])
-    known = _values_of(parameter)
-    if known is None or (parameter.is_number and len(known) > MOST_VALUES):
+    values = [trial.params.get(parameter.path) for trial in trials]
+    applies = np.array([parameter.path in trial.params for trial in trials])
+    domain = _values_of(parameter)
+    if domain is None or (parameter.is_number and len(domain) > MOST_VALUES):
         return _binned(parameter, values, applies, bins)
     place = np.full(len(trials), -1, dtype=np.int64)
     cuts: list[Cut] = []
     left_out = []
-    for value in known:
-        mine = applies & np.array([_same(each, value) for each in values], dtype=bool)
-        if mine.sum() >= LEAST:
-            place[mine] = len(cuts)
+    for value in domain:
+        at_level = applies & np.array(
+            [_same(trial_value, value) for trial_value in values], dtype=bool
+        )
+        if at_level.sum() >= LEAST:
+            place[at_level] = len(cuts)
             cuts.append(Cut(label=format_value(value), value=value))
         else:
             left_out.append(format_value(value))
@@ -104,16 +106,16 @@ def nuisance(
     Returns:
         The columns, float64 (trials, columns), and the parameter of each column, counted from 0.
     """
-    found: list[Columns] = []
+    nuisance_columns: list[Columns] = []
     groups: list[int] = []
     for path, parameter in parameters.items():
         if path in but:
             continue
-        applies = np.array([path in each.params for each in trials])
+        applies = np.array([path in trial.params for trial in trials])
         if applies.sum() < LEAST:
             continue
         group = max(groups, default=-1) + 1
-        values = [each.params.get(path) for each in trials]
+        values = [trial.params.get(path) for trial in trials]
         even = _even(parameter) if parameter.branch.keys() & set(but) else []
         columns = _columns(parameter, [*values, *even], degree)
         for column in columns:
@@ -121,9 +123,11 @@ def nuisance(
             middle = allowed.mean() if even else column[applies].mean()
             centred = np.where(applies, column - middle, 0.0)
             if np.ptp(centred) > 1e-12:
-                found.append(centred)
+                nuisance_columns.append(centred)
                 groups.append(group)
-    return (np.column_stack(found) if found else np.zeros((len(trials), 0))), groups
+    return (
+        np.column_stack(nuisance_columns) if nuisance_columns else np.zeros((len(trials), 0))
+    ), groups
 
 
 def controls(
@@ -175,7 +179,7 @@ def on_scale(parameter: SearchedParameter, value: float) -> float:
 def bounds(parameter: SearchedParameter) -> tuple[float, float]:
     """Return the least and the largest number of a parameter."""
     if isinstance(parameter.parameter, Choice):
-        numbers = [float(each) for each in parameter.parameter.labels]  # type: ignore[arg-type]
+        numbers = [float(label) for label in parameter.parameter.labels]  # type: ignore[arg-type]
         return min(numbers), max(numbers)
     return float(parameter.parameter.low), float(parameter.parameter.high)
 
@@ -193,7 +197,7 @@ def _values_of(parameter: SearchedParameter) -> list[Scalar] | None:
     if count > MOST_VALUES:
         return None
     numbers = [space.low + place * step for place in range(count)]
-    return [int(each) if space.integer else each for each in numbers]
+    return [int(number) if space.integer else number for number in numbers]
 
 
 def _binned(
@@ -206,20 +210,22 @@ def _binned(
         [float(value) if has else np.nan for value, has in zip(values, applies, strict=True)]  # type: ignore[arg-type]
     )
     least = max(LEAST, LEAST_SHARE * applies.sum())
-    kept = list(edges)
-    while len(kept) > 2:
-        place = _place(numbers, kept)
-        counts = np.bincount(place[place >= 0], minlength=len(kept) - 1)
+    bin_edges = list(edges)
+    while len(bin_edges) > 2:
+        place = _place(numbers, bin_edges)
+        counts = np.bincount(place[place >= 0], minlength=len(bin_edges) - 1)
         small = int(counts.argmin())
         if counts[small] >= least:
             break
         # The small bin joins its smaller neighbour
         left = counts[small - 1] if small > 0 else np.inf
         right = counts[small + 1] if small + 1 < len(counts) else np.inf
-        del kept[small if left <= right else small + 1]
-    place = _place(numbers, kept)
+        del bin_edges[small if left <= right else small + 1]
+    place = _place(numbers, bin_edges)
     whole = not isinstance(parameter.parameter, Choice) and parameter.parameter.integer
-    cuts = tuple(_cut(kept[at], kept[at + 1], at, whole) for at in range(len(kept) - 1))
+    cuts = tuple(
+        _cut(bin_edges[at], bin_edges[at + 1], at, whole) for at in range(len(bin_edges) - 1)
+    )
     return Levels(cuts=cuts, place=place)
 
 
@@ -240,12 +246,12 @@ def _place(numbers: Columns, edges: Sequence[float]) -> NDArray[np.int64]:
 
 
 def _columns(parameter: SearchedParameter, values: Sequence[Scalar], degree: int) -> list[Columns]:
-    known = _values_of(parameter)
+    domain = _values_of(parameter)
     distinct = {format_value(value) for value in values if value is not None}
-    if known is not None and (not parameter.is_number or len(known) <= degree + 1):
+    if domain is not None and (not parameter.is_number or len(domain) <= degree + 1):
         return [
-            np.array([float(_same(each, value)) for each in values])
-            for value in known[1:]
+            np.array([float(_same(trial_value, value)) for trial_value in values])
+            for value in domain[1:]
             if format_value(value) in distinct
         ]
     low, _ = bounds(parameter)
@@ -267,7 +273,7 @@ def _even(parameter: SearchedParameter) -> list[Scalar]:
 
 
 def _logged(parameter: SearchedParameter, values: Sequence[Scalar]) -> Columns:
-    low, high = (math.log(each) for each in bounds(parameter))
+    low, high = (math.log(bound) for bound in bounds(parameter))
     numbers = [low if value is None else math.log(float(value)) for value in values]
     return (np.array(numbers) - low) / (high - low if high > low else 1.0)
 

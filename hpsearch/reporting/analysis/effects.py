@@ -44,7 +44,7 @@ def effects(
     """
     complete = sum(trial.value is not None for trial in data.trials)
     diverged = sum(trial.diverged for trial in data.trials)
-    counted = Effects(
+    empty = Effects(
         metric=data.metric,
         maximize=data.maximize,
         trials=len(data.trials),
@@ -61,30 +61,32 @@ def effects(
     )
     ends = outcomes(data)
     if isinstance(ends, str):
-        return replace(counted, reason=ends)
-    known = [trial.value for trial in data.trials if trial.value is not None]
-    margin = margin_of(data.metric, float(np.median(known)))
-    estimated = [_estimate(each, ends) for each in data.parameters.values()]
-    found = [each for each in estimated if each.p_value is not None]
-    corrected = holm([each.p_value for each in found if each.p_value is not None])
-    judged = [
-        _judged(each, p_value, data, margin, len(found))
-        for each, p_value in zip(found, corrected, strict=True)
+        return replace(empty, reason=ends)
+    complete_values = [trial.value for trial in data.trials if trial.value is not None]
+    margin = margin_of(data.metric, float(np.median(complete_values)))
+    all_effects = [_estimate(parameter, ends) for parameter in data.parameters.values()]
+    testable_effects = [effect for effect in all_effects if effect.p_value is not None]
+    corrected = holm([effect.p_value for effect in testable_effects if effect.p_value is not None])
+    tested_effects = [
+        _judged(effect, p_value, data, margin, len(testable_effects))
+        for effect, p_value in zip(testable_effects, corrected, strict=True)
     ]
-    silent = [
-        replace(each, sentence=effect_sentence(each, data.metric, margin, len(found)))
-        for each in estimated
-        if each.p_value is None
+    untested_effects = [
+        replace(
+            effect, sentence=effect_sentence(effect, data.metric, margin, len(testable_effects))
+        )
+        for effect in all_effects
+        if effect.p_value is None
     ]
-    together, examined_pairs = interactions(ends, asked=pairs, at_most=most_pairs)
+    together, examined_pairs = interactions(ends, pairs=pairs, at_most=most_pairs)
     return replace(
-        counted,
+        empty,
         floor=ends.fence if ends.floored else None,
         floored=ends.floored,
         margin=margin,
-        effects=(*sorted(judged, key=_strength), *silent),
+        effects=(*sorted(tested_effects, key=_strength), *untested_effects),
         interactions=together,
-        examined=len(found),
+        examined=len(testable_effects),
         examined_pairs=examined_pairs,
     )
 
@@ -92,23 +94,23 @@ def effects(
 def _estimate(parameter: SearchedParameter, ends: ImputedOutcomes) -> Effect:
     """Return the effect with an uncorrected p value, and without a verdict."""
     data = ends.data
-    found = levels(parameter, ends.trials)
+    groups = levels(parameter, ends.trials)
     effect = Effect(
         parameter=parameter.path,
         name=short_name(parameter.path, data.parameters),
         branch=parameter.branch,
         scale=_scale(parameter),
-        left_out=found.left_out,
+        left_out=groups.left_out,
     )
-    if len(found.cuts) < 2:
+    if len(groups.cuts) < 2:
         return replace(effect, reason="too few of its values were tried to compare two")
-    fitted = fitted_levels(found, (parameter.path,), ends)
-    if fitted is None:
+    regression = fitted_levels(groups, (parameter.path,), ends)
+    if regression is None:
         return replace(effect, reason="too few trials for the number of parameters")
-    count = len(found.cuts)
-    means, covariance = fitted.coefficients[:count], fitted.covariance[:count, :count]
+    count = len(groups.cuts)
+    means, covariance = regression.coefficients[:count], regression.covariance[:count, :count]
     sign = 1.0 if data.maximize else -1.0
-    pairs = all_pairs(sign * means, covariance, fitted.freedom)
+    pairs = all_pairs(sign * means, covariance, regression.freedom)
     best = int((sign * means).argmax())
     reference = 0 if best else 1 + int((sign * means[1:]).argmin())
     clearest = int((np.abs(pairs.estimates) / pairs.errors).argmax())
@@ -117,10 +119,10 @@ def _estimate(parameter: SearchedParameter, ends: ImputedOutcomes) -> Effect:
         one, other = other, one
     return replace(
         effect,
-        levels=_levels(found, fitted, ends),
-        difference=_contrast(found, pairs, best, reference),
-        span=_contrast(found, pairs, one, other),
-        best=found.cuts[best].label,
+        levels=_levels(groups, regression, ends),
+        difference=_contrast(groups, pairs, best, reference),
+        span=_contrast(groups, pairs, one, other),
+        best=groups.cuts[best].label,
         largest=float((np.abs(pairs.estimates) + pairs.quantile * pairs.errors).max()),
         p_value=pairs.p_value,
         verdict=Verdict.UNDECIDED,
@@ -138,29 +140,29 @@ def fitted_levels(groups: Levels, but: Sequence[str], ends: ImputedOutcomes) -> 
     Returns:
         The regression; ``None`` if there are too few trials for the columns.
     """
-    mine = np.flatnonzero(groups.place >= 0)
-    dummies: Columns = np.eye(len(groups.cuts))[groups.place[mine]]
-    trials = [ends.trials[place] for place in mine.tolist()]
+    members = np.flatnonzero(groups.place >= 0)
+    dummies: Columns = np.eye(len(groups.cuts))[groups.place[members]]
+    trials = [ends.trials[place] for place in members.tolist()]
     others = controls(ends.data.parameters, trials, but, dummies)
     own = np.zeros((len(ends.trials), dummies.shape[1] - 1))
-    own[mine] = dummies[:, 1:]
-    return fit(np.column_stack([dummies, others]), ends.ends(own)[mine])
+    own[members] = dummies[:, 1:]
+    return fit(np.column_stack([dummies, others]), ends.ends(own)[members])
 
 
-def _levels(groups: Levels, fitted: Fit, ends: ImputedOutcomes) -> tuple[Level, ...]:
+def _levels(groups: Levels, regression: Fit, ends: ImputedOutcomes) -> tuple[Level, ...]:
     complete = np.array([trial.value is not None for trial in ends.trials])
     levels = []
     for place, cut in enumerate(groups.cuts):
-        mean, low, high = mean_of(fitted, place, metric=ends.data.metric)
-        mine = groups.place == place
+        mean, low, high = mean_of(regression, place, metric=ends.data.metric)
+        at_level = groups.place == place
         levels.append(
             Level(
                 label=cut.label,
                 value=cut.value,
                 low_edge=cut.low_edge,
                 high_edge=cut.high_edge,
-                trials=int(mine.sum()),
-                complete=int((mine & complete).sum()),
+                trials=int(at_level.sum()),
+                complete=int((at_level & complete).sum()),
                 mean=mean,
                 low=low,
                 high=high,

@@ -90,13 +90,13 @@ def read_failures(database: Database, record: StudyRecord, *, at_most: int = 8) 
     """
     study_id = record.study.study_id
     failed = [trial for trial in record.trials if trial.state is TicketState.FAILED]
-    noted = trial_attributes.read_many(
+    attributes = trial_attributes.read_many(
         database, study_id, ["out_of_memory", "memory_peak_mb", "memory_asked_mb"]
     )
     draws = trial_attributes.infeasible_draws(database, study_id)
     built = [trial.params for trial in record.trials if trial.params]
     paths = list(read_parameters(database, study_id))
-    found, unexplained = regions(draws, built, paths, at_most=at_most)
+    largest, unexplained = regions(draws, built, paths, at_most=at_most)
     return Failures(
         failed=len(failed),
         kinds=kinds([(trial.number or 0, trial.error or "") for trial in failed]),
@@ -104,17 +104,17 @@ def read_failures(database: Database, record: StudyRecord, *, at_most: int = 8) 
             OutOfMemory(
                 number=trial.number,
                 params=trial.params,
-                told=noted[trial.trial_id]["out_of_memory"],
-                peak_mb=noted[trial.trial_id].get("memory_peak_mb"),
-                asked_mb=noted[trial.trial_id].get("memory_asked_mb"),
+                told=attributes[trial.trial_id]["out_of_memory"],
+                peak_mb=attributes[trial.trial_id].get("memory_peak_mb"),
+                asked_mb=attributes[trial.trial_id].get("memory_asked_mb"),
             )
             for trial in failed
             if trial.number is not None
             and trial.trial_id is not None
-            and "out_of_memory" in noted.get(trial.trial_id, {})
+            and "out_of_memory" in attributes.get(trial.trial_id, {})
         ),
         infeasible=len(draws),
-        regions=found,
+        regions=largest,
         unexplained=unexplained,
     )
 
@@ -125,11 +125,11 @@ def kinds(errors: Sequence[tuple[int, str]]) -> tuple[Failure, ...]:
     for number, error in sorted(errors):
         line = first_line(error)
         grouped[_PARTICULARS.sub("#", line)].append((number, line))
-    made = (
+    failures = (
         Failure(error=group[0][1], trials=tuple(number for number, _ in group))
         for group in grouped.values()
     )
-    return tuple(sorted(made, key=lambda kind: (-len(kind.trials), kind.trials)))
+    return tuple(sorted(failures, key=lambda kind: (-len(kind.trials), kind.trials)))
 
 
 def regions(
@@ -157,14 +157,14 @@ def regions(
     """
     few = [path for path in paths if _has_few_values(path, draws, built)]
     left = list(draws)
-    found: list[Region] = []
-    while left and len(found) < at_most:
+    largest: list[Region] = []
+    while left and len(largest) < at_most:
         region = _largest(left, draws, built, few, deepest)
         if region is None:
             break
-        found.append(_region(region, draws, built, paths))
+        largest.append(_region(region, draws, built, paths))
         left = [draw for draw in left if not _within(draw.params, region)]
-    return tuple(found), len(left)
+    return tuple(largest), len(left)
 
 
 def _largest(

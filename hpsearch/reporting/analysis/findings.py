@@ -149,4 +149,4 @@ class Effects:
 
     def of(self, parameter: str) -> Effect | None:
         """Return the effect of the parameter with this path; ``None`` if there is none."""
-        return next((each for each in self.effects if each.parameter == parameter), None)
+        return next((effect for effect in self.effects if effect.parameter == parameter), None)

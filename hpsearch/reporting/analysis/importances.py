@@ -82,13 +82,17 @@ def importances(
         resamples = _RESAMPLES[evaluator]
     complete = [trial for trial in data.trials if trial.value is not None]
     branches: list[Mapping[str, str]] = []
-    for each in data.parameters.values():
-        if dict(each.branch) not in branches:
-            branches.append(dict(each.branch))
+    for parameter in data.parameters.values():
+        if dict(parameter.branch) not in branches:
+            branches.append(dict(parameter.branch))
     groups = [
         _group(
             branch,
-            [each for each in data.parameters.values() if dict(each.branch) == branch],
+            [
+                parameter
+                for parameter in data.parameters.values()
+                if dict(parameter.branch) == branch
+            ],
             complete,
             data,
             evaluator,
@@ -113,46 +117,48 @@ def _group(
     evaluator: str,
     resamples: int,
 ) -> Group:
-    mine = [
+    trials = [
         trial
         for trial in complete
         if all(trial.params.get(path) == option for path, option in branch.items())
-        and all(each.path in trial.params for each in parameters)
+        and all(parameter.path in trial.params for parameter in parameters)
     ]
     varying = [
-        each for each in parameters if len({str(trial.params[each.path]) for trial in mine}) > 1
+        parameter
+        for parameter in parameters
+        if len({str(trial.params[parameter.path]) for trial in trials}) > 1
     ]
-    reason = _reason(mine, varying)
+    reason = _reason(trials, varying)
     if reason is not None:
-        return Group(branch=branch, trials=len(mine), reason=reason)
-    limit = len(mine) if evaluator == "ped_anova" else _FOREST_TRIALS
-    if len(mine) > limit:
-        mine = [mine[place * len(mine) // limit] for place in range(limit)]
+        return Group(branch=branch, trials=len(trials), reason=reason)
+    limit = len(trials) if evaluator == "ped_anova" else _FOREST_TRIALS
+    if len(trials) > limit:
+        trials = [trials[place * len(trials) // limit] for place in range(limit)]
     evaluate = _evaluator(evaluator, data, varying)
     try:
-        found = evaluate(mine)
+        shares = evaluate(trials)
     except (ValueError, RuntimeError, ArithmeticError) as error:
-        return Group(branch=branch, trials=len(mine), reason=f"no share can be computed: {error}")
+        return Group(branch=branch, trials=len(trials), reason=f"no share can be computed: {error}")
     rng = np.random.default_rng(0)
-    drawn = []
+    samples = []
     for _ in range(resamples):
-        chosen = rng.integers(0, len(mine), len(mine))
+        indices = rng.integers(0, len(trials), len(trials))
         try:
-            drawn.append(evaluate([mine[place] for place in chosen]))
+            samples.append(evaluate([trials[place] for place in indices]))
         except (ValueError, RuntimeError, ArithmeticError):
             continue  # a resample without differences has no shares
     return Group(
         branch=branch,
-        trials=len(mine),
+        trials=len(trials),
         importances=tuple(
             Importance(
                 parameter=path,
                 name=short_name(path, data.parameters),
                 share=share,
-                low=min(share, _quantile(drawn, path, 0.025, share)),
-                high=max(share, _quantile(drawn, path, 0.975, share)),
+                low=min(share, _quantile(samples, path, 0.025, share)),
+                high=max(share, _quantile(samples, path, 0.975, share)),
             )
-            for path, share in sorted(found.items(), key=lambda each: -each[1])
+            for path, share in sorted(shares.items(), key=lambda pair: -pair[1])
         ),
     )
 
@@ -168,9 +174,9 @@ def _reason(trials: Sequence[ObservedTrial], varying: Sequence[SearchedParameter
 
 
 def _quantile(
-    drawn: Sequence[Mapping[str, float]], path: str, at: float, otherwise: float
+    samples: Sequence[Mapping[str, float]], path: str, at: float, otherwise: float
 ) -> float:
-    shares = [each[path] for each in drawn if path in each and np.isfinite(each[path])]
+    shares = [sample[path] for sample in samples if path in sample and np.isfinite(sample[path])]
     return float(np.quantile(shares, at)) if shares else otherwise
 
 
@@ -185,23 +191,25 @@ def _evaluator(
 
     from hpsearch.search.history import distribution_of
 
-    distributions = {each.path: distribution_of(each.parameter) for each in parameters}
+    distributions = {
+        parameter.path: distribution_of(parameter.parameter) for parameter in parameters
+    }
     paths = list(distributions)
 
     def evaluate(trials: Sequence[ObservedTrial]) -> dict[str, float]:
         study = _study(trials, distributions, maximize=data.maximize)
-        chosen: Any
+        evaluator: Any
         if name == "ped_anova":
-            chosen = PedAnovaImportanceEvaluator()
+            evaluator = PedAnovaImportanceEvaluator()
         else:
-            chosen = FanovaImportanceEvaluator(n_trees=24, max_depth=8, seed=0)
+            evaluator = FanovaImportanceEvaluator(n_trees=24, max_depth=8, seed=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = get_param_importances(study, evaluator=chosen, params=paths)
-        total = sum(found.values())
+            shares = get_param_importances(study, evaluator=evaluator, params=paths)
+        total = sum(shares.values())
         if not np.isfinite(total):
             raise ValueError("the shares aren't numbers")
-        return {path: float(found.get(path, 0.0)) for path in paths}
+        return {path: float(shares.get(path, 0.0)) for path in paths}
 
     return evaluate
 

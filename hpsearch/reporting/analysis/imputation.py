@@ -76,7 +76,7 @@ def impute(
         every draw, and a diverged one has NaN. ``None`` if no trial is complete.
     """
     trials = data.trials
-    ends = np.array([np.nan if each.value is None else each.value for each in trials])
+    ends = np.array([np.nan if trial.value is None else trial.value for trial in trials])
     if not np.isfinite(ends).any():
         return None
     share = is_share(data.metric)
@@ -85,11 +85,11 @@ def impute(
     if focus_columns is None:
         focus_columns = np.zeros((len(trials), 0))
     # One column per rung with the trials' values, and NaN if a trial didn't reach the rung
-    seen = np.array(
-        [[each.curve[rung - 1] if len(each.curve) >= rung else np.nan for rung in rungs]
-         for each in trials]
+    rung_values = np.array(
+        [[trial.curve[rung - 1] if len(trial.curve) >= rung else np.nan for rung in rungs]
+         for trial in trials]
     ).reshape(len(trials), len(rungs))  # fmt: skip
-    measured = np.column_stack([seen, ends])
+    measured = np.column_stack([rung_values, ends])
     # A study's own training loop may have a metric that is below 0, which has no logarithm
     signed = not share and bool(np.nanmin(measured) < 0)
     at = measured if signed else _inside(measured, share=share)
@@ -111,8 +111,8 @@ def impute(
         lost = np.isnan(result[:, 0]) & np.isfinite(values[:, step, 0])
         result[lost] = values[lost, step]
     ends_drawn = result if signed else _outside(result, share=share)
-    known = np.isfinite(ends)
-    ends_drawn[known] = ends[known, None]
+    is_complete = np.isfinite(ends)
+    ends_drawn[is_complete] = ends[is_complete, None]
     return ends_drawn
 
 
@@ -140,7 +140,7 @@ def _carry_on(
     design = np.column_stack([np.ones(count), here - middle, everything[both] - centre_of])
     # Half of the mean gain, if the trials that continued gained nearly the same
     reach = max(float(gain.std()), abs(float(gain.mean())) / 2) + 1e-3
-    drawn = posterior(
+    samples = posterior(
         design,
         gain,
         [_SLOPE, *[reach] * focus_columns.shape[1]],
@@ -148,7 +148,7 @@ def _carry_on(
         draws=draws,
         rng=rng,
     )
-    for draw, (coefficients, deviation) in enumerate(drawn):
+    for draw, (coefficients, deviation) in enumerate(samples):
         start = values[missing, step, draw]
         rest = everything[missing] - centre_of
         whole = np.column_stack([np.ones(len(start)), start - middle, rest])
@@ -193,7 +193,7 @@ def posterior(
     sparse = _MATTER / max(len(of_group) - _MATTER, 1) / np.sqrt(count)
     overall, outer = sparse**2, sparse**2
     fixed, shrink = 1 + len(reaches), np.asarray(reaches) ** -2.0
-    found = []
+    samples = []
     for sweep in range(_BURN_IN + draws * _THIN):
         penalty = np.empty(columns)
         penalty[0], penalty[1:fixed] = 0.0, noise * shrink
@@ -214,14 +214,14 @@ def posterior(
             overall = min(max(overall, 1e-8), 1.0)
             outer = (sparse**-2 + 1 / overall) / rng.gamma(1.0)
         if sweep >= _BURN_IN and (sweep - _BURN_IN) % _THIN == 0:
-            found.append((coefficients, float(np.sqrt(noise))))
-    return found
+            samples.append((coefficients, float(np.sqrt(noise))))
+    return samples
 
 
 def _rungs(trials: Sequence[ObservedTrial]) -> list[int]:
     """Return the epochs at which trials were stopped, thinned; other trials reached all of them."""
     stopped = sorted(
-        {len(each.curve) for each in trials if each.value is None and not each.diverged}
+        {len(trial.curve) for trial in trials if trial.value is None and not trial.diverged}
     )
     if len(stopped) <= _RUNGS:
         return stopped
@@ -237,5 +237,5 @@ def _inside(values: Matrix, *, share: bool) -> Matrix:
 
 
 def _outside(values: Matrix, *, share: bool) -> Matrix:
-    found: Matrix = np.exp(values) if not share else 1 / (1 + np.exp(-values))
-    return found
+    original: Matrix = np.exp(values) if not share else 1 / (1 + np.exp(-values))
+    return original

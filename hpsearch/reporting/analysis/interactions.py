@@ -52,26 +52,25 @@ class _Table:
 
 
 def interactions(
-    ends: ImputedOutcomes, *, asked: Sequence[tuple[str, str]] = (), at_most: int = 3
+    ends: ImputedOutcomes, *, pairs: Sequence[tuple[str, str]] = (), at_most: int = 3
 ) -> tuple[tuple[Interaction, ...], int]:
     """Return the interactions of pairs of parameters, and the number of pairs examined.
 
     Args:
         ends: The end values of the trials.
-        asked: Paths of the pairs to return, whatever the result; empty for the strongest.
-        at_most: Largest number of pairs if ``asked`` is empty; pairs without enough trials for a
+        pairs: Paths of the pairs to return, whatever the result; empty for the strongest.
+        at_most: Largest number of pairs if ``pairs`` is empty; pairs without enough trials for a
             table aren't returned.
 
     Raises:
-        KeyError: If ``asked`` has an unknown path.
+        KeyError: If ``pairs`` has an unknown path.
     """
     parameters = ends.data.parameters
-    if asked:
-        pairs = []
-        for a, b in asked:
-            table = _table(parameters[a], parameters[b], ends)
-            pairs.append(_interaction(table, parameters[a], parameters[b], ends, len(asked)))
-        return tuple(pairs), len(asked)
+    if pairs:
+        of_pairs = [(parameters[a], parameters[b]) for a, b in pairs]
+        return tuple(
+            _interaction(_table(a, b, ends), a, b, ends, len(pairs)) for a, b in of_pairs
+        ), len(pairs)
     tables = [
         table
         for one, other in combinations(parameters.values(), 2)
@@ -79,22 +78,24 @@ def interactions(
     ]
     none = np.zeros((len(ends.trials), 0))
     typical = ends.ends(none)
-    screened = []
+    candidates = []
     for table in tables:
-        fitted = _fit(table, ends, typical)
-        if fitted is not None:
+        regression = _fit(table, ends, typical)
+        if regression is not None:
             size = len(table.filled)
             _, p_value, _ = together(
                 table.contrasts,
-                fitted.coefficients[:size],
-                fitted.covariance[:size, :size],
-                fitted.freedom,
+                regression.coefficients[:size],
+                regression.covariance[:size, :size],
+                regression.freedom,
             )
-            screened.append((p_value, table))
-    closely = sorted(screened, key=lambda each: each[0])[: _CLOSELY * at_most]
-    found = [_interaction(table, table.a, table.b, ends, len(screened)) for _, table in closely]
-    found.sort(key=lambda each: 2.0 if each.p_value is None else each.p_value)
-    return tuple(found[:at_most]), len(screened)
+            candidates.append((p_value, table))
+    closely = sorted(candidates, key=lambda candidate: candidate[0])[: _CLOSELY * at_most]
+    strongest = [
+        _interaction(table, table.a, table.b, ends, len(candidates)) for _, table in closely
+    ]
+    strongest.sort(key=lambda pair: 2.0 if pair.p_value is None else pair.p_value)
+    return tuple(strongest[:at_most]), len(candidates)
 
 
 def interaction(ends: ImputedOutcomes, a: str, b: str) -> Interaction:
@@ -108,7 +109,7 @@ def interaction(ends: ImputedOutcomes, a: str, b: str) -> Interaction:
     Raises:
         KeyError: If a path is unknown.
     """
-    return interactions(ends, asked=[(a, b)])[0][0]
+    return interactions(ends, pairs=[(a, b)])[0][0]
 
 
 def _interaction(
@@ -119,7 +120,7 @@ def _interaction(
     examined: int,
 ) -> Interaction:
     parameters = ends.data.parameters
-    found = Interaction(
+    pair = Interaction(
         a=a.path,
         b=b.path,
         a_name=short_name(a.path, parameters),
@@ -127,30 +128,32 @@ def _interaction(
         branch={**a.branch, **b.branch},
     )
     if table is None:
-        return replace(found, reason="too few trials have values of both to compare four cells")
-    fitted = _fit(table, ends, None)
-    if fitted is None:
-        return replace(found, reason="too few trials for the number of parameters")
+        return replace(pair, reason="too few trials have values of both to compare four cells")
+    regression = _fit(table, ends, None)
+    if regression is None:
+        return replace(pair, reason="too few trials for the number of parameters")
     size = len(table.filled)
-    means, covariance = fitted.coefficients[:size], fitted.covariance[:size, :size]
+    means, covariance = regression.coefficients[:size], regression.covariance[:size, :size]
     sign = 1.0 if ends.data.maximize else -1.0
-    quantile, p_value, errors = together(table.contrasts, sign * means, covariance, fitted.freedom)
+    quantile, p_value, errors = together(
+        table.contrasts, sign * means, covariance, regression.freedom
+    )
     estimates = table.contrasts @ (sign * means)
     clearest = int((np.abs(estimates) / errors).argmax())
     strongest = _dependence(
         table, clearest, float(estimates[clearest]), quantile * errors[clearest]
     )
     p_value = min(1.0, p_value * examined)
-    found = replace(
-        found,
+    pair = replace(
+        pair,
         a_labels=tuple(cut.label for cut in table.a_levels.cuts),
         b_labels=tuple(cut.label for cut in table.b_levels.cuts),
-        cells=_cells(table, fitted, ends),
+        cells=_cells(table, regression, ends),
         strongest=strongest,
         p_value=p_value,
         verdict=Verdict.YES if p_value < _ALPHA else Verdict.UNDECIDED,
     )
-    return replace(found, sentence=interaction_sentence(found, ends.data.metric, examined))
+    return replace(pair, sentence=interaction_sentence(pair, ends.data.metric, examined))
 
 
 def _table(a: SearchedParameter, b: SearchedParameter, ends: ImputedOutcomes) -> _Table | None:
@@ -195,18 +198,18 @@ def _table(a: SearchedParameter, b: SearchedParameter, ends: ImputedOutcomes) ->
 
 
 def _fit(table: _Table, ends: ImputedOutcomes, values: NDArray[np.float64] | None) -> Fit | None:
-    mine = np.flatnonzero(table.cell >= 0)
-    dummies = (table.cell[mine, None] == np.array(table.filled)).astype(np.float64)
-    trials = [ends.trials[place] for place in mine.tolist()]
+    members = np.flatnonzero(table.cell >= 0)
+    dummies = (table.cell[members, None] == np.array(table.filled)).astype(np.float64)
+    trials = [ends.trials[place] for place in members.tolist()]
     others = controls(ends.data.parameters, trials, (table.a.path, table.b.path), dummies)
     if values is None:
         own = np.zeros((len(ends.trials), dummies.shape[1] - 1))
-        own[mine] = dummies[:, 1:]
+        own[members] = dummies[:, 1:]
         values = ends.ends(own)
-    return fit(np.column_stack([dummies, others]), values[mine])
+    return fit(np.column_stack([dummies, others]), values[members])
 
 
-def _cells(table: _Table, fitted: Fit, ends: ImputedOutcomes) -> tuple[Cell, ...]:
+def _cells(table: _Table, regression: Fit, ends: ImputedOutcomes) -> tuple[Cell, ...]:
     columns = len(table.b_levels.cuts)
     cells = []
     for row, a in enumerate(table.a_levels.cuts):
@@ -216,7 +219,7 @@ def _cells(table: _Table, fitted: Fit, ends: ImputedOutcomes) -> tuple[Cell, ...
             mean = low = high = None
             if place in table.filled:
                 at = table.filled.index(place)
-                mean, low, high = mean_of(fitted, at, metric=ends.data.metric)
+                mean, low, high = mean_of(regression, at, metric=ends.data.metric)
             cells.append(
                 Cell(a=a.label, b=b.label, trials=int(here.sum()), mean=mean, low=low, high=high)
             )

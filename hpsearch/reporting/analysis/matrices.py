@@ -92,11 +92,11 @@ def read_matrices(
     confirmation = newest(database, record.study.name)
     if confirmation is None:
         return None
-    noted = trial_attributes.read_many(database, confirmation.study.study_id, ["class_names"])
-    names: list[str] = next((each["class_names"] for each in noted.values()), [])
+    attributes = trial_attributes.read_many(database, confirmation.study.study_id, ["class_names"])
+    names: list[str] = next((values["class_names"] for values in attributes.values()), [])
     spec, now = spec_of(confirmation.study), progress_of(confirmation)
     outcomes = outcomes_of(database, confirmation)
-    places = [each.trial for each in now.standings]
+    places = [standing.trial for standing in now.standings]
     if spec.baseline_trial is not None and spec.baseline_trial not in places:
         places.append(spec.baseline_trial)
     # The confirmed value uses the report's seeds only; shares by class must agree with it
@@ -132,7 +132,7 @@ def matrices(
     if not content:
         return None
     small = len(names) <= CONFUSION_CLASSES
-    everything = [each for seeds in by_trial.values() for each in seeds.values()]
+    everything = [predictions for seeds in by_trial.values() for predictions in seeds.values()]
     leader, *others = content
     return Matrices(
         class_names=tuple(names),
@@ -143,14 +143,14 @@ def matrices(
         if small
         else (),
         versus=tuple(
-            each
+            comparison
             for other in others
-            if (each := _versus(leader, other, by_trial, fresh, names)) is not None
+            if (comparison := _versus(leader, other, by_trial, fresh, names)) is not None
         )
         if small
         else (),
         pictures=wrong_pictures(everything, names, at_most=pictures),
-        images=len(np.unique(np.concatenate([each.rows for each in everything]))),
+        images=len(np.unique(np.concatenate([predictions.rows for predictions in everything]))),
     )
 
 
@@ -164,22 +164,24 @@ def read_trial_matrices(
         record: The study with its trials.
         numbers: Trial numbers to read.
     """
-    noted = trial_attributes.read_many(database, record.study.study_id, ["val_confusion"])
-    found = {}
+    attributes = trial_attributes.read_many(database, record.study.study_id, ["val_confusion"])
+    by_number = {}
     for trial in record.trials:
-        kept = noted.get(trial.trial_id or -1, {}).get("val_confusion")
-        if trial.number in numbers and trial.number is not None and kept is not None:
-            found[trial.number] = Matrix(trial=trial.number, trainings=1, counts=kept)
-    return found
+        counts = attributes.get(trial.trial_id or -1, {}).get("val_confusion")
+        if trial.number in numbers and trial.number is not None and counts is not None:
+            by_number[trial.number] = Matrix(trial=trial.number, trainings=1, counts=counts)
+    return by_number
 
 
 def _fresh(seeds: Mapping[int, Predictions], fresh: Sequence[int]) -> dict[int, Predictions]:
-    unchosen = {seed: said for seed, said in seeds.items() if seed in fresh}
+    unchosen = {seed: predictions for seed, predictions in seeds.items() if seed in fresh}
     return unchosen or dict(seeds)
 
 
 def _counts(seeds: Mapping[int, Predictions], classes: int) -> list[list[int]]:
-    cells = np.concatenate([said.truth * classes + said.predicted for said in seeds.values()])
+    cells = np.concatenate(
+        [predictions.truth * classes + predictions.predicted for predictions in seeds.values()]
+    )
     square = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
     counts: list[list[int]] = square.tolist()
     return counts
@@ -217,18 +219,20 @@ def _class_difference(
     two: Mapping[int, Predictions],
     classes: int,
 ) -> ClassDifference:
-    mine, others = _recall(one, index), _recall(two, index)
-    images = np.unique(np.concatenate([np.zeros(0, np.int64), *(j.rows for j in mine.values())]))
-    found = difference(mine, others)
+    leader_recall, other_recall = _recall(one, index), _recall(two, index)
+    images = np.unique(
+        np.concatenate([np.zeros(0, np.int64), *(recall.rows for recall in leader_recall.values())])
+    )
+    estimate = difference(leader_recall, other_recall)
     ahead = None
     # If both predict the same for every image, there is no estimate of the error
-    if found is not None and found.freedom > 0 and found.standard_error > 0:
-        ahead = _for_all(found.over_seeds_and_images(), found.freedom, classes)
+    if estimate is not None and estimate.freedom > 0 and estimate.standard_error > 0:
+        ahead = _for_all(estimate.over_seeds_and_images(), estimate.freedom, classes)
     return ClassDifference(
         name=name,
         ahead=ahead,
         images=len(images),
-        groups=None if found is None else found.groups,
+        groups=None if estimate is None else estimate.groups,
     )
 
 
@@ -244,11 +248,11 @@ def _for_all(interval: Interval, freedom: float, count: int) -> Interval:
 
 
 def _recall(seeds: Mapping[int, Predictions], index: int) -> dict[int, Judged]:
-    found = {}
-    for seed, said in seeds.items():
-        mine: NDArray[np.bool_] = said.truth == index
-        if mine.sum() >= 2:
-            right = (said.predicted[mine] == index).astype(np.float64)
-            groups = None if said.groups is None else said.groups[mine]
-            found[seed] = Judged(rows=said.rows[mine], values=right, groups=groups)
-    return found
+    by_seed = {}
+    for seed, predictions in seeds.items():
+        in_class: NDArray[np.bool_] = predictions.truth == index
+        if in_class.sum() >= 2:
+            right = (predictions.predicted[in_class] == index).astype(np.float64)
+            groups = None if predictions.groups is None else predictions.groups[in_class]
+            by_seed[seed] = Judged(rows=predictions.rows[in_class], values=right, groups=groups)
+    return by_seed

@@ -48,10 +48,10 @@ class AnalysisData:
 def read_analysis_data(database: Database, record: StudyRecord) -> AnalysisData:
     """Read a study's ended trials: complete, stopped early, and diverged."""
     values = _values(database, record.study.study_id)
-    seen = [
-        each
+    observations = [
+        observation
         for trial in record.trials
-        if (each := _seen(trial, values.get(trial.ticket, []), record)) is not None
+        if (observation := _seen(trial, values.get(trial.ticket, []), record)) is not None
     ]
     failed = sum(trial.state is TicketState.FAILED for trial in record.trials)
     return AnalysisData(
@@ -59,8 +59,8 @@ def read_analysis_data(database: Database, record: StudyRecord) -> AnalysisData:
         maximize=record.objective.direction == "maximize",
         epochs_per_trial=record.study.epochs_per_trial,
         parameters=read_parameters(database, record.study.study_id),
-        trials=seen,
-        failed=failed - sum(each.diverged for each in seen),
+        trials=observations,
+        failed=failed - sum(observation.diverged for observation in observations),
     )
 
 
@@ -84,10 +84,10 @@ def _seen(trial: TrialRecord, curve: Sequence[float], record: StudyRecord) -> Ob
 
 def _best_so_far(curve: Sequence[float], *, maximize: bool) -> list[float]:
     better = max if maximize else min
-    found: list[float] = []
+    best_values: list[float] = []
     for value in curve:
-        found.append(better(found[-1], value) if found else value)
-    return found
+        best_values.append(better(best_values[-1], value) if best_values else value)
+    return best_values
 
 
 def _values(database: Database, study_id: int) -> dict[int, list[float]]:
@@ -98,9 +98,9 @@ def _values(database: Database, study_id: int) -> dict[int, list[float]]:
     )
 
     def work(connection: Connection) -> dict[int, list[float]]:
-        found: dict[int, list[float]] = {}
+        by_ticket: dict[int, list[float]] = {}
         for row in connection.execute(query):
-            found.setdefault(row.ticket, []).append(row.value)
-        return found
+            by_ticket.setdefault(row.ticket, []).append(row.value)
+        return by_ticket
 
     return database.read(work)

@@ -46,10 +46,10 @@ class ImputedOutcomes:
         Raises:
             ValueError: If no trial is complete.
         """
-        drawn = impute(self.data, self.configuration, focus_columns, draws=DRAWS)
-        if drawn is None:
+        ends = impute(self.data, self.configuration, focus_columns, draws=DRAWS)
+        if ends is None:
             raise ValueError("no trial is complete")
-        return _lifted(drawn, self.fence, maximize=self.data.maximize)
+        return _lifted(ends, self.fence, maximize=self.data.maximize)
 
 
 def outcomes(data: AnalysisData) -> ImputedOutcomes | str:
@@ -58,7 +58,7 @@ def outcomes(data: AnalysisData) -> ImputedOutcomes | str:
     A failed or hopeless configuration can be arbitrarily bad, and how bad it is doesn't matter to
     users. So values beyond Tukey's lower fence count as the fence, and so do diverged trials.
     """
-    complete = sum(each.value is not None for each in data.trials)
+    complete = sum(trial.value is not None for trial in data.trials)
     if complete < LEAST_COMPLETE:
         return (
             f"effects need at least {LEAST_COMPLETE} complete trials, but there are {complete}; "
@@ -85,5 +85,5 @@ def outcomes(data: AnalysisData) -> ImputedOutcomes | str:
 
 
 def _lifted(ends: Matrix, fence: float, *, maximize: bool) -> Matrix:
-    known = np.nan_to_num(ends, nan=fence)
-    return np.maximum(known, fence) if maximize else np.minimum(known, fence)
+    values = np.nan_to_num(ends, nan=fence)
+    return np.maximum(values, fence) if maximize else np.minimum(values, fence)

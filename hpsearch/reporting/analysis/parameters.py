@@ -34,7 +34,7 @@ class SearchedParameter:
     def is_number(self) -> bool:
         """Whether its values have an order and distances: a range, or a choice of numbers."""
         return isinstance(self.parameter, Range) or all(
-            _is_number(each) for each in self.parameter.labels
+            _is_number(label) for label in self.parameter.labels
         )
 
     def applies(self, params: Mapping[str, Any]) -> bool:
@@ -63,12 +63,12 @@ def read_parameters(database: Database, study_id: int) -> dict[str, SearchedPara
     def work(connection: Connection) -> list[tuple[str, str]]:
         return [(row.param_name, row.distribution_json) for row in connection.execute(query)]
 
-    found: dict[str, Parameter] = {}
+    parameters: dict[str, Parameter] = {}
     for path, text in database.read(work):
         # A confirmation's seed isn't a searched parameter
         if path != CONFIRM_SEED and distribution(text) is not None:
-            found.setdefault(path, parameter_of(text))
-    return searched(found)
+            parameters.setdefault(path, parameter_of(text))
+    return searched(parameters)
 
 
 def searched(parameters: Mapping[str, Parameter]) -> dict[str, SearchedParameter]:
@@ -77,11 +77,11 @@ def searched(parameters: Mapping[str, Parameter]) -> dict[str, SearchedParameter
     A choice is a branch of another parameter if that parameter's path begins with the choice's path
     and one of its labels.
     """
-    found = {
+    by_path = {
         path: SearchedParameter(path=path, parameter=parameter, branch=_branch(path, parameters))
         for path, parameter in parameters.items()
     }
-    return {path: found[path] for path in _in_order(list(found))}
+    return {path: by_path[path] for path in _in_order(list(by_path))}
 
 
 def parameter_of(distribution_json: str) -> Parameter:
@@ -92,11 +92,17 @@ def parameter_of(distribution_json: str) -> Parameter:
         json_to_distribution,
     )
 
-    made: Any = json_to_distribution(distribution_json)
-    if isinstance(made, CategoricalDistribution):
-        return Choice(tuple(made.choices))
-    integer = isinstance(made, IntDistribution)
-    return Range(low=made.low, high=made.high, step=made.step, log=made.log, integer=integer)
+    optuna_distribution: Any = json_to_distribution(distribution_json)
+    if isinstance(optuna_distribution, CategoricalDistribution):
+        return Choice(tuple(optuna_distribution.choices))
+    integer = isinstance(optuna_distribution, IntDistribution)
+    return Range(
+        low=optuna_distribution.low,
+        high=optuna_distribution.high,
+        step=optuna_distribution.step,
+        log=optuna_distribution.log,
+        integer=integer,
+    )
 
 
 def _branch(path: str, parameters: Mapping[str, Parameter]) -> dict[str, str]:

@@ -76,37 +76,41 @@ def wrong_pictures(
         names: Class names, in the order of the class indices.
         at_most: Largest number of the hardest images; label errors are all listed.
     """
-    rows = np.concatenate([each.rows for each in trainings])
+    rows = np.concatenate([training.rows for training in trainings])
     order = np.argsort(rows, kind="stable")
-    truth = np.concatenate([each.truth for each in trainings])[order]
-    said = np.concatenate([each.predicted for each in trainings])[order]
-    loss = np.concatenate([each.loss for each in trainings])[order]
+    truth = np.concatenate([training.truth for training in trainings])[order]
+    predictions = np.concatenate([training.predicted for training in trainings])[order]
+    loss = np.concatenate([training.loss for training in trainings])[order]
     images, first, counts = np.unique(rows[order], return_index=True, return_counts=True)
     if not len(images):
         return WrongPictures()
-    missed = np.add.reduceat((said != truth).astype(np.int64), first)
+    missed = np.add.reduceat((predictions != truth).astype(np.int64), first)
     pictures = [
-        _picture(int(images[place]), truth[mine], said[mine], loss[mine], names)
+        _picture(int(images[place]), truth[span], predictions[span], loss[span], names)
         for place in np.flatnonzero(missed)
-        for mine in [slice(first[place], first[place] + counts[place])]
+        for span in [slice(first[place], first[place] + counts[place])]
     ]
-    errors = [each for each in pictures if each.is_label_error]
+    errors = [picture for picture in pictures if picture.is_label_error]
     others = [
-        each for each in pictures if not each.is_label_error and 2 * each.trainings >= counts.max()
+        picture
+        for picture in pictures
+        if not picture.is_label_error and 2 * picture.trainings >= counts.max()
     ]
     return WrongPictures(
-        label_errors=tuple(sorted(errors, key=lambda each: each.probability)),
+        label_errors=tuple(sorted(errors, key=lambda picture: picture.probability)),
         hardest=tuple(
-            sorted(others, key=lambda each: (-each.wrong / each.trainings, -each.loss))[:at_most]
+            sorted(others, key=lambda picture: (-picture.wrong / picture.trainings, -picture.loss))[
+                :at_most
+            ]
         ),
         judged=int((counts >= LEAST_TRAININGS).sum()),
     )
 
 
 def _picture(
-    row: int, truth: np.ndarray, said: np.ndarray, loss: np.ndarray, names: Sequence[str]
+    row: int, truth: np.ndarray, predictions: np.ndarray, loss: np.ndarray, names: Sequence[str]
 ) -> HardPicture:
-    label, votes = int(truth[0]), np.bincount(said)
+    label, votes = int(truth[0]), np.bincount(predictions)
     errors = votes.copy()
     errors[label : label + 1] = 0
     most = int(errors.argmax())
@@ -117,10 +121,10 @@ def _picture(
         taken_for=_name(names, most),
         times=int(errors[most]),
         guesses=tuple(
-            (_name(names, int(each)), int(votes[each])) for each in frequent if votes[each]
+            (_name(names, int(index)), int(votes[index])) for index in frequent if votes[index]
         ),
         wrong=int(errors.sum()),
-        trainings=len(said),
+        trainings=len(predictions),
         loss=float(loss.mean()),
         probability=float(np.exp(-loss).mean()),
     )

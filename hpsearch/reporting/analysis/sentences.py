@@ -16,8 +16,8 @@ def amount(value: float, metric: str, *, signed: bool = False) -> str:
         metric: The objective.
         signed: Whether the number has a sign.
     """
-    written = MetricFormat(metric)
-    return written.difference(value) if signed else written.width(value)
+    number_format = MetricFormat(metric)
+    return number_format.difference(value) if signed else number_format.width(value)
 
 
 def between(interval: Interval, metric: str) -> str:
@@ -36,23 +36,24 @@ def effect_sentence(effect: Effect, metric: str, margin: float, examined: int) -
     """
     if effect.reason is not None:
         return f"{effect.name}: undecided, {effect.reason}."
-    shown = telling(effect)
-    if shown is None:
+    contrast = telling(effect)
+    if contrast is None:
         return f"{effect.name}: undecided."
-    by = f"{amount(shown.ahead.estimate, metric)} {between(shown.ahead, metric)}"
+    by = f"{amount(contrast.ahead.estimate, metric)} {between(contrast.ahead, metric)}"
     if effect.verdict is Verdict.YES:
-        return f"{effect.name}: yes, {shown.level} is better than {shown.other} by {by}."
+        return f"{effect.name}: yes, {contrast.level} is better than {contrast.other} by {by}."
     if effect.verdict is Verdict.NO:
         return (
             f"{effect.name}: no, no two of its values differ by more than "
-            f"{amount(margin, metric)} (the clearest: {shown.level} over {shown.other}, {by})."
+            f"{amount(margin, metric)} (the clearest: {contrast.level} over {contrast.other}, "
+            f"{by})."
         )
-    if shown.ahead.excludes(0.0):
+    if contrast.ahead.excludes(0.0):
         return (
-            f"{effect.name}: undecided, {shown.level} is ahead of {shown.other} by {by}, but of "
-            f"{examined} parameters one may be so by chance."
+            f"{effect.name}: undecided, {contrast.level} is ahead of {contrast.other} by {by}, but "
+            f"of {examined} parameters one may be so by chance."
         )
-    return f"{effect.name}: undecided, {shown.level} is ahead of {shown.other} by {by}."
+    return f"{effect.name}: undecided, {contrast.level} is ahead of {contrast.other} by {by}."
 
 
 def telling(effect: Effect) -> Contrast | None:

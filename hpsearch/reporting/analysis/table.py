@@ -64,13 +64,13 @@ def trial_table(
     """
     study_id = record.study.study_id
     names = columns(database, record)
-    noted = trial_attributes.read_many(database, study_id, [*NOTED, "latency"])
+    attributes = trial_attributes.read_many(database, study_id, [*NOTED, "latency"])
     if curves is None:
         curves = queries.curves(database, study_id)
-    drawn = [trial for trial in record.trials if trial.number is not None]
+    trials = [trial for trial in record.trials if trial.number is not None]
     return [
-        {**dict.fromkeys(names), **_row(trial, curves, noted, record.goals.metrics)}
-        for trial in sorted(drawn, key=lambda trial: trial.number or 0)
+        {**dict.fromkeys(names), **_row(trial, curves, attributes, record.goals.metrics)}
+        for trial in sorted(trials, key=lambda trial: trial.number or 0)
     ]
 
 
@@ -90,13 +90,13 @@ def epoch_table(database: Database, record: StudyRecord) -> dict[str, NDArray[An
     def work(connection: Connection) -> list[Any]:
         return list(connection.execute(query).all())
 
-    found = []
+    rows = []
     for *values, others in database.read(work):
         measured = queries.decode_others(others, values[0])
-        found.append((*values, *(measured.get(name) for name in own)))
+        rows.append((*values, *(measured.get(name) for name in own)))
     names = (*names, *own)
     numbers = {trial.ticket: trial.number for trial in record.trials}
-    by_column = list(zip(*found, strict=True)) if found else [()] * len(names)
+    by_column = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     table: dict[str, NDArray[Any]] = {
         name: np.array(values, dtype=np.int64 if name in ("ticket", "epoch") else np.float64)
         for name, values in zip(names, by_column, strict=True)

@@ -34,11 +34,11 @@ def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
     Returns:
         The chart; ``None`` before anything can be compared.
     """
-    known = [(each, each.ahead) for each in result.effects if each.ahead is not None]
-    if not known:
+    comparisons = [(effect, effect.ahead) for effect in result.effects if effect.ahead is not None]
+    if not comparisons:
         return None
     scale = 100.0 if unit.is_share else 1.0
-    order = list(reversed(known))
+    order = list(reversed(comparisons))
     traces: list[Trace] = [
         {
             "type": "scatter",
@@ -66,15 +66,15 @@ def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
             "hoverinfo": "text",
         }
     )
-    ends = [scale * end for _, ahead in known for end in (ahead.low, ahead.high)]
+    ends = [scale * end for _, ahead in comparisons for end in (ahead.low, ahead.high)]
     room = 0.05 * (max(*ends, 0.0) - min(*ends, 0.0)) or 1.0
     names = [in_chart(_label(effect, result), _LONGEST) for effect, _ in order]
     what = "points of " if unit.is_share else ""
     return Chart(
         name=f"ablation-{place}",
         title=_title(result),
-        description=f"{count_noun(len(known), 'comparison')} with intervals; right of 0 is better. "
-        + "; ".join(_whole(effect, result) for effect, _ in known),
+        description=f"{count_noun(len(comparisons), 'comparison')} with intervals; right of 0 is "
+        "better. " + "; ".join(_whole(effect, result) for effect, _ in comparisons),
         figure=figure(
             traces,
             xaxis=axis(
@@ -116,11 +116,11 @@ def ablation(result: AblationResult, unit: Unit, place: int) -> Chart | None:
             ],
             rows=[
                 [
-                    effect_name(each, result.spec),
-                    effect_result(each, result.spec),
-                    str(each.seeds),
+                    effect_name(effect, result.spec),
+                    effect_result(effect, result.spec),
+                    str(effect.seeds),
                 ]
-                for each in result.effects
+                for effect in result.effects
             ],
         ),
     )
@@ -137,7 +137,7 @@ def _label(effect: Effect, result: AblationResult) -> str:
 
 def _title(result: AblationResult) -> str:
     """Return the chart's title, which names the parameter if all comparisons change the same."""
-    paths = {each.contrast.parameter for each in result.effects}
+    paths = {effect.contrast.parameter for effect in result.effects}
     if len(paths) > 1 or not result.effects[0].contrast.at:
         return "What each change is worth"
     return f"What {setting_names(paths, result.spec)} is worth"

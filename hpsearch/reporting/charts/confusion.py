@@ -36,7 +36,7 @@ def confusion(
     shares = matrix.shares
     cells = [[None if cell is None else in_percent(cell, 1) for cell in row] for row in shares]
     size = len(names)
-    written = size <= _WRITTEN
+    has_numbers = size <= _WRITTEN
     trace = {
         "type": "heatmap",
         "z": cells,
@@ -48,7 +48,7 @@ def confusion(
         "xgap": 1,
         "ygap": 1,
         # Numbers need no scale beside them
-        "showscale": not written,
+        "showscale": not has_numbers,
         "colorbar": {
             "title": {"text": "% of the class", "side": "right"},
             "thickness": 12,
@@ -77,7 +77,7 @@ def confusion(
         }
         for row, line in enumerate(cells)
         for column, cell in enumerate(line)
-        if cell is not None and (cell >= 0.5 or row == column) and written
+        if cell is not None and (cell >= 0.5 or row == column) and has_numbers
     ]
     ticks = {"tickmode": "array", "tickvals": list(range(size)), "ticktext": labels}
     return Chart(
@@ -133,13 +133,15 @@ def _phone(names: Sequence[str]) -> dict[str, Any]:
 
 def class_differences(versus: Versus) -> Chart | None:
     """Return the winner's lead in each class's recall; ``None`` if it isn't known."""
-    known = [each for each in versus.classes if each.ahead is not None]
-    if not known:
+    differences = [difference for difference in versus.classes if difference.ahead is not None]
+    if not differences:
         return None
-    order = sorted(known, key=lambda each: each.ahead.estimate if each.ahead else 0.0)
+    order = sorted(
+        differences, key=lambda difference: difference.ahead.estimate if difference.ahead else 0.0
+    )
     estimates, above, below, colours, texts = [], [], [], [], []
-    for each in order:
-        ahead = each.ahead
+    for difference in order:
+        ahead = difference.ahead
         if ahead is None:
             continue
         estimates.append(in_percent(ahead.estimate))
@@ -148,15 +150,16 @@ def class_differences(versus: Versus) -> Chart | None:
         sure = ahead.excludes(0.0)
         colours.append(var(("better" if ahead.estimate > 0 else "worse") if sure else "faint"))
         texts.append(
-            f"{in_chart(each.name)}: {SHARE.difference(ahead.estimate)} "
+            f"{in_chart(difference.name)}: {SHARE.difference(ahead.estimate)} "
             f"({SHARE.differences(ahead.low, ahead.high)})"
         )
-    grouped = any(each.groups is not None for each in known)
+    grouped = any(difference.groups is not None for difference in differences)
     title = f"Trial {versus.trial} against trial {versus.other}: recall by class"
     return Chart(
         name=f"classes-against-{versus.other}",
         title=title,
-        description=f"Difference of recall in points for {len(known)} classes, with intervals.",
+        description=f"Difference of recall in points for {len(differences)} classes, with "
+        "intervals.",
         figure=figure(
             [
                 {
@@ -185,7 +188,7 @@ def class_differences(versus: Versus) -> Chart | None:
                 "",
                 tickmode="array",
                 tickvals=list(range(len(order))),
-                ticktext=[in_chart(each.name, 16) for each in order],
+                ticktext=[in_chart(difference.name, 16) for difference in order],
                 showgrid=False,
                 zeroline=False,
             ),
@@ -206,14 +209,14 @@ def class_differences(versus: Versus) -> Chart | None:
             ],
             rows=[
                 [
-                    each.name,
-                    f"{each.images:,}",
-                    *([f"{each.groups:,}" if each.groups else "-"] if grouped else []),
-                    SHARE.difference(each.ahead.estimate),
-                    SHARE.differences(each.ahead.low, each.ahead.high),
+                    difference.name,
+                    f"{difference.images:,}",
+                    *([f"{difference.groups:,}" if difference.groups else "-"] if grouped else []),
+                    SHARE.difference(difference.ahead.estimate),
+                    SHARE.differences(difference.ahead.low, difference.ahead.high),
                 ]
-                for each in reversed(order)
-                if each.ahead is not None
+                for difference in reversed(order)
+                if difference.ahead is not None
             ],
         ),
     )

@@ -77,15 +77,15 @@ def effect_strip(effects: Sequence[Effect], unit: Unit) -> Charts | None:
     Returns:
         The charts; ``None`` if there is no estimate.
     """
-    shown = [effect for effect in effects if effect.levels]
-    if not shown:
+    drawable = [effect for effect in effects if effect.levels]
+    if not drawable:
         return None
     ends = [
         end
-        for effect in shown
+        for effect in drawable
         for level in effect.levels
-        for each in (level.low, level.high)
-        if (end := unit.scaled(each)) is not None
+        for bound in (level.low, level.high)
+        if (end := unit.scaled(bound)) is not None
     ]
     margin = 0.05 * (max(ends) - min(ends)) if ends else 0.0
     span = {"range": [min(ends) - margin, max(ends) + margin]} if ends else {}
@@ -111,7 +111,7 @@ def effect_strip(effects: Sequence[Effect], unit: Unit) -> Charts | None:
                 ),
                 height=130,
             )
-            for place, effect in enumerate(shown)
+            for place, effect in enumerate(drawable)
         ],
     )
 
@@ -158,9 +158,9 @@ def interaction_chart(pair: Interaction, unit: Unit, place: int) -> Chart | None
     traces = []
     count = min(len(pair.b_labels), _LINES)
     for index, b in enumerate(pair.b_labels[:_LINES]):
-        mine = [cells.get((a, b)) for a in pair.a_labels]
-        known = [
-            (at, cell) for at, cell in enumerate(mine) if cell is not None and cell.mean is not None
+        row = [cells.get((a, b)) for a in pair.a_labels]
+        points = [
+            (at, cell) for at, cell in enumerate(row) if cell is not None and cell.mean is not None
         ]
         shift = (index - (count - 1) / 2) * 0.08
         traces.append(
@@ -168,15 +168,15 @@ def interaction_chart(pair: Interaction, unit: Unit, place: int) -> Chart | None
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": in_chart(b, 26),
-                "x": [at + shift for at, _ in known],
-                "y": [unit.scaled(cell.mean) for _, cell in known],
-                "error_y": _bars([cell for _, cell in known], unit, var(SERIES[index])),
+                "x": [at + shift for at, _ in points],
+                "y": [unit.scaled(cell.mean) for _, cell in points],
+                "error_y": _bars([cell for _, cell in points], unit, var(SERIES[index])),
                 "marker": {"color": var(SERIES[index]), "size": 8, "symbol": SYMBOLS[index]},
                 "line": {"color": var(SERIES[index]), "width": 1.6, "dash": DASHES[index]},
                 "hovertext": [
                     f"{in_chart(pair.a_name)} {in_chart(cell.a)}, {in_chart(pair.b_name)} "
                     f"{in_chart(cell.b)}: {unit.value(cell.mean)}<br>{cell.trials} trials"
-                    for _, cell in known
+                    for _, cell in points
                 ],
                 "hoverinfo": "text",
             }

@@ -16,15 +16,15 @@ def finalists(verdict: ConfirmationResult) -> Chart | None:
     """Return a row for each finalist, the winner on top; ``None`` before any training ended."""
     unit = Unit(verdict.metric)
     order = list(reversed(verdict.finalists))
-    if not any(each.standing.mean is not None for each in order):
+    if not any(finalist.standing.mean is not None for finalist in order):
         return None
-    rows = {each.standing.trial: place for place, each in enumerate(order)}
+    rows = {finalist.standing.trial: place for place, finalist in enumerate(order)}
     traces: list[Trace] = [
         {
             "type": "scatter",
             "mode": "markers",
             "name": "in the search (one seed)",
-            "x": [unit.scaled(each.seen) for each in order],
+            "x": [unit.scaled(finalist.seen) for finalist in order],
             "y": list(rows.values()),
             "marker": {"symbol": "circle-open", "size": 11, "color": var("soft")},
             "hovertemplate": "in the search: %{x}<extra></extra>",
@@ -33,22 +33,22 @@ def finalists(verdict: ConfirmationResult) -> Chart | None:
             "type": "scatter",
             "mode": "markers",
             "name": "mean of the choosing seeds",
-            "x": [unit.scaled(each.standing.mean) for each in order],
+            "x": [unit.scaled(finalist.standing.mean) for finalist in order],
             "y": list(rows.values()),
             "marker": {"symbol": "diamond", "size": 9, "color": var("series-1")},
             "hovertemplate": "mean of the choosing seeds: %{x}<extra></extra>",
         },
     ]
-    reported = [each for each in order if each.reported is not None]
+    with_fresh_seeds = [finalist for finalist in order if finalist.reported is not None]
     interval = verdict.over_seeds_and_images
-    if reported:
+    if with_fresh_seeds:
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": "mean of fresh seeds",
-                "x": [unit.scaled(each.reported) for each in reported],
-                "y": [rows[each.standing.trial] for each in reported],
+                "x": [unit.scaled(finalist.reported) for finalist in with_fresh_seeds],
+                "y": [rows[finalist.standing.trial] for finalist in with_fresh_seeds],
                 "marker": {"symbol": "square", "size": 10, "color": var("series-2")},
                 "hovertemplate": "mean of fresh seeds: %{x}<extra></extra>",
             }

@@ -49,77 +49,80 @@ def groups(content: StudyContent) -> list[TrialGroup]:
     for row in content.trials:
         name = content.branching.only if path is None else setting(row.get(path))
         by_name.setdefault(name, []).append(row)
-    found = [_group(content, name, rows) for name, rows in by_name.items()]
+    trial_groups = [_group(content, name, rows) for name, rows in by_name.items()]
     ranks = {number: rank for rank, number in enumerate(content.ranked)}
     sign = -1.0 if content.maximize else 1.0
 
     def key(group: TrialGroup) -> tuple[float, float, str]:
-        seen = [sign * value for row in group.rows if (value := _value(row)) is not None]
+        values = [sign * value for row in group.rows if (value := _value(row)) is not None]
         rank = math.inf if group.best is None else ranks.get(group.best["number"], len(ranks))
-        return rank, min(seen, default=math.inf), group.name
+        return rank, min(values, default=math.inf), group.name
 
-    return sorted(found, key=key)
+    return sorted(trial_groups, key=key)
 
 
-def dots(content: StudyContent, several: Sequence[TrialGroup]) -> Chart | None:
+def dots(content: StudyContent, trial_groups: Sequence[TrialGroup]) -> Chart | None:
     """Return every trial as a dot, a row for each group; ``None`` before a trial has a value."""
-    shown = several[:SHOWN]
+    top_groups = trial_groups[:SHOWN]
     unit = content.unit
     # The first group on top
-    places = {group.name: len(shown) - 1 - at for at, group in enumerate(shown)}
-    traces = [_dots(shown, places, unit, state) for state in _STATES]
+    places = {group.name: len(top_groups) - 1 - at for at, group in enumerate(top_groups)}
+    traces = [_dots(top_groups, places, unit, state) for state in _STATES]
     if not any(trace["x"] for trace in traces):
         return None
-    traces += [_medians(shown, places, unit), _bests(shown, places, unit)]
+    traces += [_medians(top_groups, places, unit), _bests(top_groups, places, unit)]
     title = f"Every trial by {content.branching.name}"
-    complete = sum(len(group.complete) for group in several)
-    left_out = "" if len(several) <= SHOWN else f" The best {SHOWN} of {len(several)} are drawn."
+    complete = sum(len(group.complete) for group in trial_groups)
+    left_out = (
+        "" if len(trial_groups) <= SHOWN else f" The best {SHOWN} of {len(trial_groups)} are drawn."
+    )
     return Chart(
         name="groups",
         title=title,
-        description=f"{sentence(unit.name)} of every trial, in {count_noun(len(shown), 'row')} by "
-        f"{content.branching.name}; {count_noun(complete, 'trial')} of them complete.",
+        description=f"{sentence(unit.name)} of every trial, in "
+        f"{count_noun(len(top_groups), 'row')} by {content.branching.name}; "
+        f"{count_noun(complete, 'trial')} of them complete.",
         figure=figure(
             [trace for trace in traces if trace["x"]],
             xaxis=axis(unit.axis),
             yaxis=axis(
                 "",
                 tickmode="array",
-                tickvals=[places[group.name] for group in shown],
-                ticktext=[in_chart(group.name, 22) for group in shown],
-                range=[-0.6, len(shown) - 0.4],
+                tickvals=[places[group.name] for group in top_groups],
+                ticktext=[in_chart(group.name, 22) for group in top_groups],
+                range=[-0.6, len(top_groups) - 0.4],
                 showgrid=False,
                 zeroline=False,
             ),
             showlegend=True,
         ),
-        height=150 + 62 * len(shown),
+        height=150 + 62 * len(top_groups),
         note=_explained(content) + left_out,
-        table=_table(several, content, title),
+        table=_table(trial_groups, content, title),
     )
 
 
-def best_curves(content: StudyContent, several: Sequence[TrialGroup]) -> list[Chart]:
+def best_curves(content: StudyContent, trial_groups: Sequence[TrialGroup]) -> list[Chart]:
     """Return accuracy and loss of each group's best trial, training and validation.
 
     Empty if fewer than two groups have a complete trial of two epochs or more.
     """
-    known = [
+    curves = [
         (group.name, content.curves[group.best["number"]])
-        for group in several
+        for group in trial_groups
         if group.best is not None and len(content.curves.get(group.best["number"], [])) > 1
     ][: len(SERIES)]
-    if len(known) < 2:
+    if len(curves) < 2:
         return []
     return [
-        _curves(content, known, "accuracy", maximize=True),
-        _curves(content, known, "loss", maximize=False),
+        _curves(content, curves, "accuracy", maximize=True),
+        _curves(content, curves, "loss", maximize=False),
     ]
 
 
 def _curves(
     content: StudyContent,
-    known: Sequence[tuple[str, Sequence[EpochMetrics]]],
+    curves: Sequence[tuple[str, Sequence[EpochMetrics]]],
     what: str,
     *,
     maximize: bool,
@@ -128,21 +131,21 @@ def _curves(
     lines = [
         Line(
             name=name,
-            epochs=[each.epoch for each in curve],
-            values=[unit.scaled(getattr(each, f"{part}_{what}")) for each in curve],
+            epochs=[epoch.epoch for epoch in curve],
+            values=[unit.scaled(getattr(epoch, f"{part}_{what}")) for epoch in curve],
             colour=SERIES[place],
             dash="solid" if part == "val" else "dot",
             labelled=part == "val",
             width=2.4 if part == "val" else 1.6,
         )
-        for place, (name, curve) in enumerate(known)
+        for place, (name, curve) in enumerate(curves)
         for part in ("val", "train")
     ]
     bounds = zoomed(lines, unit, maximize=True, tight=False) if maximize else whole(lines)
     return Chart(
         name=f"groups-{what}",
         title=f"{sentence(what)} by {content.branching.name}: the best trial of each",
-        description=f"Training and validation {what} after each epoch, of {len(known)} trials.",
+        description=f"Training and validation {what} after each epoch, of {len(curves)} trials.",
         figure=lines_figure(
             [{**line.trace(), "showlegend": False} for line in lines],
             lines,
@@ -179,11 +182,13 @@ def _kind(row: Mapping[str, Any]) -> str:
     return {"pruned": "stopped", "paused": "stopped"}.get(state, state)
 
 
-def _dots(shown: Sequence[TrialGroup], places: Mapping[str, int], unit: Unit, state: str) -> Trace:
+def _dots(
+    trial_groups: Sequence[TrialGroup], places: Mapping[str, int], unit: Unit, state: str
+) -> Trace:
     symbol, colour, name = _STATES[state]
-    mine = [
+    points = [
         (places[group.name] + _offset(row["number"]), row)
-        for group in shown
+        for group in trial_groups
         for row in group.rows
         if _kind(row) == state and _value(row) is not None
     ]
@@ -191,8 +196,8 @@ def _dots(shown: Sequence[TrialGroup], places: Mapping[str, int], unit: Unit, st
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "x": [unit.scaled(row["value"]) for _, row in mine],
-        "y": [place for place, _ in mine],
+        "x": [unit.scaled(row["value"]) for _, row in points],
+        "y": [place for place, _ in points],
         "marker": {
             "color": var(colour),
             "size": 7,
@@ -200,7 +205,7 @@ def _dots(shown: Sequence[TrialGroup], places: Mapping[str, int], unit: Unit, st
             "line": {"width": 1.4, "color": var(colour)},
         },
         "opacity": 0.8,
-        "customdata": [row["number"] for _, row in mine],
+        "customdata": [row["number"] for _, row in points],
         "hovertemplate": "trial %{customdata}: %{x}<extra></extra>",
     }
 
@@ -210,10 +215,10 @@ def _offset(number: int) -> float:
     return round((number * 37 % 11 - 5) / 20, 2)
 
 
-def _medians(shown: Sequence[TrialGroup], places: Mapping[str, int], unit: Unit) -> Trace:
+def _medians(trial_groups: Sequence[TrialGroup], places: Mapping[str, int], unit: Unit) -> Trace:
     x: list[float | None] = []
     y: list[float | None] = []
-    for group in shown:
+    for group in trial_groups:
         if group.median is not None:
             place = places[group.name]
             x += [unit.scaled(group.median)] * 2 + [None]
@@ -229,16 +234,16 @@ def _medians(shown: Sequence[TrialGroup], places: Mapping[str, int], unit: Unit)
     }
 
 
-def _bests(shown: Sequence[TrialGroup], places: Mapping[str, int], unit: Unit) -> Trace:
-    mine = [(places[group.name], group.best) for group in shown if group.best is not None]
+def _bests(trial_groups: Sequence[TrialGroup], places: Mapping[str, int], unit: Unit) -> Trace:
+    points = [(places[group.name], group.best) for group in trial_groups if group.best is not None]
     return {
         "type": "scatter",
         "mode": "markers",
         "name": "best complete trial",
-        "x": [unit.scaled(row["value"]) for _, row in mine],
-        "y": [place + _offset(row["number"]) for place, row in mine],
+        "x": [unit.scaled(row["value"]) for _, row in points],
+        "y": [place + _offset(row["number"]) for place, row in points],
         "marker": {"color": var("series-2"), "size": 14, "symbol": "star"},
-        "customdata": [row["number"] for _, row in mine],
+        "customdata": [row["number"] for _, row in points],
         "hovertemplate": "best, trial %{customdata}: %{x}<extra></extra>",
     }
 
@@ -260,7 +265,7 @@ def _explained(content: StudyContent) -> str:
     return " ".join(parts)
 
 
-def _table(several: Sequence[TrialGroup], content: StudyContent, title: str) -> Table:
+def _table(trial_groups: Sequence[TrialGroup], content: StudyContent, title: str) -> Table:
     unit = content.unit
     return Table(
         caption=title,
@@ -281,6 +286,6 @@ def _table(several: Sequence[TrialGroup], content: StudyContent, title: str) -> 
                 "-" if group.best is None else str(group.best["number"]),
                 unit.value(group.median),
             ]
-            for group in several
+            for group in trial_groups
         ],
     )

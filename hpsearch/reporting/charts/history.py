@@ -75,20 +75,20 @@ def _scale(content: StudyContent, against: Against) -> tuple[float, str]:
 
 def _ended(content: StudyContent, state: str, against: Against, scale: float, unit: Unit) -> Trace:
     symbol, colour = _MARKS[state]
-    mine = [each for each in content.costs.ended if each.state == state]
+    trials = [trial for trial in content.costs.ended if trial.state == state]
     return {
         "type": "scatter",
         "mode": "markers",
         "name": {"pruned": "stopped early (last value)"}.get(state, state),
-        "x": [round(getattr(each, against) / scale, 4) for each in mine],
-        "y": [unit.scaled(each.value) for each in mine],
+        "x": [round(getattr(trial, against) / scale, 4) for trial in trials],
+        "y": [unit.scaled(trial.value) for trial in trials],
         "marker": {
             "color": var(colour),
             "size": 7,
             "symbol": symbol,
             "line": {"width": 1.4, "color": var(colour)},
         },
-        "customdata": [each.number for each in mine],
+        "customdata": [trial.number for trial in trials],
         "hovertemplate": "trial %{customdata}: %{y}<extra></extra>",
     }
 
@@ -104,7 +104,7 @@ def _best(content: StudyContent, against: Against, scale: float, unit: Unit) -> 
         "type": "scatter",
         "mode": "lines",
         "name": sentence("best so far"),
-        "x": [round(each, 4) for each in x],
+        "x": [round(number, 4) for number in x],
         "y": y,
         "line": {"color": var("series-2"), "width": 2.4, "shape": "hv"},
         "hovertemplate": "best so far %{y}<extra></extra>",

@@ -29,21 +29,27 @@ def importance_chart(group: Group, title: str, place: int) -> Chart | None:
         "type": "bar",
         "orientation": "h",
         "y": list(range(len(shares))),
-        "x": [in_percent(each.share) for each in upside_down],
+        "x": [in_percent(importance.share) for importance in upside_down],
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": [in_percent(max(0.0, each.high - each.share)) for each in upside_down],
-            "arrayminus": [in_percent(max(0.0, each.share - each.low)) for each in upside_down],
+            "array": [
+                in_percent(max(0.0, importance.high - importance.share))
+                for importance in upside_down
+            ],
+            "arrayminus": [
+                in_percent(max(0.0, importance.share - importance.low))
+                for importance in upside_down
+            ],
             "color": var("ink"),
             "thickness": 1.4,
             "width": 4,
         },
         "marker": {"color": var("series-1"), "opacity": 0.8},
         "hovertext": [
-            f"{in_chart(each.parameter, 60)}: {format_percent(each.share)} "
-            f"({format_percent_range(each.low, each.high)})"
-            for each in upside_down
+            f"{in_chart(importance.parameter, 60)}: {format_percent(importance.share)} "
+            f"({format_percent_range(importance.low, importance.high)})"
+            for importance in upside_down
         ],
         "hoverinfo": "text",
     }
@@ -59,7 +65,7 @@ def importance_chart(group: Group, title: str, place: int) -> Chart | None:
                 "",
                 tickmode="array",
                 tickvals=list(range(len(shares))),
-                ticktext=[in_chart(each.name, 24) for each in upside_down],
+                ticktext=[in_chart(importance.name, 24) for importance in upside_down],
                 showgrid=False,
             ),
         ),
@@ -73,11 +79,11 @@ def importance_chart(group: Group, title: str, place: int) -> Chart | None:
             ],
             rows=[
                 [
-                    cut(each.parameter, 80),
-                    format_percent(each.share, 1),
-                    format_percent_range(each.low, each.high, 1),
+                    cut(importance.parameter, 80),
+                    format_percent(importance.share, 1),
+                    format_percent_range(importance.low, importance.high, 1),
                 ]
-                for each in shares
+                for importance in shares
             ],
         ),
     )

@@ -37,7 +37,7 @@ def learning_curves(content: StudyContent) -> Chart | None:
         _backdrop(content, _spread(complete), "other complete trials", "solid"),
         *(line.trace() for line in lines),
     ]
-    drawn = [trace for trace in traces if trace["x"]]
+    visible = [trace for trace in traces if trace["x"]]
     bounds = zoomed(lines, unit, maximize=content.maximize)
     text = ""
     if max(len(stopped), len(complete)) > BACKDROP:
@@ -49,7 +49,7 @@ def learning_curves(content: StudyContent) -> Chart | None:
             f"Lines of {unit.name} over epochs: the best {len(best)} of "
             f"{count_noun(len(content.curves), 'trial')} are highlighted."
         ),
-        figure=lines_figure(drawn, lines, unit, bounds, height=HEIGHT),
+        figure=lines_figure(visible, lines, unit, bounds, height=HEIGHT),
         height=HEIGHT,
         table=_table(content, best, unit),
         note=text
@@ -63,9 +63,9 @@ def _backdrop(content: StudyContent, numbers: Sequence[int], name: str, dash: st
     y: list[float | None] = []
     whose: list[int | None] = []
     for number in numbers:
-        for each in content.curves[number]:
-            x.append(each.epoch)
-            y.append(content.scaled(each))
+        for epoch in content.curves[number]:
+            x.append(epoch.epoch)
+            y.append(content.scaled(epoch))
             whose.append(number)
         x.append(None)
         y.append(None)
@@ -87,8 +87,8 @@ def _line(content: StudyContent, number: int, place: int) -> Line:
     curve = content.curves[number]
     return Line(
         name=f"trial {number}" + (" (winner)" if number == content.winner else ""),
-        epochs=[each.epoch for each in curve],
-        values=[content.scaled(each) for each in curve],
+        epochs=[epoch.epoch for epoch in curve],
+        values=[content.scaled(epoch) for epoch in curve],
         colour=SERIES[place],
         dash=DASHES[place],
     )
@@ -106,7 +106,7 @@ def _table(content: StudyContent, best: Sequence[int], unit: Unit) -> Table:
     epochs = _some(range(1, longest + 1))
     rows = []
     for number in best:
-        by_epoch = {each.epoch: each for each in content.curves[number]}
+        by_epoch = {metrics.epoch: metrics for metrics in content.curves[number]}
         cells = [
             unit.value(content.objective_of(by_epoch[epoch])) if epoch in by_epoch else "-"
             for epoch in epochs
@@ -123,8 +123,8 @@ def _table(content: StudyContent, best: Sequence[int], unit: Unit) -> Table:
 
 
 def _some(epochs: Iterable[int]) -> list[int]:
-    every = list(epochs)
-    if len(every) <= _EPOCHS_SHOWN:
-        return every
-    last = len(every) - 1
-    return [every[round(at * last / (_EPOCHS_SHOWN - 1))] for at in range(_EPOCHS_SHOWN)]
+    all_epochs = list(epochs)
+    if len(all_epochs) <= _EPOCHS_SHOWN:
+        return all_epochs
+    last = len(all_epochs) - 1
+    return [all_epochs[round(at * last / (_EPOCHS_SHOWN - 1))] for at in range(_EPOCHS_SHOWN)]

@@ -40,7 +40,7 @@ class Line:
     #: Name of its colour, and its dash.
     colour: str
     dash: str = "solid"
-    #: Whether ``name`` stands at its end; otherwise it is in the legend.
+    #: Whether ``name`` is at its end; otherwise it is in the legend.
     labelled: bool = True
     width: float = 2.4
 
@@ -96,10 +96,10 @@ def zoomed(
     spread = max(max(ends) - min(ends), least)
     floor = min(ends) - _BELOW * spread if tight else -math.inf
     worst = min(min(ends), max(min(late), floor))
-    every = [value for line in points for value in line]
-    best = max(every)
-    if best - min(every) <= _WORTH * max(best - worst, least):
-        worst = min(every)
+    values = [value for line in points for value in line]
+    best = max(values)
+    if best - min(values) <= _WORTH * max(best - worst, least):
+        worst = min(values)
     # With a single line, or equal ones, the axis has a width all the same
     missing = max(0.0, least - (best - worst)) / 2
     room = 0.06 * (best - worst) + missing
@@ -130,7 +130,7 @@ def zoom_note(
 
 
 def lines_figure(
-    drawn: Sequence[Trace],
+    traces: Sequence[Trace],
     lines: Sequence[Line],
     unit: Unit,
     bounds: list[float] | None,
@@ -141,20 +141,20 @@ def lines_figure(
     """Return a figure of a metric over epochs, with its lines' names at their ends.
 
     Args:
-        drawn: The traces, those of ``lines`` among them.
+        traces: The traces, including those of ``lines``.
         lines: The lines that have labels at their ends.
         unit: The metric.
         bounds: The range of the value axis (``zoomed``, ``whole``); ``None`` for plotly's choice.
         height: Pixels of the chart.
         layout: Further parts of plotly's layout.
     """
-    legend = any(trace.get("showlegend", True) for trace in drawn)
+    legend = any(trace.get("showlegend", True) for trace in traces)
     top = _LEGEND if legend else MARGIN["t"]
     room = label_margin(lines)
     labels = [] if bounds is None else end_labels(lines, bounds, height - top - MARGIN["b"])
     return figure(
-        drawn,
-        xaxis=axis("Epoch", tickformat="d", **_epochs(drawn)),
+        traces,
+        xaxis=axis("Epoch", tickformat="d", **_epochs(traces)),
         yaxis=axis(unit.axis, **({} if bounds is None else {"range": bounds})),
         annotations=labels,
         margin={"r": max(MARGIN["r"], room)},
@@ -164,14 +164,14 @@ def lines_figure(
     )
 
 
-def _epochs(drawn: Sequence[Trace]) -> dict[str, Any]:
+def _epochs(traces: Sequence[Trace]) -> dict[str, Any]:
     """Return the range of the epochs: plotly's own would make room for the labels in the plot."""
-    seen = [epoch for trace in drawn for epoch in trace["x"] if epoch is not None]
-    if not seen:
+    epochs = [epoch for trace in traces for epoch in trace["x"] if epoch is not None]
+    if not epochs:
         return {}
-    room = 0.01 * (max(seen) - min(seen)) or 0.5
-    few = {"dtick": 1} if max(seen) <= _EVERY else {}
-    return {"range": [min(seen) - room, max(seen) + room], **few}
+    room = 0.01 * (max(epochs) - min(epochs)) or 0.5
+    few = {"dtick": 1} if max(epochs) <= _EVERY else {}
+    return {"range": [min(epochs) - room, max(epochs) + room], **few}
 
 
 def whole(lines: Sequence[Line]) -> list[float] | None:
@@ -200,11 +200,11 @@ def end_labels(lines: Sequence[Line], bounds: Sequence[float], pixels: int) -> l
         pixels: Height of the plot without its margins.
     """
     low, high = bounds
-    shown = [line for line in lines if line.labelled and line.known]
+    labelled_lines = [line for line in lines if line.labelled and line.known]
     # Ends outside of the range, if any, are labelled at its border
-    ends = [min(max(line.known[-1][1], low), high) for line in shown]
+    ends = [min(max(line.known[-1][1], low), high) for line in labelled_lines]
     places = apart(ends, gap=_LABEL * (high - low) / pixels, low=low, high=high)
-    last = max((line.known[-1][0] for line in shown), default=0)
+    last = max((line.known[-1][0] for line in labelled_lines), default=0)
     return [
         {
             "x": line.known[-1][0],
@@ -224,7 +224,7 @@ def end_labels(lines: Sequence[Line], bounds: Sequence[float], pixels: int) -> l
             "align": "left",
             "font": {"size": 12, "color": var("ink")},
         }
-        for line, end, place in zip(shown, ends, places, strict=True)
+        for line, end, place in zip(labelled_lines, ends, places, strict=True)
     ]
 
 
@@ -232,7 +232,7 @@ def apart(values: Sequence[float], *, gap: float, low: float, high: float) -> li
     """Return places in the order of ``values``, near them and at least ``gap`` apart.
 
     Args:
-        values: The places that are wanted.
+        values: The preferred places.
         gap: The least distance; if there is no room for it, gaps are equal and smaller.
         low: The lowest place.
         high: The highest one.
@@ -250,10 +250,10 @@ def apart(values: Sequence[float], *, gap: float, low: float, high: float) -> li
     places[0] = max(places[0], low)
     for at in range(1, len(places)):
         places[at] = max(places[at], places[at - 1] + gap)
-    found = [0.0] * len(values)
+    placements = [0.0] * len(values)
     for index, place in zip(order, places, strict=True):
-        found[index] = place
-    return found
+        placements[index] = place
+    return placements
 
 
 def _text(line: Line) -> str:

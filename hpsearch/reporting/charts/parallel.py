@@ -52,9 +52,9 @@ class _Scale:
 
     def ticks(self) -> list[tuple[float, str]]:
         if self.places is not None:
-            named = [(place, in_chart(label, 14)) for label, place in self.places.items()]
-            step = -(-len(named) // _TICKS)
-            return named[::step]
+            labels = [(place, in_chart(label, 14)) for label, place in self.places.items()]
+            step = -(-len(labels) // _TICKS)
+            return labels[::step]
         middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
         if self.low == self.high:
             return [(0.5, self.text(self.low))]
@@ -145,7 +145,7 @@ def _chart(
     best = [row for row in rows if row["number"] == content.winner]
     if best:
         traces.append(_lines(best, axes, None, f"winner, trial {content.winner}"))
-    below = any(each.partial for each in axes)
+    below = any(coordinate.partial for coordinate in axes)
     return Chart(
         name="parallel" if at == 1 else f"parallel-{at}",
         title="Settings of all trials" + (f" ({at} of {of})" if of > 1 else ""),
@@ -159,7 +159,7 @@ def _chart(
                 "",
                 tickmode="array",
                 tickvals=list(range(len(axes))),
-                ticktext=[in_chart(each.name, 24) for each in axes],
+                ticktext=[in_chart(coordinate.name, 24) for coordinate in axes],
                 range=[-0.15, len(axes) - 0.3],
                 showgrid=False,
                 zeroline=False,
@@ -198,10 +198,12 @@ def _lines(
     y: list[float | None] = []
     text: list[str | None] = []
     for row in rows:
-        for at, each in enumerate(axes):
+        for at, coordinate in enumerate(axes):
             x.append(at)
-            y.append(round(each.place(row), 4))
-            text.append(f"trial {row['number']}: {in_chart(each.text(each.value(row)))}")
+            y.append(round(coordinate.place(row), 4))
+            text.append(
+                f"trial {row['number']}: {in_chart(coordinate.text(coordinate.value(row)))}"
+            )
         x.append(None)
         y.append(None)
         text.append(None)
@@ -233,29 +235,31 @@ def _labels(axes: Sequence[_Axis]) -> list[dict[str, Any]]:
             "opacity": 0.88,
             "borderpad": 1,
         }
-        for at, each in enumerate(axes)
+        for at, coordinate in enumerate(axes)
         for where, label in [
-            *each.scale.ticks(),
-            *([(_BELOW, "not used")] if each.partial else []),
+            *coordinate.scale.ticks(),
+            *([(_BELOW, "not used")] if coordinate.partial else []),
         ]
     ]
 
 
 def _scale(values: Sequence[Any]) -> _Scale:
-    known = [value for value in values if value is not None]
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)
-    labels = list(dict.fromkeys(setting(value) for value in known))
+    present_values = [value for value in values if value is not None]
+    numbers = all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in present_values
+    )
+    labels = list(dict.fromkeys(setting(value) for value in present_values))
     # Whole numbers are often a choice such as 16, 32, 64: each has its own tick, at equal distances
-    few = len(labels) <= _TICKS and not any(isinstance(value, float) for value in known)
+    few = len(labels) <= _TICKS and not any(isinstance(value, float) for value in present_values)
     if not numbers or few:
         if numbers:
-            labels = [setting(value) for value in sorted(set(known))]
+            labels = [setting(value) for value in sorted(set(present_values))]
         last = max(1, len(labels) - 1)
         places = {
             label: at / last for at, label in enumerate(sorted(labels) if not numbers else labels)
         }
         return _Scale(places=dict.fromkeys(labels, 0.5) if len(labels) == 1 else places)
-    low, high = float(min(known)), float(max(known))
+    low, high = float(min(present_values)), float(max(present_values))
     return _Scale(places=None, low=low, high=high, log=low > 0 and high / low >= 30)
 
 
@@ -275,8 +279,8 @@ def _fifths(rows: Sequence[Mapping[str, Any]], *, maximize: bool) -> list[list[M
 def _drawn(rows: list[dict[str, Any]], content: StudyContent) -> list[dict[str, Any]]:
     if len(rows) <= LINES:
         return rows
-    kept = set(content.ranked[: LINES // 4])
-    rest = [row for row in rows if row["number"] not in kept]
-    free = LINES - len(kept)
-    chosen = [rest[at * len(rest) // free] for at in range(free)]
-    return [row for row in rows if row["number"] in kept] + chosen
+    best = set(content.ranked[: LINES // 4])
+    rest = [row for row in rows if row["number"] not in best]
+    free = LINES - len(best)
+    sample = [rest[at * len(rest) // free] for at in range(free)]
+    return [row for row in rows if row["number"] in best] + sample

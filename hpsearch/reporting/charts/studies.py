@@ -15,7 +15,7 @@ from hpsearch.reporting.palette import DASHES, SERIES, var
 
 def winners(comparison: Comparison, unit: Unit) -> Chart | None:
     """Return each study's best seen and confirmed value; ``None`` if no study has one."""
-    lines = [each for each in reversed(comparison.lines) if each.best_seen is not None]
+    lines = [line for line in reversed(comparison.lines) if line.best_seen is not None]
     if not lines:
         return None
     rows = list(range(len(lines)))
@@ -24,23 +24,25 @@ def winners(comparison: Comparison, unit: Unit) -> Chart | None:
             "type": "scatter",
             "mode": "markers",
             "name": "best seen (one seed)",
-            "x": [unit.scaled(each.best_seen) for each in lines],
+            "x": [unit.scaled(line.best_seen) for line in lines],
             "y": rows,
             "marker": {"symbol": "circle-open", "size": 11, "color": var("soft")},
             "hovertemplate": "best seen: %{x}<extra></extra>",
         }
     ]
-    known = [(row, each.confirmed) for row, each in enumerate(lines) if each.confirmed is not None]
-    if known:
-        low = [unit.scaled(interval.estimate - interval.low) for _, interval in known]
-        high = [unit.scaled(interval.high - interval.estimate) for _, interval in known]
+    intervals = [
+        (row, line.confirmed) for row, line in enumerate(lines) if line.confirmed is not None
+    ]
+    if intervals:
+        low = [unit.scaled(interval.estimate - interval.low) for _, interval in intervals]
+        high = [unit.scaled(interval.high - interval.estimate) for _, interval in intervals]
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": "confirmed, 95 %",
-                "x": [unit.scaled(interval.estimate) for _, interval in known],
-                "y": [row for row, _ in known],
+                "x": [unit.scaled(interval.estimate) for _, interval in intervals],
+                "y": [row for row, _ in intervals],
                 "error_x": {
                     "type": "data",
                     "symmetric": False,
@@ -66,7 +68,7 @@ def winners(comparison: Comparison, unit: Unit) -> Chart | None:
                 "",
                 tickmode="array",
                 tickvals=rows,
-                ticktext=[in_chart(cut_middle(each.study)) for each in lines],
+                ticktext=[in_chart(cut_middle(line.study)) for line in lines],
                 range=[-0.6, len(lines) - 0.4],
                 showgrid=False,
                 zeroline=False,

@@ -91,9 +91,9 @@ def axis(text: str = "", **more: Any) -> dict[str, Any]:
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(under)
+    layout = dict(under)
     for key, value in over.items():
-        known = found.get(key)
-        both = isinstance(known, Mapping) and isinstance(value, Mapping)
-        found[key] = _merged(known, value) if both else value  # type: ignore[arg-type]
-    return found
+        previous = layout.get(key)
+        both = isinstance(previous, Mapping) and isinstance(value, Mapping)
+        layout[key] = _merged(previous, value) if both else value  # type: ignore[arg-type]
+    return layout

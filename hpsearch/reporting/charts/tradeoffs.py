@@ -41,32 +41,32 @@ def front_of(content: StudyContent, name: str) -> list[Mapping[str, Any]]:
     ]
     sign = -1.0 if content.maximize else 1.0
     order = sorted(eligible, key=lambda row: (cost_of(row, name), sign * row["value"]))
-    found: list[Mapping[str, Any]] = []
+    front: list[Mapping[str, Any]] = []
     for row in order:
-        if not found or sign * row["value"] < sign * found[-1]["value"]:
-            found.append(row)
-    return found
+        if not front or sign * row["value"] < sign * front[-1]["value"]:
+            front.append(row)
+    return front
 
 
 def tradeoff(content: StudyContent, name: str) -> Chart | None:
     """Return value against one cost; ``None`` if it isn't known, or is the same for all."""
     rows = [content.row(number) for number in content.ranked]
-    known = [row for row in rows if cost_of(row, name) is not None]
-    costs = [cost for row in known if (cost := cost_of(row, name)) is not None]
+    with_cost = [row for row in rows if cost_of(row, name) is not None]
+    costs = [cost for row in with_cost if (cost := cost_of(row, name)) is not None]
     if len(set(costs)) < 2:
         return None
     unit = content.unit
     # A receptive field isn't a cost: smaller isn't better
     front = front_of(content, name) if name != "receptive_field" else []
-    leading = {row["number"] for row in front}
-    behind = [row for row in known if row["number"] not in leading]
+    front_numbers = {row["number"] for row in front}
+    behind = [row for row in with_cost if row["number"] not in front_numbers]
     wide = min(costs) > 0 and max(costs) / min(costs) >= _WIDE
     title = f"{sentence(unit.name)} against {name_of(name)}"
     return Chart(
         name=f"tradeoff-{name.replace('_', '-')}",
         title=title,
-        description=f"Points of {unit.name} over {name_of(name)} of {len(known)} complete trials"
-        + (f"; {len(front)} of them are on the Pareto front." if front else "."),
+        description=f"Points of {unit.name} over {name_of(name)} of {len(with_cost)} complete "
+        "trials" + (f"; {len(front)} of them are on the Pareto front." if front else "."),
         figure=figure(
             [
                 _points(behind, name, unit, "complete trials"),
@@ -86,7 +86,7 @@ def tradeoff(content: StudyContent, name: str) -> Chart | None:
             ],
             rows=[
                 [str(row["number"]), Unit(name).value(cost_of(row, name)), unit.value(row["value"])]
-                for row in (front or known)
+                for row in (front or with_cost)
             ],
         ),
     )

@@ -37,18 +37,18 @@ def epoch_table(number: int, curve: Sequence[EpochMetrics]) -> Table:
     """Return the metrics of every epoch of a trial."""
     share, loss = Unit("val_accuracy"), Unit("val_loss")
     columns = [
-        ("epoch", [str(each.epoch) for each in curve]),
-        ("training accuracy", [_known(share, each.train_accuracy) for each in curve]),
-        ("validation accuracy", [_known(share, each.val_accuracy) for each in curve]),
-        ("training loss", [_known(loss, each.train_loss) for each in curve]),
-        ("validation loss", [_known(loss, each.val_loss) for each in curve]),
-        ("training time", [_known(COMPUTE, each.train_seconds) for each in curve]),
-        ("validation time", [_known(COMPUTE, each.val_seconds) for each in curve]),
-        ("learning rate", ["" if each.lr != each.lr else f"{each.lr:.3g}" for each in curve]),
+        ("epoch", [str(epoch.epoch) for epoch in curve]),
+        ("training accuracy", [_known(share, epoch.train_accuracy) for epoch in curve]),
+        ("validation accuracy", [_known(share, epoch.val_accuracy) for epoch in curve]),
+        ("training loss", [_known(loss, epoch.train_loss) for epoch in curve]),
+        ("validation loss", [_known(loss, epoch.val_loss) for epoch in curve]),
+        ("training time", [_known(COMPUTE, epoch.train_seconds) for epoch in curve]),
+        ("validation time", [_known(COMPUTE, epoch.val_seconds) for epoch in curve]),
+        ("learning rate", ["" if epoch.lr != epoch.lr else f"{epoch.lr:.3g}" for epoch in curve]),
     ]
     for name in curve[0].others if curve else ():
         unit = Unit(name)
-        columns.append((unit.name, [unit.value(each.others.get(name)) for each in curve]))
+        columns.append((unit.name, [unit.value(epoch.others.get(name)) for epoch in curve]))
     # A study with a training loop of its own may not measure all of them
     columns = [(label, values) for label, values in columns if any(values)]
     return Table(
@@ -132,8 +132,8 @@ def _pair(curve: Sequence[EpochMetrics], train: str, val: str, unit: Unit) -> li
     return [
         Line(
             name=name,
-            epochs=[each.epoch for each in curve],
-            values=[unit.scaled(getattr(each, metric)) for each in curve],
+            epochs=[epoch.epoch for epoch in curve],
+            values=[unit.scaled(getattr(epoch, metric)) for epoch in curve],
             colour=colour,
             dash=dash,
         )

@@ -47,11 +47,11 @@ def answer(content: StudyContent) -> Section:
 
 def _warnings(content: StudyContent) -> list[Block]:
     """Return what a reader must know of the answer."""
-    blocks: list[Block] = [Text(text=each, style="warning") for each in content.warnings]
-    found = content.confirmed
-    if found is not None and found.verdict.winner_is_invalid:
-        blocks.append(Text(text=distrusted(found.verdict), style="warning"))
-    if found is not None and found.verdict.lacks_groups:
+    blocks: list[Block] = [Text(text=warning, style="warning") for warning in content.warnings]
+    confirmation = content.confirmed
+    if confirmation is not None and confirmation.verdict.winner_is_invalid:
+        blocks.append(Text(text=distrusted(confirmation.verdict), style="warning"))
+    if confirmation is not None and confirmation.verdict.lacks_groups:
         blocks.append(Text(text=LACKS_GROUPS, style="warning"))
     if content.deadline:
         blocks.append(Text(text=f"{content.deadline[0].upper()}{content.deadline[1:]}."))
@@ -108,7 +108,7 @@ def _test_tile(content: StudyContent) -> list[Tile]:
 def _value_tiles(content: StudyContent) -> list[Tile]:
     unit = content.unit
     best = content.row(next(iter(content.ranked), None)).get("value")
-    seen = Tile(
+    best_tile = Tile(
         label="Best seen in the search",
         value=unit.value(best),
         detail=f"trial {content.ranked[0]}, one seed, the best of "
@@ -122,17 +122,17 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
             value=count_noun(len(content.front), "trial"),
             detail="none yet" if content.knee is None else f"its knee is trial {content.knee}",
         )
-        return [front, replace(seen, label=f"Best {unit.name} seen")]
-    found = content.confirmed
-    verdict = None if found is None else found.verdict
+        return [front, replace(best_tile, label=f"Best {unit.name} seen")]
+    confirmation = content.confirmed
+    verdict = None if confirmation is None else confirmation.verdict
     if verdict is None or verdict.confirmed is None or not verdict.finished:
         return [
             Tile(label="Confirmed", value="not yet", detail="the best seen is not a result"),
-            seen,
+            best_tile,
         ]
     interval = verdict.over_seeds_and_images
     if verdict.optimism == 0:
-        seen = replace(seen, detail="one seed; the search was not optimistic here")
+        best_tile = replace(best_tile, detail="one seed; the search was not optimistic here")
     return [
         Tile(
             label=f"Confirmed, {count_noun(len(verdict.reported), 'fresh seed')}",
@@ -142,7 +142,7 @@ def _value_tiles(content: StudyContent) -> list[Tile]:
             else f"95 % interval {unit.interval((interval.low, interval.high))}, on "
             f"{verdict.sample}",
         ),
-        seen,
+        best_tile,
     ]
 
 
@@ -167,8 +167,8 @@ def _winner(content: StudyContent) -> list[Block]:
     if number is None:
         return []
     params, names = content.params(number), content.short_names
-    inside = {path: each for path, each in params.items() if path.startswith(f"{MODEL}.")}
-    others = {path: each for path, each in params.items() if path not in inside and path != MODEL}
+    inside = {path: value for path, value in params.items() if path.startswith(f"{MODEL}.")}
+    others = {path: value for path, value in params.items() if path not in inside and path != MODEL}
     lines = [
         ("Model", _line(content.winner_model, inside, names)),
         ("Training", _line("", others, names)),
@@ -205,7 +205,7 @@ def _size(row: Mapping[str, Any]) -> str:
 
 def _next(content: StudyContent) -> list[tuple[str, str]]:
     """Return what may come next: what it does, and its command."""
-    name, found = content.name, content.confirmed
+    name, confirmation = content.name, content.confirmed
     bundle, out = (
         "Write the winner's model, settings and model card into a folder:",
         "--bundle best/",
@@ -217,7 +217,7 @@ def _next(content: StudyContent) -> list[tuple[str, str]]:
         )
     if len(content.objectives) > 1:
         return [(bundle, f"hpsearch export --study {name} --pick knee {out}")]
-    verdict = None if found is None else found.verdict
+    verdict = None if confirmation is None else confirmation.verdict
     if verdict is None or not verdict.has_valid_winner:
         again = " --again" if verdict is not None and verdict.winner_is_invalid else ""
         confirm = "Train the best trials again with fresh seeds, for a value that can be quoted:"

@@ -18,32 +18,34 @@ def architectures(content: StudyContent) -> Section:
     """Return every trial by model, and a table of the models: size, accuracy, time."""
     branching = content.branching
     title = "By architecture" if branching.is_architecture else f"By {branching.name}"
-    several = groups(content)
-    chart = dots(content, several)
+    trial_groups = groups(content)
+    chart = dots(content, trial_groups)
     if chart is None:
         text = "No trial has a value yet: there is a chart from the first one on."
         return Section(name="architectures", title=title, blocks=[Text(text=text)])
-    blocks: list[Block] = [chart, _table(content, several)]
-    untested = len(several) > 1 and any(_evaluation(content, each) is None for each in several)
-    explained = (
+    blocks: list[Block] = [chart, _table(content, trial_groups)]
+    untested = len(trial_groups) > 1 and any(
+        _evaluation(content, group) is None for group in trial_groups
+    )
+    note = (
         "A row shows one trial: the one that was tested, else confirmed, else the best. Times were "
         "measured in the search; those of an epoch are medians."
     )
     if untested:
-        explained += (
+        note += (
             " Confirmed: over fresh seeds. Test: only the winner is evaluated on the test images, "
             "so that they stay unseen for the choice."
         )
-    blocks.append(Text(text=explained, style="note"))
-    curves = best_curves(content, several)
+    blocks.append(Text(text=note, style="note"))
+    curves = best_curves(content, trial_groups)
     if curves:
         blocks.append(Charts(name="groups-curves", charts=curves))
     return Section(name="architectures", title=title, blocks=blocks)
 
 
-def _table(content: StudyContent, several: Sequence[TrialGroup]) -> Table:
+def _table(content: StudyContent, trial_groups: Sequence[TrialGroup]) -> Table:
     unit = content.unit
-    shown = [_shown(content, group) for group in several]
+    rows = [_shown(content, group) for group in trial_groups]
     return Table(
         caption=f"{sentence(content.branching.name)}, parameters, accuracy and time",
         columns=[
@@ -57,9 +59,9 @@ def _table(content: StudyContent, several: Sequence[TrialGroup]) -> Table:
             Column(label="epoch: validation", title="median of its epochs", numeric=True),
             Column(label="whole training", numeric=True),
         ],
-        rows=[_row(content, group, row) for group, row in zip(several, shown, strict=True)],
+        rows=[_row(content, group, row) for group, row in zip(trial_groups, rows, strict=True)],
         marked=frozenset(
-            place for place, row in enumerate(shown) if row.get("number") == content.winner
+            place for place, row in enumerate(rows) if row.get("number") == content.winner
         ),
         sortable=True,
     )
@@ -71,14 +73,14 @@ def _row(content: StudyContent, group: TrialGroup, row: Mapping[str, Any]) -> li
         return [group.name, *["-"] * 8]
     number, state = row["number"], row["state"]
     curve = content.curves.get(number, [])
-    tested = _evaluation(content, group)
+    evaluation = _evaluation(content, group)
     return [
         group.name,
         str(number) if state == "complete" else f"{number} ({_stopped(state)})",
         Unit("parameters").value(row["parameters"]),
         unit.value(row["value"]),
         unit.value(_confirmed(content).get(number)),
-        Unit("val_accuracy").value(None if tested is None else tested.accuracy),
+        Unit("val_accuracy").value(None if evaluation is None else evaluation.accuracy),
         COMPUTE.value(_median(curve, "train_seconds")),
         COMPUTE.value(_median(curve, "val_seconds")),
         COMPUTE.value(row["seconds"]),
@@ -88,9 +90,9 @@ def _row(content: StudyContent, group: TrialGroup, row: Mapping[str, Any]) -> li
 def _shown(content: StudyContent, group: TrialGroup) -> Mapping[str, Any]:
     """Return the trial that a group's row shows; empty if none has a value."""
     rows = {row["number"]: row for row in group.rows if row["value"] is not None}
-    tested = _evaluation(content, group)
-    if tested is not None:
-        return rows[tested.trial]
+    evaluation = _evaluation(content, group)
+    if evaluation is not None:
+        return rows[evaluation.trial]
     for number in _confirmed(content):  # by rank
         if number in rows:
             return rows[number]
@@ -101,7 +103,9 @@ def _shown(content: StudyContent, group: TrialGroup) -> Mapping[str, Any]:
 def _evaluation(content: StudyContent, group: TrialGroup) -> FinalEvaluation | None:
     numbers = {row["number"] for row in group.rows if row["value"] is not None}
     # Later evaluations are no test any more: somebody has seen the first one
-    return next((each for each in content.test[:1] if each.trial in numbers), None)
+    return next(
+        (evaluation for evaluation in content.test[:1] if evaluation.trial in numbers), None
+    )
 
 
 def _confirmed(content: StudyContent) -> dict[int, float]:
@@ -109,9 +113,9 @@ def _confirmed(content: StudyContent) -> dict[int, float]:
     if content.confirmed is None or not content.confirmed.verdict.finished:
         return {}
     return {
-        each.standing.trial: each.reported
-        for each in content.confirmed.verdict.finalists
-        if each.reported is not None
+        finalist.standing.trial: finalist.reported
+        for finalist in content.confirmed.verdict.finalists
+        if finalist.reported is not None
     }
 
 
@@ -120,4 +124,4 @@ def _stopped(state: str) -> str:
 
 
 def _median(curve: Sequence[EpochMetrics], name: str) -> float | None:
-    return median(getattr(each, name) for each in curve) if curve else None
+    return median(getattr(epoch, name) for epoch in curve) if curve else None

@@ -21,8 +21,8 @@ _IN_LEAD = 4
 def experiment(content: StudyContent) -> Section:
     """Return the effects that were measured by changing one setting of a trial at a time."""
     blocks: list[Block] = []
-    for place, each in enumerate(content.ablations):
-        blocks += _ablation(content, each, place)
+    for place, study_ablation in enumerate(content.ablations):
+        blocks += _ablation(content, study_ablation, place)
     if not blocks:
         blocks = [
             Text(
@@ -40,17 +40,21 @@ def experiment_lead(content: StudyContent) -> list[Block]:
     if not content.ablations:
         return []
     result = content.ablations[-1].result
-    lines = answers(result) or [effect_sentence(each, result.spec) for each in result.effects[:1]]
+    lines = answers(result) or [
+        effect_sentence(effect, result.spec) for effect in result.effects[:1]
+    ]
     state = "" if result.progress.finished else " (not finished)"
     more = len(lines) - _IN_LEAD
     rest = f"; {more} more are below" if more > 0 else ""
     return [Text(text=f"By experiment{state}: {'; '.join(lines[:_IN_LEAD])}{rest}.")]
 
 
-def _ablation(content: StudyContent, ablated: Ablated, place: int) -> list[Block]:
-    result = ablated.result
+def _ablation(content: StudyContent, study_ablation: Ablated, place: int) -> list[Block]:
+    result = study_ablation.result
     spec = result.spec
-    blocks: list[Block] = [Text(text=f"{ablated.study}, trial {spec.trial}", style="heading")]
+    blocks: list[Block] = [
+        Text(text=f"{study_ablation.study}, trial {spec.trial}", style="heading")
+    ]
     if not result.progress.finished:
         blocks.append(
             Text(

@@ -13,9 +13,9 @@ _LISTED = 30
 
 def failures(content: StudyContent) -> Section:
     """Return the failed trials, and the regions that can't be built."""
-    found = content.failures
+    summary = content.failures
     blocks: list[Block] = []
-    if found.kinds:
+    if summary.kinds:
         blocks.append(
             Table(
                 caption="Failed trials by kind of error",
@@ -26,13 +26,13 @@ def failures(content: StudyContent) -> Section:
                 ],
                 rows=[
                     [str(len(kind.trials)), first_few(kind.trials, _LISTED), cut(kind.error, 300)]
-                    for kind in found.kinds
+                    for kind in summary.kinds
                 ],
             )
         )
     else:
         blocks.append(Text(text="No trial failed."))
-    if found.out_of_memory:
+    if summary.out_of_memory:
         blocks.append(
             Table(
                 caption="Trials that ran out of memory",
@@ -44,29 +44,29 @@ def failures(content: StudyContent) -> Section:
                 ],
                 rows=[
                     [
-                        str(each.number),
-                        "-" if each.peak_mb is None else f"{each.peak_mb:,.0f} MB",
-                        "-" if each.asked_mb is None else f"{each.asked_mb:,.0f} MB",
-                        cut(params_line(each.params, content.short_names), 300),
+                        str(trial.number),
+                        "-" if trial.peak_mb is None else f"{trial.peak_mb:,.0f} MB",
+                        "-" if trial.asked_mb is None else f"{trial.asked_mb:,.0f} MB",
+                        cut(params_line(trial.params, content.short_names), 300),
                     ]
-                    for each in found.out_of_memory
+                    for trial in summary.out_of_memory
                 ],
             )
         )
-    if not found.infeasible:
+    if not summary.infeasible:
         blocks.append(Text(text="Every drawn configuration could be built."))
         return Section(name="failures", title="Failures", blocks=blocks)
     blocks.append(
         Text(
-            text=f"{count_noun(found.infeasible, 'draw')} couldn't be built; they used no budget."
+            text=f"{count_noun(summary.infeasible, 'draw')} couldn't be built; they used no budget."
             + (
-                f" {found.unexplained} of them are in none of these regions."
-                if found.unexplained and found.regions
+                f" {summary.unexplained} of them are in none of these regions."
+                if summary.unexplained and summary.regions
                 else ""
             )
         )
     )
-    if found.regions:
+    if summary.regions:
         blocks.append(
             Table(
                 caption="Regions of the space where no configuration can be built",
@@ -78,12 +78,12 @@ def failures(content: StudyContent) -> Section:
                 ],
                 rows=[
                     [
-                        cut(each.label, 120),
-                        str(each.infeasible),
-                        str(each.drawn),
-                        cut(each.reason, 300),
+                        cut(region.label, 120),
+                        str(region.infeasible),
+                        str(region.drawn),
+                        cut(region.reason, 300),
                     ]
-                    for each in found.regions
+                    for region in summary.regions
                 ],
             )
         )

@@ -40,16 +40,18 @@ _WIDEST = 1.0
 
 def classes(content: StudyContent) -> Section:
     """Return the winner's confusion matrix, and its lead over other finalists by class."""
-    found, names = content.matrices, list(content.class_names)
+    matrices, names = content.matrices, list(content.class_names)
     blocks: list[Block] = []
-    tested = _tested(content)
-    if found is not None and found.finalists:
-        matrix = found.finalists[0]
+    test_matrix = _tested(content)
+    if matrices is not None and matrices.finalists:
+        matrix = matrices.finalists[0]
         of = count_noun(matrix.trainings, "training")
         whose = f"trial {matrix.trial} on its validation images, {of}"
-        blocks.append(_beside(confusion(matrix, names, whose=whose), tested))
-        versus = [_informative(each) for each in found.versus[:_COMPARED]]
-        charts = [chart for each in versus if (chart := class_differences(each)) is not None]
+        blocks.append(_beside(confusion(matrix, names, whose=whose), test_matrix))
+        versus = [_informative(comparison) for comparison in matrices.versus[:_COMPARED]]
+        charts = [
+            chart for comparison in versus if (chart := class_differences(comparison)) is not None
+        ]
         if charts:
             blocks.append(Charts(name="class-differences", charts=charts))
         if hidden := len(versus) - len(charts):
@@ -63,9 +65,9 @@ def classes(content: StudyContent) -> Section:
     elif content.own_matrix is not None and names:
         matrix = content.own_matrix
         whose = f"trial {matrix.trial} on its validation images, one training (the best seen)"
-        blocks.append(_beside(confusion(matrix, names, whose=whose), tested))
-    elif tested is not None:
-        blocks.append(tested)
+        blocks.append(_beside(confusion(matrix, names, whose=whose), test_matrix))
+    elif test_matrix is not None:
+        blocks.append(test_matrix)
     else:
         blocks.append(
             Text(
@@ -110,12 +112,12 @@ def _informative(versus: Versus) -> Versus:
 
     Without all of them if that is more than half: the rest would look like the whole.
     """
-    known = [
-        each
-        for each in versus.classes
-        if each.ahead is not None and each.ahead.high - each.ahead.low < _WIDEST
+    narrow = [
+        difference
+        for difference in versus.classes
+        if difference.ahead is not None and difference.ahead.high - difference.ahead.low < _WIDEST
     ]
-    return replace(versus, classes=tuple(known) if 2 * len(known) >= len(versus.classes) else ())
+    return replace(versus, classes=tuple(narrow) if 2 * len(narrow) >= len(versus.classes) else ())
 
 
 def _per_class(content: StudyContent) -> Table:
@@ -133,14 +135,14 @@ def _per_class(content: StudyContent) -> Table:
         ],
         rows=[
             [
-                each.name,
-                f"{each.images:,}",
-                SHARE.value(each.recall),
-                _interval(each.recall_interval),
-                SHARE.value(each.precision),
-                SHARE.value(each.f1),
+                class_metrics.name,
+                f"{class_metrics.images:,}",
+                SHARE.value(class_metrics.recall),
+                _interval(class_metrics.recall_interval),
+                SHARE.value(class_metrics.precision),
+                SHARE.value(class_metrics.f1),
             ]
-            for each in (verdict.per_class if verdict is not None else ())
+            for class_metrics in (verdict.per_class if verdict is not None else ())
         ],
         sortable=True,
     )
@@ -152,23 +154,24 @@ def _interval(interval: Interval | None) -> str:
 
 def label_errors(content: StudyContent) -> Section:
     """Return the pictures whose label is probably wrong."""
-    found = content.matrices.pictures if content.matrices is not None else None
+    wrong_pictures = content.matrices.pictures if content.matrices is not None else None
     blocks: list[Block] = []
-    if found is None:
+    if wrong_pictures is None:
         reason = content.pictures.reason or ""
         blocks.append(Text(text=reason.replace("hard pictures", "label errors", 1)))
-    elif not found.label_errors:
+    elif not wrong_pictures.label_errors:
         blocks.append(
             Text(
-                text=f"None was found among {count_noun(found.judged, 'validation image')} that at "
-                f"least {LEAST_TRAININGS} trainings predicted."
+                text="None was found among "
+                f"{count_noun(wrong_pictures.judged, 'validation image')} that at least "
+                f"{LEAST_TRAININGS} trainings predicted."
             )
         )
     else:
-        many = len(found.label_errors)
+        many = len(wrong_pictures.label_errors)
         blocks.append(
             Text(
-                text=f"Of {count_noun(found.judged, 'validation image')} that at least "
+                text=f"Of {count_noun(wrong_pictures.judged, 'validation image')} that at least "
                 f"{LEAST_TRAININGS} trainings of the confirmation predicted, {many:,} "
                 f"{'is' if many == 1 else 'are'} called the same other class by all of them, with "
                 f"a probability of the label of at most {format_percent(LARGEST_PROBABILITY)}. "
@@ -177,19 +180,23 @@ def label_errors(content: StudyContent) -> Section:
                 style="note",
             )
         )
-        shown = content.pictures.label_errors
-        if shown:
-            blocks.append(_pictures(shown, errors=True))
-        if len(shown) < many:
-            blocks.append(_table(found.label_errors[len(shown) :], content, "Further label errors"))
+        thumbnails = content.pictures.label_errors
+        if thumbnails:
+            blocks.append(_pictures(thumbnails, errors=True))
+        if len(thumbnails) < many:
+            blocks.append(
+                _table(
+                    wrong_pictures.label_errors[len(thumbnails) :], content, "Further label errors"
+                )
+            )
     return Section(name="label-errors", title="Probable label errors", blocks=blocks)
 
 
 def hardest(content: StudyContent) -> Section:
     """Return the validation images that most trainings get wrong."""
-    shown, blocks = content.pictures, list[Block]()
-    found = content.matrices.pictures.hardest if content.matrices is not None else ()
-    if shown.hardest:
+    pictures, blocks = content.pictures, list[Block]()
+    hardest_pictures = content.matrices.pictures.hardest if content.matrices is not None else ()
+    if pictures.hardest:
         blocks.append(
             Text(
                 text="The other validation images that the trainings of the confirmation predicted "
@@ -197,35 +204,36 @@ def hardest(content: StudyContent) -> Section:
                 style="note",
             )
         )
-        blocks.append(_pictures(shown.hardest, errors=False))
-    if shown.reason is not None:
-        blocks.append(Text(text=shown.reason))
-    elif not found:
+        blocks.append(_pictures(pictures.hardest, errors=False))
+    if pictures.reason is not None:
+        blocks.append(Text(text=pictures.reason))
+    elif not hardest_pictures:
         blocks.append(Text(text="There is no other picture that trainings got wrong."))
-    if found and not shown.hardest:
-        blocks.append(_table(found, content, "The hardest pictures"))
+    if hardest_pictures and not pictures.hardest:
+        blocks.append(_table(hardest_pictures, content, "The hardest pictures"))
     return Section(name="hardest", title="Hardest pictures", blocks=blocks)
 
 
 def _pictures(thumbnails: Sequence[Thumbnail], *, errors: bool) -> Pictures:
-    return Pictures(
-        pictures=[
-            Picture(
-                source=each.source,
-                alt=f"{_name(each)}: a {each.picture.truth}, predicted as {each.picture.taken_for}",
-                lines=[
-                    _name(each),
-                    f"label: {each.picture.truth} ({SHARE.value(each.picture.probability)})"
-                    if errors
-                    else f"{each.picture.truth}; wrong in {each.picture.wrong} of "
-                    f"{each.picture.trainings} trainings",
-                    f"all {each.picture.trainings} trainings: {each.picture.taken_for}"
-                    if errors
-                    else f"guesses: {_guesses(each.picture)}",
-                ],
-            )
-            for each in thumbnails
+    return Pictures(pictures=[_picture(thumbnail, error=errors) for thumbnail in thumbnails])
+
+
+def _picture(thumbnail: Thumbnail, *, error: bool) -> Picture:
+    name, picture = _name(thumbnail), thumbnail.picture
+    if error:
+        lines = [
+            f"label: {picture.truth} ({SHARE.value(picture.probability)})",
+            f"all {picture.trainings} trainings: {picture.taken_for}",
         ]
+    else:
+        lines = [
+            f"{picture.truth}; wrong in {picture.wrong} of {picture.trainings} trainings",
+            f"guesses: {_guesses(picture)}",
+        ]
+    return Picture(
+        source=thumbnail.source,
+        alt=f"{name}: a {picture.truth}, predicted as {picture.taken_for}",
+        lines=[name, *lines],
     )
 
 
@@ -250,12 +258,12 @@ def _table(pictures: Sequence[HardPicture], content: StudyContent, caption: str)
         ],
         rows=[
             [
-                names.get(each.row) or f"row {each.row}",
-                f"{each.wrong} of {each.trainings}",
-                MetricFormat("val_loss").value(each.loss),
-                each.truth,
-                _guesses(each),
+                names.get(picture.row) or f"row {picture.row}",
+                f"{picture.wrong} of {picture.trainings}",
+                MetricFormat("val_loss").value(picture.loss),
+                picture.truth,
+                _guesses(picture),
             ]
-            for each in pictures
+            for picture in pictures
         ],
     )

@@ -32,11 +32,11 @@ _NAMED = 12
 
 def importances(content: StudyContent) -> Section:
     """Return shares of importance, a chart for each group of trials that share parameters."""
-    found = content.importances
+    summary = content.importances
     blocks: list[Block] = []
     charts = []
     missing = []
-    for place, group in enumerate(found.groups):
+    for place, group in enumerate(summary.groups):
         where = _where(group.branch)
         title = f"{where or 'All trials'} ({count_noun(group.trials, 'trial')})"
         chart = importance_chart(group, title, place)
@@ -53,7 +53,7 @@ def importances(content: StudyContent) -> Section:
             )
         )
         blocks.append(Charts(name="importances", charts=charts))
-        blocks.append(Text(text=f"{found.evaluator}, {found.note}.", style="note"))
+        blocks.append(Text(text=f"{summary.evaluator}, {summary.note}.", style="note"))
     blocks += [Text(text=sentence, style="note" if charts else "plain") for sentence in missing]
     if not blocks:
         blocks.append(Text(text="No parameter was searched, or no trial has begun."))
@@ -62,14 +62,14 @@ def importances(content: StudyContent) -> Section:
 
 def effects(content: StudyContent) -> Section:
     """Return what is decided about parameters and pairs; what isn't is folded away."""
-    found, unit, title = content.effects, content.unit, "Effects"
-    if found.reason is not None or not found.effects:
-        why = found.reason or "No parameter was searched."
+    summary, unit, title = content.effects, content.unit, "Effects"
+    if summary.reason is not None or not summary.effects:
+        why = summary.reason or "No parameter was searched."
         text = sentence(f"{why.rstrip('.')}.")
         return Section(name="effects", title=title, blocks=[Text(text=text)])
-    decided = [each for each in found.effects if each.verdict is not Verdict.UNDECIDED]
-    undecided = [each for each in found.effects if each.verdict is Verdict.UNDECIDED]
-    pairs = [each for each in found.interactions if each.verdict is not Verdict.UNDECIDED]
+    decided = [effect for effect in summary.effects if effect.verdict is not Verdict.UNDECIDED]
+    undecided = [effect for effect in summary.effects if effect.verdict is Verdict.UNDECIDED]
+    pairs = [pair for pair in summary.interactions if pair.verdict is not Verdict.UNDECIDED]
     blocks: list[Block] = []
     if decided:
         blocks.append(_effects_table(decided, unit, "Parameters that are decided"))
@@ -80,26 +80,26 @@ def effects(content: StudyContent) -> Section:
         ]
         blocks.append(Text(text="Marginal means with 95 % intervals", style="heading"))
         blocks.append(Charts(name="effects", charts=charts))
-    drawn = [
+    pair_charts = [
         chart
         for place, pair in enumerate(pairs)
         if (chart := interaction_chart(pair, unit, place)) is not None
     ]
-    if drawn:
+    if pair_charts:
         blocks.append(Text(text="Pairs that depend on each other", style="heading"))
-        blocks.append(Charts(name="pairs", charts=drawn))
-    blocks += _undecided(found, undecided, unit)
-    blocks.append(Text(text=_basis(found, unit), style="note"))
+        blocks.append(Charts(name="pairs", charts=pair_charts))
+    blocks += _undecided(summary, undecided, unit)
+    blocks.append(Text(text=_basis(summary, unit), style="note"))
     return Section(name="effects", title=title, blocks=blocks)
 
 
-def _undecided(found: Effects, undecided: Sequence[Effect], unit: Unit) -> list[Block]:
+def _undecided(summary: Effects, undecided: Sequence[Effect], unit: Unit) -> list[Block]:
     """Return one sentence, with a strip of small charts and the numbers folded below it."""
-    pairs = [each for each in found.interactions if each.verdict is Verdict.UNDECIDED]
+    pairs = [pair for pair in summary.interactions if pair.verdict is Verdict.UNDECIDED]
     if not undecided and not pairs:
         return []
-    names = first_few([cut(each.name) for each in undecided], _NAMED) or "no single parameter"
-    examined = count_noun(found.examined_pairs, "pair")
+    names = first_few([cut(effect.name) for effect in undecided], _NAMED) or "no single parameter"
+    examined = count_noun(summary.examined_pairs, "pair")
     text = f"Undecided: {names}"
     if pairs:
         text += f"; and whether any of {examined} of parameters depend on each other"
@@ -110,8 +110,10 @@ def _undecided(found: Effects, undecided: Sequence[Effect], unit: Unit) -> list[
     table = _effects_table(undecided, unit, "Parameters that are undecided")
     if table.rows:
         inside.append(table)
-    facts = [(each.name, sentence(each.reason)) for each in undecided if each.reason is not None]
-    facts += [(f"{cut(each.a_name)}, {cut(each.b_name)}", each.sentence) for each in pairs]
+    facts = [
+        (effect.name, sentence(effect.reason)) for effect in undecided if effect.reason is not None
+    ]
+    facts += [(f"{cut(pair.a_name)}, {cut(pair.b_name)}", pair.sentence) for pair in pairs]
     if facts:
         inside.append(Facts(facts=facts))
     return [
@@ -152,14 +154,14 @@ def _effects_table(effects: Sequence[Effect], unit: Unit, caption: str) -> Table
         ],
         rows=[
             [
-                cut(each.name, 40) + (f" ({_where(each.branch)})" if each.branch else ""),
-                str(each.verdict),
-                "-" if each.best is None else cut(each.best),
-                *_span(each.span, unit),
-                "-" if each.p_value is None else f"{each.p_value:.2g}",
+                cut(effect.name, 40) + (f" ({_where(effect.branch)})" if effect.branch else ""),
+                str(effect.verdict),
+                "-" if effect.best is None else cut(effect.best),
+                *_span(effect.span, unit),
+                "-" if effect.p_value is None else f"{effect.p_value:.2g}",
             ]
-            for each in effects
-            if each.reason is None
+            for effect in effects
+            if effect.reason is None
         ],
     )
 

@@ -12,23 +12,23 @@ from hpsearch.reporting.content import StudyContent
 def reproduce(content: StudyContent) -> Section:
     """Return how to repeat the study."""
     name = content.name
-    noted = content.noted
-    trainings = noted.get("trainings")
+    attributes = content.noted
+    trainings = attributes.get("trainings")
     # Folds or repeated splits: a trial has a model for each
     several = f" (each of {_each(trainings)} models of a trial)" if trainings else ""
     facts = [
         ("Study's fingerprint", content.fingerprint),
         ("Seed", str(content.seed)),
-        ("Data hash (SHA-256)", _each(noted.get("data_hash"))),
-        ("Split hash (SHA-256)", _each(noted.get("split_hash"))),
+        ("Data hash (SHA-256)", _each(attributes.get("data_hash"))),
+        ("Split hash (SHA-256)", _each(attributes.get("split_hash"))),
         (
             "Images",
-            f"{_each(noted.get('train_images'))} for training{several}, "
-            f"{_each(noted.get('val_images'))} for validation",
+            f"{_each(attributes.get('train_images'))} for training{several}, "
+            f"{_each(attributes.get('val_images'))} for validation",
         ),
-        ("Device", _each(noted.get("device"))),
-        ("Threads", _each(noted.get("threads"))),
-        ("Precision", _each(noted.get("precision"))),
+        ("Device", _each(attributes.get("device"))),
+        ("Threads", _each(attributes.get("threads"))),
+        ("Precision", _each(attributes.get("precision"))),
         ("Created", content.created_at),
         (
             "Versions that made this report",
@@ -36,10 +36,10 @@ def reproduce(content: StudyContent) -> Section:
         ),
     ]
     export = f"{name}.best.yaml"
-    asked = [] if content.confirmed is None else content.confirmed.options
+    options = [] if content.confirmed is None else content.confirmed.options
     # Finalists are compared by one objective; with several, a point of the front is exported
     several_goals = len(content.objectives) > 1
-    confirm = [] if several_goals else [" ".join([f"hpsearch confirm --study {name}", *asked])]
+    confirm = [] if several_goals else [" ".join([f"hpsearch confirm --study {name}", *options])]
     pick = " --pick knee" if several_goals else ""
     return Section(
         name="reproduce",

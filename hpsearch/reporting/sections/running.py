@@ -10,18 +10,18 @@ from hpsearch.reporting.labels import COMPUTE
 
 def overfitting(content: StudyContent) -> Section:
     """Return which trials overfit, and from which epoch on."""
-    title, flagged = "Overfitting", content.overfits
-    judged = [number for number, curve in content.curves.items() if len(curve) > 3]
-    if not judged:
+    title, first_epochs = "Overfitting", content.overfits
+    candidates = [number for number, curve in content.curves.items() if len(curve) > 3]
+    if not candidates:
         why = "No trial has the four epochs that are needed to detect overfitting."
         return Section(name="overfitting", title=title, blocks=[Text(text=why)])
     text = (
-        f"Of {count_noun(len(judged), 'trial')} with four epochs or more {len(flagged)} "
-        f"{'overfits' if len(flagged) == 1 else 'overfit'}: validation loss rises while training "
-        "loss falls."
+        f"Of {count_noun(len(candidates), 'trial')} with four epochs or more {len(first_epochs)} "
+        f"{'overfits' if len(first_epochs) == 1 else 'overfit'}: validation loss rises while "
+        "training loss falls."
     )
     blocks: list[Block] = [Text(text=text)]
-    since = flagged.get(content.winner) if content.winner is not None else None
+    since = first_epochs.get(content.winner) if content.winner is not None else None
     if since is not None:
         blocks.append(
             Text(
@@ -31,10 +31,10 @@ def overfitting(content: StudyContent) -> Section:
                 style="warning",
             )
         )
-    if flagged:
+    if first_epochs:
         unit = content.unit
         ranks = {number: rank for rank, number in enumerate(content.ranked, start=1)}
-        order = sorted(flagged, key=lambda number: (ranks.get(number, len(ranks) + 1), number))
+        order = sorted(first_epochs, key=lambda number: (ranks.get(number, len(ranks) + 1), number))
         rows = []
         for number in order:
             row = content.row(number)
@@ -42,7 +42,7 @@ def overfitting(content: StudyContent) -> Section:
                 [
                     str(number),
                     str(ranks.get(number, "-")),
-                    str(flagged[number]),
+                    str(first_epochs[number]),
                     str(row["best_epoch"]),
                     unit.value(row["best_value"]),
                     unit.value(content.objective_of(content.curves[number][-1])),

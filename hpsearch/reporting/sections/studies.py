@@ -25,7 +25,7 @@ from hpsearch.reporting.labels import COMPUTE, Unit, params_line, sentence
 def studies(comparison: Comparison, contents: Sequence[StudyContent]) -> Section:
     """Return the studies' winners, and which others can be distinguished from the leader."""
     lines = comparison.lines
-    metrics = {each.metric for each in lines}
+    metrics = {line.metric for line in lines}
     blocks: list[Block] = []
     if len(metrics) == 1:
         blocks.append(Text(text=_result(comparison), style="lead"))
@@ -39,25 +39,25 @@ def studies(comparison: Comparison, contents: Sequence[StudyContent]) -> Section
         charts = (winners(comparison, unit), progress(contents, unit))
         blocks += [chart for chart in charts if chart is not None]
     blocks.append(_table(comparison))
-    settings = [(each.study, params_line(each.params)) for each in lines if each.params]
+    settings = [(line.study, params_line(line.params)) for line in lines if line.params]
     if settings:
         blocks.append(Text(text="Settings of each study's winner", style="heading"))
         blocks.append(Facts(facts=settings))
-    unconfirmed = [each for each in lines if each.confirmed is None and each.best_seen is not None]
+    unconfirmed = [line for line in lines if line.confirmed is None and line.best_seen is not None]
     if unconfirmed:
         blocks.append(
             Commands(
                 label="Confirm the winners that aren't confirmed",
-                lines=[f"hpsearch confirm --study {each.study}" for each in unconfirmed],
+                lines=[f"hpsearch confirm --study {line.study}" for line in unconfirmed],
             )
         )
     return Section(name="studies", title="Studies side by side", blocks=blocks)
 
 
 def _result(comparison: Comparison) -> str:
-    by_name = {each.study: each for each in comparison.lines}
+    by_name = {line.study: line for line in comparison.lines}
     if comparison.leader is None:
-        confirmed = sum(each.confirmed is not None for each in comparison.lines)
+        confirmed = sum(line.confirmed is not None for line in comparison.lines)
         return (
             f"None of them leads: {confirmed or 'none'} of "
             f"{count_noun(len(by_name), 'study', 'studies')} {'is' if confirmed else 'are'} "
@@ -91,8 +91,8 @@ def _value(line: Line) -> str:
 
 def _chains(lines: Sequence[Line]) -> list[list[Stage]]:
     """Return each last stage with all that it starts from; none if no study starts from another."""
-    by_name = {each.study: each for each in lines}
-    before = {each.study: each.starts_from for each in lines}
+    by_name = {line.study: line for line in lines}
+    before = {line.study: line.starts_from for line in lines}
     chains = []
     for last in lines:
         if last.study in before.values():
@@ -115,18 +115,18 @@ def _chains(lines: Sequence[Line]) -> list[list[Stage]]:
 
 def _table(comparison: Comparison) -> Table:
     rows = []
-    for each in comparison.lines:
-        unit, interval = Unit(each.metric), each.confirmed
+    for line in comparison.lines:
+        unit, interval = Unit(line.metric), line.confirmed
         rows.append(
             [
-                each.study,
+                line.study,
                 unit.name,
-                f"{each.complete} of {each.trials}",
-                unit.value(each.best_seen),
+                f"{line.complete} of {line.trials}",
+                unit.value(line.best_seen),
                 "-" if interval is None else unit.value(interval.estimate),
                 "-" if interval is None else unit.interval((interval.low, interval.high)),
-                f"{each.epochs + each.confirmation_epochs:,}",
-                COMPUTE.value(3600 * each.hours),
+                f"{line.epochs + line.confirmation_epochs:,}",
+                COMPUTE.value(3600 * line.hours),
             ]
         )
     return Table(
@@ -143,7 +143,7 @@ def _table(comparison: Comparison) -> Table:
         ],
         rows=rows,
         marked=frozenset(
-            place for place, each in enumerate(comparison.lines) if each.study == comparison.leader
+            place for place, line in enumerate(comparison.lines) if line.study == comparison.leader
         ),
         sortable=True,
     )

@@ -58,8 +58,8 @@ def leaderboard(content: StudyContent) -> Section:
         "one seed: neighbours in this list may change places with another seed."
     )
     if content.violators:
-        listed = ", ".join(map(str, content.violators))
-        text += f" Without a rank because they break a constraint: trials {listed}."
+        numbers = ", ".join(map(str, content.violators))
+        text += f" Without a rank because they break a constraint: trials {numbers}."
     return Section(
         name="leaderboard",
         title="Leaderboard",
@@ -89,7 +89,7 @@ def _on_paper(columns: Sequence[Column], content: StudyContent) -> list[Column]:
     *results, epochs, time, size = range(settings)
     results.remove(2)
     first = [*results, epochs, *by_importance, size, 2, time][:_ON_PAPER]
-    return [replace(each, on_paper=place in first) for place, each in enumerate(columns)]
+    return [replace(column, on_paper=place in first) for place, column in enumerate(columns)]
 
 
 def curves(content: StudyContent) -> Section:
@@ -122,15 +122,15 @@ def settings(content: StudyContent) -> Section:
 
 def _by_importance(content: StudyContent) -> list[str]:
     shares = {
-        each.parameter: each.share
+        importance.parameter: importance.share
         for group in content.importances.groups
-        for each in group.importances
+        for importance in group.importances
     }
     always = {
-        each.parameter
+        importance.parameter
         for group in content.importances.groups
         if not group.branch
-        for each in group.importances
+        for importance in group.importances
     }
     return sorted(
         content.parameters, key=lambda path: (path not in always, -shares.get(path, -1.0))

@@ -70,37 +70,45 @@ def _no_winner(content: StudyContent) -> str:
 
 
 def _standing(content: StudyContent) -> list[Block]:
-    found = content.confirmed
-    if found is None or found.verdict.winner is None or not found.verdict.finished:
+    confirmation = content.confirmed
+    if (
+        confirmation is None
+        or confirmation.verdict.winner is None
+        or not confirmation.verdict.finished
+    ):
         return _unconfirmed(content)
-    verdict, unit = found.verdict, content.unit
-    blocks: list[Block] = [Facts(facts=_verdict_facts(found, unit))]
-    warnings = (distrusted(verdict), repeated(found.nth), outdated(found.newer_trials))
-    blocks += [Text(text=each, style="warning") for each in warnings if each]
+    verdict, unit = confirmation.verdict, content.unit
+    blocks: list[Block] = [Facts(facts=_verdict_facts(confirmation, unit))]
+    warnings = (
+        distrusted(verdict),
+        repeated(confirmation.nth),
+        outdated(confirmation.newer_trials),
+    )
+    blocks += [Text(text=warning, style="warning") for warning in warnings if warning]
     chart = finalists(verdict)
     if chart is not None:
         blocks.append(chart)
-    blocks.append(_finalists_table(found, unit))
-    blocks.append(Text(text=f"Finalists: {found.rule}", style="note"))
+    blocks.append(_finalists_table(confirmation, unit))
+    blocks.append(Text(text=f"Finalists: {confirmation.rule}", style="note"))
     return blocks
 
 
 def _unconfirmed(content: StudyContent) -> list[Block]:
-    found, name = content.confirmed, content.name
+    confirmation, name = content.confirmed, content.name
     if len(content.objectives) > 1:
-        each = (
-            "The metrics of each point are from one training with one seed; hpsearch train FILE "
-            "--seeds 5 trains an exported point again."
+        text = (
+            "Unconfirmed. The metrics of each point are from one training with one seed; hpsearch "
+            "train FILE --seeds 5 trains an exported point again."
         )
-        return [Text(text=f"Unconfirmed. {each}", style="warning")]
-    if found is None:
+        return [Text(text=text, style="warning")]
+    if confirmation is None:
         why = f"No fresh seed has confirmed it; hpsearch confirm --study {name} confirms it."
-    elif not found.verdict.finished:
+    elif not confirmation.verdict.finished:
         why = f"Its confirmation isn't finished; hpsearch confirm --study {name} continues it."
     else:
         why = (
-            f"In its confirmation every finalist failed; hpsearch show --study {found.study} shows "
-            "why."
+            "In its confirmation every finalist failed; "
+            f"hpsearch show --study {confirmation.study} shows why."
         )
     return [Text(text=f"{content.best_seen} {why}", style="warning")]
 
@@ -179,23 +187,23 @@ def _finalists_table(confirmation: Confirmed, unit: Unit) -> Table:
         ],
         rows=[
             [
-                str(each.place),
-                str(each.standing.trial),
-                unit.value(each.seen),
-                unit.value(each.standing.mean),
-                str(each.standing.seeds),
-                unit.value(each.reported),
-                COMPUTE.value(each.cost.epoch_seconds),
-                Unit("parameters").value(each.cost.parameters),
-                Unit("latency").value(each.cost.latency_ms),
-                _why_not(each, verdict, unit),
+                str(finalist.place),
+                str(finalist.standing.trial),
+                unit.value(finalist.seen),
+                unit.value(finalist.standing.mean),
+                str(finalist.standing.seeds),
+                unit.value(finalist.reported),
+                COMPUTE.value(finalist.cost.epoch_seconds),
+                Unit("parameters").value(finalist.cost.parameters),
+                Unit("latency").value(finalist.cost.latency_ms),
+                _why_not(finalist, verdict, unit),
             ]
-            for each in verdict.finalists
+            for finalist in verdict.finalists
         ],
         marked=frozenset(
             place
-            for place, each in enumerate(verdict.finalists)
-            if each.standing.trial == verdict.winner
+            for place, finalist in enumerate(verdict.finalists)
+            if finalist.standing.trial == verdict.winner
         ),
     )
 
