@@ -108,8 +108,8 @@ app.add_typer(prior.app, name="prior", rich_help_panel="Search")
 app.add_typer(storage.app, name="storage", rich_help_panel="Maintenance")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(version: bool) -> None:
+    if version:
         typer.echo(f"hpsearch {hpsearch.__version__}")
         raise typer.Exit
 
@@ -148,8 +148,8 @@ def run_command(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last place to report it
         try:
             require_current_folder()
-        except UserError as gone:  # the folder was deleted meanwhile
-            return _tell(str(gone), FAILED)
+        except UserError as folder_error:  # the folder was deleted meanwhile
+            return _tell(str(folder_error), FAILED)
         if (limit := limit_reached(error)) is not None:
             return _tell(str(limit), FAILED)
         usage = _usage_error(error)
@@ -170,12 +170,12 @@ def _usage_error(error: Exception) -> str | None:
 
     Typer has its own copy of click's exceptions, or click's, depending on its version.
     """
-    tell = getattr(error, "format_message", None)
-    if tell is None:
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
         return None
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "hpsearch"
-    return f"{tell()}\nSee `{command} --help`."
+    return f"{format_message()}\nSee `{command} --help`."
 
 
 def _tell(message: str, code: int) -> int:

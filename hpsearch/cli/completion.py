@@ -72,8 +72,8 @@ def _names_in(storage: str) -> list[str]:
         # Read-only: completion must not create a database
         with closing(
             sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_SECONDS)
-        ) as found:
-            return [str(row[0]) for row in found.execute(query)]
+        ) as database:
+            return [str(row[0]) for row in database.execute(query)]
     from sqlalchemy import create_engine, text
 
     from hpsearch.search.database.storage_url import parse_url

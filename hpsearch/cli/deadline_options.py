@@ -87,7 +87,7 @@ def until_moment(text: str, now: float) -> float:
     return moment.timestamp()
 
 
-def given_deadline(
+def deadline_from(
     *,
     until: str | None,
     within: str | None,
@@ -114,23 +114,23 @@ def given_deadline(
     from hpsearch.results.deadline.stored import Deadline
 
     options = {"--until": until, "--for": within, "--gpu-hours": gpu_hours}
-    given = [name for name, value in options.items() if value is not None]
-    if len(given) > 1:
-        raise UserError(f"a launch has one deadline, but got {' and '.join(given)}; leave one out")
-    if given and timeout is not None:
+    names = [name for name, value in options.items() if value is not None]
+    if len(names) > 1:
+        raise UserError(f"a launch has one deadline, but got {' and '.join(names)}; leave one out")
+    if names and timeout is not None:
         raise UserError(
-            f"--timeout only stops a launch, and {given[0]} ends search and confirmation in time; "
+            f"--timeout only stops a launch, and {names[0]} ends search and confirmation in time; "
             "leave one of them out"
         )
-    if not given:
+    if not names:
         if train_final:
             raise UserError(
                 "--train-final belongs to a deadline (--until, --for, --gpu-hours); without one, "
                 "run `hpsearch train best.yaml --on all` after `hpsearch export`"
             )
         return None
-    wanted = {"train-final": train_final, "answer": answer}
-    stages = frozenset(stage for stage, given_too in wanted.items() if given_too)
+    stage_options = {"train-final": train_final, "answer": answer}
+    stages = frozenset(stage for stage, is_given in stage_options.items() if is_given)
     if gpu_hours is not None:
         if not 0 < gpu_hours < float("inf"):
             raise UserError(f"--gpu-hours must be more than 0, but got {gpu_hours:g}")

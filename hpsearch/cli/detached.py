@@ -31,7 +31,7 @@ _START_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Started:
+class BackgroundLaunch:
     """A launch in the background."""
 
     study: str
@@ -49,7 +49,7 @@ def start(
     confirm: bool = False,
     more: Sequence[str] = (),
     notify: str | None = None,
-) -> Started:
+) -> BackgroundLaunch:
     """Start the same launch in the background; return when its study is stored and it searches.
 
     Args:
@@ -66,7 +66,7 @@ def start(
         UserError: The log can't be written, or the launch fails before it searches; the message
             contains the end of its log.
     """
-    beginning, begun = os.pipe()
+    reader, writer = os.pipe()
     log = local_folder(run.runs) / stored_as / "launch.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -85,36 +85,36 @@ def start(
                 env={
                     **environment_with(run.storage),
                     NOTIFY: notify or "",
-                    _BEGUN: str(begun),
+                    _BEGUN: str(writer),
                 },
-                pass_fds=[begun],
+                pass_fds=[writer],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
     except OSError as error:
-        os.close(beginning)
+        os.close(reader)
         raise UserError(
             f"a launch in the background writes to {log}, but that failed ({error.strerror}); "
             "name another folder with --runs"
         ) from error
     finally:
-        os.close(begun)
-    with os.fdopen(beginning, "rb", buffering=0) as pipe:
+        os.close(writer)
+    with os.fdopen(reader, "rb", buffering=0) as pipe:
         select.select([pipe], [], [], _START_SECONDS)
         has_begun = bool(pipe.read(1)) if select.select([pipe], [], [], 0)[0] else True
     if not has_begun and process.wait() != 0:
-        printed = log.read_bytes()[begins_at:].decode(errors="replace")
-        raise UserError(f"the launch in the background ended at once:\n{printed.strip()}")
+        output = log.read_bytes()[begins_at:].decode(errors="replace")
+        raise UserError(f"the launch in the background ended at once:\n{output.strip()}")
     process.returncode = process.returncode or 0  # no warning that it still runs
-    return Started(study=stored_as, pid=process.pid, log=log)
+    return BackgroundLaunch(study=stored_as, pid=process.pid, log=log)
 
 
 def say_that_it_has_begun() -> Callable[[], None]:
     """Return a function that notifies ``start``, if that started this launch, at its first call."""
-    given = os.environ.pop(_BEGUN, "")
-    left = [int(given)] if given.isdecimal() else []
+    number = os.environ.pop(_BEGUN, "")
+    left = [int(number)] if number.isdecimal() else []
     for descriptor in left:
         os.set_inheritable(descriptor, False)  # the pipe must close when this process ends
 
@@ -137,7 +137,7 @@ def arguments(run: RunConfig, study: str, overrides: Sequence[str], name: str | 
         overrides: The values of ``--set``.
         name: The value of ``--name``; ``None``: the study's own name.
     """
-    given = [
+    words = [
         "launch",
         f"--study={study}",
         f"--workers={'auto' if run.workers is None else run.workers}",
@@ -153,15 +153,15 @@ def arguments(run: RunConfig, study: str, overrides: Sequence[str], name: str | 
         "--workers-per-gpu": run.workers_per_gpu,
         "--data": run.data,
     }
-    return given + [f"{key}={value}" for key, value in optional.items() if value is not None]
+    return words + [f"{key}={value}" for key, value in optional.items() if value is not None]
 
 
-def tell(started: Started, *, as_json: bool) -> None:
+def tell(launch: BackgroundLaunch, *, as_json: bool) -> None:
     """Print the launch's process and log, and how to follow and stop it."""
     if as_json:
-        print_json({"study": started.study, "pid": started.pid, "log": str(started.log)})
+        print_json({"study": launch.study, "pid": launch.pid, "log": str(launch.log)})
         return
-    say(f"continues in the background as process {started.pid}")
-    say(f"Follow it: tail -f {started.log}")
-    say(f"           hpsearch status --study {started.study} --watch")
-    say(f"Stop it:   hpsearch stop --study {started.study}")
+    say(f"continues in the background as process {launch.pid}")
+    say(f"Follow it: tail -f {launch.log}")
+    say(f"           hpsearch status --study {launch.study} --watch")
+    say(f"Stop it:   hpsearch stop --study {launch.study}")

@@ -35,49 +35,51 @@ class Command(TyperCommand):
         option = self._study_option(ctx)
         if incomplete.startswith("-") or option is None or ctx.params.get(option.name):
             return super().shell_complete(ctx, incomplete)
-        found: list[Any] = option.shell_complete(ctx, incomplete)
-        return found
+        completions: list[Any] = option.shell_complete(ctx, incomplete)
+        return completions
 
     def _study_option(self, ctx: Any) -> Any | None:
         """Return the option ``--study`` if the command requires it; otherwise ``None``."""
-        for each in self.get_params(ctx):
-            if "--study" in each.opts and each.required:
-                return each
+        for param in self.get_params(ctx):
+            if "--study" in param.opts and param.required:
+                return param
         return None
 
     def _with_study_option(self, ctx: Any, args: list[str], option: Any) -> list[str]:
-        named, given = self._read(ctx, args)
-        if option.name in named or not given:
+        options, words = self._read(ctx, args)
+        if option.name in options or not words:
             return args
-        own = [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
         if option.multiple:
-            studies = given
-        elif len(given) <= len(own) and given[0].isdecimal():
+            studies = words
+        elif len(words) <= len(self._arguments(ctx)) and words[0].isdecimal():
             if not ctx.resilient_parsing:
                 ctx.fail(
-                    f"a study must be named before its trial, but got only {given[0]}; write: "
-                    f"{ctx.command_path} STUDY {given[0]}"
+                    f"a study must be named before its trial, but got only {words[0]}; write: "
+                    f"{ctx.command_path} STUDY {words[0]}"
                 )
             return args
         else:
-            studies = given[:1]
+            studies = words[:1]
         for study in studies:
             args = self._without(ctx, args, study)
         return [*(f"--study={study}" for study in studies), *args]
 
     def _read(self, ctx: Any, args: list[str]) -> tuple[dict[str, Any], list[str]]:
         """Return the options that are given by name, and all words that belong to no option."""
-        named, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
-        own = [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
-        given = [named.pop(each.name, None) for each in own]
-        return named, [*(each for each in given if isinstance(each, str)), *rest]
+        options, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        values = [options.pop(argument.name, None) for argument in self._arguments(ctx)]
+        return options, [*(word for word in values if isinstance(word, str)), *rest]
+
+    def _arguments(self, ctx: Any) -> list[Any]:
+        """Return the arguments that the command declares."""
+        return [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
 
     def _without(self, ctx: Any, args: list[str], word: str) -> list[str]:
         """Return ``args`` without the ``word`` that isn't an option's value."""
-        _, given = self._read(ctx, args)
-        for index, each in enumerate(args):
+        _, words = self._read(ctx, args)
+        for index, candidate in enumerate(args):
             others = args[:index] + args[index + 1 :]
-            if each == word and self._read(ctx, others)[1] == given[1:]:
+            if candidate == word and self._read(ctx, others)[1] == words[1:]:
                 return others
         return args
 
@@ -91,7 +93,7 @@ class Group(TyperGroup):
 
 
 def _flags_without_type(params: list[Any]) -> list[Any]:
-    for each in params:
-        if getattr(each, "is_flag", False):
-            each.metavar = ""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
     return params

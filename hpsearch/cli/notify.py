@@ -55,11 +55,11 @@ def check_target(target: str | None) -> str | None:
     if _SCHEME.match(target):
         try:
             parts = urlsplit(target)
-            known = parts.scheme in ("http", "https") and bool(parts.hostname)
+            is_supported = parts.scheme in ("http", "https") and bool(parts.hostname)
             secret = parts.username is not None or parts.password is not None
         except ValueError:
-            known, secret = False, False
-        if not known:
+            is_supported, secret = False, False
+        if not is_supported:
             raise typer.BadParameter(
                 "must be a command or an address http://HOST/.. or https://HOST/..; other "
                 "schemes aren't supported."
@@ -138,8 +138,8 @@ class Notifier:
         except KeyboardInterrupt:
             problem = "interrupted"
         if problem is not None:
-            shown = clean(mask_urls(" ".join(problem.split())))[:_SHOWN]
-            say(f"--notify: {_shown(self.target)}: {shown}", stderr=True)
+            message = clean(mask_urls(" ".join(problem.split())))[:_SHOWN]
+            say(f"--notify: {_printable(self.target)}: {message}", stderr=True)
 
     def _status(self) -> dict[str, Any]:
         """Return ``status --json``; only the study's name if the status can't be read."""
@@ -153,7 +153,7 @@ class Notifier:
             return {"study": self.study}
 
 
-def _shown(target: str) -> str:
+def _printable(target: str) -> str:
     """Return the part of a target that may be printed: a webhook's path is often a secret."""
     if not _SCHEME.match(target):
         return "the command"
@@ -213,16 +213,16 @@ def _within(seconds: float, send: Callable[[], str | None]) -> str | None:
 
 def _run(command: str, text: str) -> str | None:
     """Run the command in a shell, with the JSON on stdin; return what went wrong, or ``None``."""
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
-        given.write(text.encode())
-        given.seek(0)
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
+        stdin.write(text.encode())
+        stdin.seek(0)
         try:
             process = subprocess.Popen(
                 command,
                 shell=True,
-                stdin=given,
+                stdin=stdin,
                 stdout=subprocess.DEVNULL,
-                stderr=said,
+                stderr=stderr,
                 env=_environment(),
                 start_new_session=True,
             )
@@ -238,9 +238,9 @@ def _run(command: str, text: str) -> str | None:
             return f"it didn't end within {COMMAND_SECONDS:g} s and was killed"
         if code == 0:
             return None
-        size = said.seek(0, os.SEEK_END)
-        said.seek(max(0, size - 4 * _SHOWN))
-        lines = said.read().decode(errors="replace").strip().splitlines()
+        size = stderr.seek(0, os.SEEK_END)
+        stderr.seek(max(0, size - 4 * _SHOWN))
+        lines = stderr.read().decode(errors="replace").strip().splitlines()
         return f"it ended with exit code {code}" + (f": {lines[-1]}" if lines else "")
 
 

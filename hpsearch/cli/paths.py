@@ -27,9 +27,9 @@ def takes_paths(command: Callable[..., None]) -> Callable[..., None]:
     """
 
     @functools.wraps(command)
-    def with_paths(**given: Any) -> None:
+    def with_paths(**arguments: Any) -> None:
         with ExitStack() as stack:
-            own = {name: _expanded(value) for name, value in given.items()}
+            own = {name: _expand(value) for name, value in arguments.items()}
             if isinstance(study := own.get("study"), str):
                 own["study"] = stack.enter_context(_readable_again(study))
             command(**own)
@@ -37,12 +37,12 @@ def takes_paths(command: Callable[..., None]) -> Callable[..., None]:
     return with_paths
 
 
-def _expanded(value: Any) -> Any:
+def _expand(value: Any) -> Any:
     match value:
         case Path():
             return Path(os.path.expanduser(value))  # noqa: PTH111 - leaves an unknown user's as it is
         case list():
-            return [_expanded(each) for each in value]
+            return [_expand(part) for part in value]
         case _:
             return value
 

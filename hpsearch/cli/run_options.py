@@ -76,17 +76,17 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     ]
 
     @functools.wraps(command)
-    def with_run_options(**given: Any) -> None:
-        own = {option.name: given.pop(option.name) for option in options}
+    def with_run_options(**arguments: Any) -> None:
+        values = {option.name: arguments.pop(option.name) for option in options}
         # The results are stored, so a closed terminal or a full disk of a log doesn't end the run.
         with optional_output():
-            command(**given, **{_PARAMETER: RunOptions(**own)})
+            command(**arguments, **{_PARAMETER: RunOptions(**values)})
 
     signature = inspect.signature(command, eval_str=True)
-    shown: list[inspect.Parameter] = []
+    parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
-        shown += options if parameter.name == _PARAMETER else [parameter]
+        parameters += options if parameter.name == _PARAMETER else [parameter]
     changed: Any = with_run_options
-    changed.__signature__ = signature.replace(parameters=shown)
-    changed.__annotations__ = {each.name: each.annotation for each in shown}
+    changed.__signature__ = signature.replace(parameters=parameters)
+    changed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_run_options

@@ -98,7 +98,7 @@ def ablate(
     hpsearch ablate --study cnn_dilation --pairs conv1.dilation,conv1.kernel_size
     hpsearch ablate --study cnn_dilation --question
     """
-    named, crossed = _listed(parameters), _pairs(pairs)
+    paths, crossings = _split(parameters), _pairs(pairs)
 
     def go(
         loaded: StudyFile, config: RunConfig, profile: Profile | None
@@ -106,7 +106,7 @@ def ablate(
         from hpsearch.workers.ablation import AblateRequest
 
         request = AblateRequest(
-            trial=trial, parameters=named, pairs=crossed, question=question, seeds=seeds
+            trial=trial, parameters=paths, pairs=crossings, question=question, seeds=seeds
         )
         return ablate_with(loaded, config, request, profile, as_json=as_json)
 
@@ -148,7 +148,7 @@ def ablate_with(
     def print_time(prepared: AblationRun) -> None:
         left = planned_study.time_of_trainings(
             prepared.study,
-            [each.params for each in prepared.spec.variants],
+            [variant.params for variant in prepared.spec.variants],
             prepared.spec.seeds_before + 1,
             prepared.spec.trainings - prepared.ended,
             run,
@@ -166,7 +166,7 @@ def ablate_with(
             prepare=lambda search: ablation.prepare_ablation(
                 database, search, study, request, data=run.data, builds_here=profile is None
             ),
-            announce=partial(_print_asked, stderr=as_json),
+            announce=partial(_print_plan, stderr=as_json),
             print_time=print_time,
             train=lambda prepared, show, elsewhere: planned_study.run_plan(
                 database, prepared.study, run, show, elsewhere
@@ -183,26 +183,26 @@ def ablate_with(
     return (1 if outcome.reason in ("failed", "left") else 0), content
 
 
-def _listed(given: Sequence[str] | None) -> tuple[str, ...]:
+def _split(values: Sequence[str] | None) -> tuple[str, ...]:
     """Return the values of a repeatable option, each of which may be several with commas."""
-    parts = (part.strip() for each in given or () for part in each.split(","))
+    parts = (part.strip() for value in values or () for part in value.split(","))
     return tuple(part for part in parts if part)
 
 
-def _pairs(given: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
-    found = []
-    for each in given or ():
-        parts = [part.strip() for part in each.split(",")]
+def _pairs(values: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for value in values or ():
+        parts = [part.strip() for part in value.split(",")]
         if len(parts) != 2 or not all(parts):
             raise UserError(
-                f"--pairs takes two parameters with a comma between them, but got {each!r}; write "
+                f"--pairs takes two parameters with a comma between them, but got {value!r}; write "
                 "--pairs A,B, once for each pair"
             )
-        found.append((parts[0], parts[1]))
-    return tuple(found)
+        pairs.append((parts[0], parts[1]))
+    return tuple(pairs)
 
 
-def _print_asked(prepared: AblationRun, *, stderr: bool) -> None:
+def _print_plan(prepared: AblationRun, *, stderr: bool) -> None:
     from hpsearch.results.ablation.sentences import held_fixed, left_out
 
     spec = prepared.spec

@@ -61,10 +61,10 @@ class AfterSearch:
     profile: Profile | None
     as_json: bool
     #: What is printed for programs.
-    summed: dict[str, Any]
+    summary: dict[str, Any]
     #: The highest exit code of the stages so far.
     code: int = 0
-    #: What was written: name -> path.
+    #: The files and folders that were written: name -> path.
     written: dict[str, str] = field(default_factory=dict)
 
     def forecast(self, database: Database) -> Forecast:
@@ -142,7 +142,7 @@ def _confirm(after: AfterSearch) -> None:
     again = before is not None and newer_trials(record, before) > 0
     request = ConfirmRequest(
         again=again,
-        fits=lambda chosen, seeds: _fits(record, estimate, after.workers, chosen, seeds),
+        fits=lambda finalists, seeds: _fits(record, estimate, after.workers, finalists, seeds),
     )
     say(stderr=after.as_json)
     code, content = confirm_with(
@@ -154,7 +154,7 @@ def _confirm(after: AfterSearch) -> None:
         in_time=_in_time(after, shorten_if_late, cut_to_what_ended),
     )
     after.code = max(after.code, code)
-    after.summed["confirmation"] = content
+    after.summary["confirmation"] = content
 
 
 def _in_time(
@@ -195,7 +195,7 @@ def _in_time(
 
 
 def _fits(
-    record: StudyRecord, estimate: Forecast, workers: int, chosen: Finalists, seeds: int
+    record: StudyRecord, estimate: Forecast, workers: int, finalists: Finalists, seeds: int
 ) -> bool:
     """Whether there is time to confirm these finalists with this number of seeds."""
     from hpsearch.results.deadline.costs import confirmation_seconds
@@ -206,9 +206,9 @@ def _fits(
         return estimate.time_of(epochs, 1, estimate.epoch_seconds.get(trial, estimate.epoch.mean))
 
     cost = confirmation_seconds(
-        [whole(trial) for trial in chosen.trials],
+        [whole(trial) for trial in finalists.trials],
         seeds=seeds,
-        baseline=None if chosen.baseline is None else whole(chosen.baseline),
+        baseline=None if finalists.baseline is None else whole(finalists.baseline),
         workers=workers,
     )
     return time.time() + cost <= estimate.confirmation_ends
@@ -225,8 +225,8 @@ def _answer(after: AfterSearch) -> None:
     with database_for_reading(after.config.storage) as database:
         estimate = after.forecast(database)
         training = max(_training_seconds(database, after.study.name, estimate), 1e-3)
-        for each in ablations(database, after.study.name):
-            free_dead_workers(database, each.study_id)
+        for ablation in ablations(database, after.study.name):
+            free_dead_workers(database, ablation.study_id)
     left = estimate.answer_ends - time.time()
     request = AblateRequest(
         question=True, most_trainings=max(0, int(left * after.workers / training))
@@ -241,7 +241,7 @@ def _answer(after: AfterSearch) -> None:
         in_time=_in_time(after, fit_seeds, keep_complete_seeds),
     )
     after.code = max(after.code, code)
-    after.summed["answer"] = content
+    after.summary["answer"] = content
 
 
 def _training_seconds(database: Database, search: str, estimate: Forecast) -> float:
@@ -251,10 +251,10 @@ def _training_seconds(database: Database, search: str, estimate: Forecast) -> fl
     """
     from hpsearch.results.confirmation.stored import newest
 
-    confirmed = newest(database, search)
-    trials = [] if confirmed is None else confirmed.trials
-    done = sum(each.epochs_done for each in trials)
-    mean = sum(each.compute_seconds for each in trials) / done if done else estimate.epoch.mean
+    confirmation = newest(database, search)
+    trials = [] if confirmation is None else confirmation.trials
+    done = sum(trial.epochs_done for trial in trials)
+    mean = sum(trial.compute_seconds for trial in trials) / done if done else estimate.epoch.mean
     epochs = read_study(database, search).study.epochs_per_trial
     return estimate.time_of(epochs, 1, mean)
 
@@ -309,12 +309,12 @@ def write_results(
     name, path, problem = run_isolated(
         write_bundle_or_config, study.name, config.storage, config.runs, config.data, folder
     )
-    written = {} if path is None else {name: str(path)}
+    paths = {} if path is None else {name: str(path)}
     if problem is not None and not quiet:
         say(f"no bundle: {problem}", style="yellow", stderr=True)
     with database_for_reading(config.storage) as database:
         report = _write_report(database, study.name, config, folder, figures=False)
-    return {**written, "report": str(report)}
+    return {**paths, "report": str(report)}
 
 
 def _write_report(
@@ -333,14 +333,14 @@ def _say_end(after: AfterSearch) -> None:
         state = deadline_state(database, read_study(database, after.study.name))
     left = after_deadline = None
     if state is not None:
-        after.summed["deadline"] = state.to_json()
+        after.summary["deadline"] = state.to_json()
         left = state.at - time.time()
         after_deadline = f"{state.sentence}; " + (
             f"written {format_seconds(left)} before it"
             if left >= 0
             else f"written {format_seconds(-left)} after it"
         )
-    after.summed["written"] = after.written
+    after.summary["written"] = after.written
     if after.as_json:
         return
     say()

@@ -97,20 +97,22 @@ def check(
         else:
             _print_check(loaded, report, valid=False)
         raise
-    found = None
+    time_range = None
     if time:
         from hpsearch.workers.launch.preview import time_alone
 
-        found = time_alone(loaded, data=data)
+        time_range = time_alone(loaded, data=data)
     if as_json:
-        seconds = None if found is None else [found.low, found.high]
+        seconds = None if time_range is None else [time_range.low, time_range.high]
         print_json({**_check_json(loaded, report), **({"seconds": seconds} if time else {})})
         return
     _print_check(loaded, report, valid=True)
     if not time:
         say(f"to measure the time, run `hpsearch check {study} --time`; a launch measures it, too")
     else:
-        text = "not known" if found is None else show_time_range(found.low, found.high)
+        text = "not known"
+        if time_range is not None:
+            text = show_time_range(time_range.low, time_range.high)
         say(f"time of all trials with one worker on this machine, if nothing is pruned: {text}")
     if model_summary:
         for model in report.models:
@@ -149,7 +151,7 @@ def schema(
 def _invalid_json(study: str, error: UserError) -> dict[str, Any]:
     """Return what is wrong with a study, for programs: the first problems, and how many more."""
     problems = error.problems if isinstance(error, StudyFileError) else ()
-    listed = [vars(each) for each in problems[:MOST_PROBLEMS]]
+    listed = [vars(problem) for problem in problems[:MOST_PROBLEMS]]
     return {
         "study": study,
         "valid": False,
@@ -169,7 +171,7 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
         "fingerprint": study.fingerprint,
         "objectives": study.goals.directions,
         "prune_on": study.objective.metric,
-        "constraints": [str(each) for each in study.goals.constraints],
+        "constraints": [str(constraint) for constraint in study.goals.constraints],
         "budget": {
             "trials": study.budget.trials,
             "epochs_per_trial": study.budget.epochs_per_trial,
@@ -193,27 +195,26 @@ def _check_json(study: StudyFile, report: SpaceReport) -> dict[str, Any]:
             {**vars(model), "example": summary_json(model.example)} for model in report.models
         ],
         "tried": report.tried,
-        "infeasible": [
-            {"try_first": each.try_first, "params": dict(each.params), "reason": each.reason}
-            for each in report.infeasible
-        ],
-        "impossible_models": [vars(each) for each in report.impossible],
-        "violating": [
-            {"try_first": each.try_first, "params": dict(each.params), "reason": each.reason}
-            for each in report.violating
-        ],
+        "infeasible": [_draw_json(draw) for draw in report.infeasible],
+        "impossible_models": [vars(model) for model in report.impossible],
+        "violating": [_draw_json(draw) for draw in report.violating],
     }
+
+
+def _draw_json(draw: Infeasible) -> dict[str, Any]:
+    return {"try_first": draw.try_first, "params": dict(draw.params), "reason": draw.reason}
 
 
 def _parameter_json(parameter: Parameter) -> dict[str, Any]:
     from hpsearch.study_file.space import Choice
 
     if isinstance(parameter, Choice):
-        told: dict[str, Any] = {"values": list(parameter.values)}
+        fields: dict[str, Any] = {"values": list(parameter.values)}
     else:
-        told = {key: value for key, value in vars(parameter).items() if key != "guess"}
-    guess = parameter.guess
-    return told if guess is None else {**told, "prior": guess.value, "confidence": guess.confidence}
+        fields = {key: value for key, value in vars(parameter).items() if key != "guess"}
+    if (guess := parameter.guess) is not None:
+        fields |= {"prior": guess.value, "confidence": guess.confidence}
+    return fields
 
 
 def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
@@ -239,10 +240,10 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
         say(f"constraints: {', '.join(map(str, study.goals.constraints))}")
     if report.prior is not None:
         _print_prior(study, report.prior)
-    found = study.document.get("found")
-    if found:
-        trial = "" if found["trial"] is None else f"trial {found['trial']} of "
-        say(f"keys that the file leaves out are from {trial}study {found['study']}")
+    origin = study.document.get("found")
+    if origin:
+        trial = "" if origin["trial"] is None else f"trial {origin['trial']} of "
+        say(f"keys that the file leaves out are from {trial}study {origin['study']}")
     if study.recipe is not None:
         from hpsearch.study_file.freezing import to_yaml
 
@@ -257,7 +258,7 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
     say()
     for source in report.sources:
         shapes = ", ".join("x".join(map(str, shape)) for shape in source.input_shapes)
-        say(f"data {source.name}: {_divided(source)}, {source.classes} classes, {shapes}")
+        say(f"data {source.name}: {_division(source)}, {source.classes} classes, {shapes}")
         say(f"  images per class: {_per_class(source)}")
         for note in source.notes:
             say(f"note: {note}")
@@ -266,7 +267,7 @@ def _print_check(study: StudyFile, report: SpaceReport, *, valid: bool) -> None:
             f"model {model.name}: {_span(model.smallest_parameters, model.largest_parameters)} "
             f"parameters, up to {model.largest_multiply_adds:,} multiply-adds per image and "
             f"{show_bytes(model.largest_activation_bytes)} of activations per batch"
-            f"{_seen(model.receptive_fields)}"
+            f"{_receptive_fields(model.receptive_fields)}"
         )
     _print_infeasible(report)
     _print_violating(report)
@@ -290,17 +291,17 @@ def _print_prior(study: StudyFile, prior: PriorReport) -> None:
         return
     share = format_percent(prior.known / prior.judged if prior.judged else 0.0)
     by = "a rule of thumb" if prior.name == "rule" else "a rule of thumb and recorded searches"
-    unknown = f", but not {', '.join(prior.unknown)}" if prior.unknown else ""
+    exceptions = f", but not {', '.join(prior.unknown)}" if prior.unknown else ""
     if prior.by_rule_alone:
-        unknown += f"; {', '.join(prior.by_rule_alone)} by the rule alone"
+        exceptions += f"; {', '.join(prior.by_rule_alone)} by the rule alone"
     say(
         f"prior {prior.name}: of {CANDIDATES} random points the best by {by} is tried, "
-        f"but for every {RANDOM_EVERY}th trial; it can judge {share} of this space{unknown}; "
+        f"but for every {RANDOM_EVERY}th trial; it can judge {share} of this space{exceptions}; "
         f"{off}"
     )
 
 
-def _divided(source: SourceReport) -> str:
+def _division(source: SourceReport) -> str:
     groups = "" if source.val_groups is None else f" in {count_noun(source.val_groups, 'group')}"
     if source.folds is not None:
         return (
@@ -330,15 +331,15 @@ def _objectives(study: StudyFile) -> str:
 def _print_violating(report: SpaceReport) -> None:
     if not report.violating:
         return
-    found = len(report.violating)
+    count = len(report.violating)
     say(
-        f"{found} of the {report.tried} configurations that were tried (about "
-        f"{format_percent(found / report.tried)} of the space) break a constraint and would never "
+        f"{count} of the {report.tried} configurations that were tried (about "
+        f"{format_percent(count / report.tried)} of the space) break a constraint and would never "
         "be trained; the sampler learns from such draws:"
     )
-    for each in report.violating[:_REASONS_SHOWN]:
-        who = "" if each.try_first is None else f"try_first[{each.try_first}]: "
-        say(f"  {who}{each.reason}")
+    for draw in report.violating[:_REASONS_SHOWN]:
+        prefix = "" if draw.try_first is None else f"try_first[{draw.try_first}]: "
+        say(f"  {prefix}{draw.reason}")
 
 
 def _print_infeasible(report: SpaceReport) -> None:
@@ -353,15 +354,15 @@ def _print_infeasible(report: SpaceReport) -> None:
         "built; a search records such draws and learns from them, and they use no budget:"
     )
     by_reason: dict[str, list[Infeasible]] = {}
-    for each in report.infeasible:
-        by_reason.setdefault(each.reason, []).append(each)
+    for draw in report.infeasible:
+        by_reason.setdefault(draw.reason, []).append(draw)
     commonest = sorted(by_reason.items(), key=lambda item: -len(item[1]))
-    for reason, found in commonest[:_REASONS_SHOWN]:
-        asked = found[0].try_first
-        who = f"try_first[{asked}]" if asked is not None else f"{len(found)} x"
-        say(f"  {who}: {reason}")
-        if found[0].params:
-            say(f"     e.g. {show_params(found[0].params)}")
+    for reason, draws in commonest[:_REASONS_SHOWN]:
+        try_first = draws[0].try_first
+        source = f"try_first[{try_first}]" if try_first is not None else f"{len(draws)} x"
+        say(f"  {source}: {reason}")
+        if draws[0].params:
+            say(f"     e.g. {show_params(draws[0].params)}")
     if len(by_reason) > _REASONS_SHOWN:
         say(f"  and {len(by_reason) - _REASONS_SHOWN} other reasons (--json lists them)")
 
@@ -372,7 +373,7 @@ def _describe(parameter: Parameter) -> tuple[str, str]:
     guess = parameter.guess
     prior = [] if guess is None else [f"prior {show(label(guess.value))} ({guess.confidence})"]
     if isinstance(parameter, Choice):
-        values = ", ".join(show(each) for each in parameter.labels)
+        values = ", ".join(show(level) for level in parameter.labels)
         return values, ", ".join(["choice", *prior])
     kind = ["log" if parameter.log else "linear", "integer" if parameter.integer else "float"]
     step = parameter.step
@@ -381,7 +382,7 @@ def _describe(parameter: Parameter) -> tuple[str, str]:
     return f"{show(parameter.low)} .. {show(parameter.high)}", ", ".join([*kind, *prior])
 
 
-def _seen(fields: tuple[tuple[int, int], tuple[int, int]] | None) -> str:
+def _receptive_fields(fields: tuple[tuple[int, int], tuple[int, int]] | None) -> str:
     if fields is None:
         return ""
     smallest, largest = ("x".join(map(str, field)) for field in fields)

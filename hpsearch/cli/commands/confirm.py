@@ -129,7 +129,7 @@ def confirm_with(
             prepare=lambda search: confirmation.prepare_confirmation(
                 database, search, study, request
             ),
-            announce=partial(_print_asked, stderr=as_json),
+            announce=partial(_print_plan, stderr=as_json),
             print_time=lambda prepared: _print_time(
                 confirmation.time_left(prepared, run), stderr=as_json
             ),
@@ -141,7 +141,7 @@ def confirm_with(
         return _end(database, study.name, prepared, outcome, as_json=as_json)
 
 
-def _print_asked(prepared: ConfirmationRun, *, stderr: bool) -> None:
+def _print_plan(prepared: ConfirmationRun, *, stderr: bool) -> None:
     state = "new" if prepared.new else f"{count_noun(prepared.ended, 'training')} ended before"
     spec = prepared.spec
     finalists = ", ".join(map(str, spec.trials))
@@ -190,7 +190,8 @@ def _end(
 
     search, record = read_study(database, name), read_study(database, prepared.name)
     verdict: ConfirmationResult = read_verdict(database, search, record)
-    nth = [each.name for each in confirmations(database, name)].index(prepared.name) + 1
+    names = [confirmation.name for confirmation in confirmations(database, name)]
+    nth = names.index(prepared.name) + 1
     newer = newer_trials(search, record)
     gap = read_test_gap(database, search, verdict)
     content = {

@@ -49,8 +49,8 @@ def dashboard(
     ):
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{server.server_port}/"
-        asked = "" if token is None else "; it asks for the token as password (any user name)"
-        say(f"{database.display_url} at {url} (read-only{asked}); Ctrl-C ends it")
+        hint = "" if token is None else "; it asks for the token as password (any user name)"
+        say(f"{database.display_url} at {url} (read-only{hint}); Ctrl-C ends it")
         # Without a handler a container's first process would never see it.
         for number in leave_signals():
             signal.signal(number, signal.default_int_handler)
@@ -65,7 +65,7 @@ def dashboard(
 
 
 def token_of_the_environment() -> str | None:
-    """Return the dashboard's token, ``None`` where there is none. Raises ``UserError``."""
+    """Return the dashboard's token, ``None`` if there is none. Raises ``UserError``."""
     token, file = os.environ.get(TOKEN), os.environ.get(TOKEN_FILE)
     if token and file:
         raise UserError(f"{TOKEN} and {TOKEN_FILE} must not both be set; unset one of them")

@@ -45,7 +45,7 @@ def list_sources(data: DataOption = None, as_json: JsonOption = False) -> None:
     from hpsearch.training.data.place import data_root
 
     root = data_root(data)
-    sources = [_source(each) for each in availability.list_sources(data)]
+    sources = [_source(source) for source in availability.list_sources(data)]
     if as_json:
         print_json({"root": str(root), "sources": sources})
         return
@@ -54,8 +54,8 @@ def list_sources(data: DataOption = None, as_json: JsonOption = False) -> None:
     table(
         ("source", "images", "keys", "description"),
         [
-            (each["name"], each["here"], ", ".join(each["keys"]), each["description"])
-            for each in sources
+            (source["name"], source["here"], ", ".join(source["keys"]), source["description"])
+            for source in sources
         ],
     )
 
@@ -110,8 +110,8 @@ def prepare(
     else:
         configs, seed = [_source_config(str(source), input_size)], 0
     done: list[dict[str, Any]] = []
-    told: dict[str, None] = {}
-    warned: dict[str, None] = {}
+    all_notes: dict[str, None] = {}
+    all_warnings: dict[str, None] = {}
     for config in configs:
         prepared = prepare_data(config, split_seed=seed, root=data)
         done.append(
@@ -131,9 +131,9 @@ def prepare(
             }
         )
         warnings = data_warnings(config.source.name, prepared)
-        warned |= dict.fromkeys(warnings)  # the same of every size
+        all_warnings |= dict.fromkeys(warnings)  # the same of every size
         notes = data_notes(config.source.name, prepared)
-        told |= dict.fromkeys(notes)
+        all_notes |= dict.fromkeys(notes)
         done[-1] |= {"notes": list(notes), "warnings": list(warnings)}
         if not as_json:
             shape = "x".join(map(str, prepared.input_shape))
@@ -150,9 +150,9 @@ def prepare(
     if as_json:
         print_json(done)
         return
-    for note in told:
+    for note in all_notes:
         say(f"note: {note}")
-    for warning in warned:
+    for warning in all_warnings:
         say(f"warning: {warning}", style="yellow")
 
 

@@ -62,17 +62,17 @@ def doctor(
 def _problems(health: Health) -> list[dict[str, Any]]:
     rows = [{**asdict(finding), "mendable": False} for finding in health.broken]
     files = [
-        {**asdict(found.finding), "mendable": found.repair is not None}
-        for found in health.files.findings
+        {**asdict(file_finding.finding), "mendable": file_finding.repair is not None}
+        for file_finding in health.files.findings
     ]
     return rows + files
 
 
 def _notes(health: Health) -> list[str]:
     gone = [
-        f"{each.name} belongs to process {each.pid}, which is gone: the next launch takes it after "
-        "its lease, --repair frees it at once"
-        for each in health.dead
+        f"{owner.name} belongs to process {owner.pid}, which is gone: the next launch takes it "
+        "after its lease, --repair frees it at once"
+        for owner in health.dead
     ]
     return [*health.files.notes, *gone]
 
@@ -96,10 +96,10 @@ def _as_json(health: Health, done: list[str]) -> dict[str, Any]:
 
 def _print(health: Health, done: list[str]) -> None:
     content = _as_json(health, done)
-    checked, problems = content["checked"], content["problems"]
+    counts, problems = content["checked"], content["problems"]
     for line in done:
         say(f"repaired: {line}")
-    looked_at = ", ".join(count_noun(count, noun[:-1]) for noun, count in checked.items())
+    looked_at = ", ".join(count_noun(count, noun[:-1]) for noun, count in counts.items())
     verdict = "no problems" if not problems else count_noun(len(problems), "problem")
     say(f"{content['study']}: {verdict} in {looked_at}", style="bold" if problems else None)
     for number, problem in enumerate(problems, start=1):

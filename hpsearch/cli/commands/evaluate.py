@@ -76,9 +76,9 @@ def evaluate(
     for warning in evaluation_warnings(record, before):
         say(f"warning: {warning}", stderr=True)
     if as_json:
-        counted = {"study": record.study.name, "opened": len(before) + 1}
+        head = {"study": record.study.name, "opened": len(before) + 1}
         outside = None if gap is None else gap.to_json()
-        content = {**counted, "outside_confirmed": outside}
+        content = {**head, "outside_confirmed": outside}
         print_json({**content, **asdict(evaluation), **evaluation.metrics()})
         return
     if gap is not None:
@@ -96,11 +96,11 @@ def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
     low, high = evaluation.interval
     winner = record.trial(evaluation.trial)
     seeds = evaluation.seeds
-    trained = f"confirmed, {count_noun(len(seeds), 'training')}" if seeds else "1 training"
+    trainings = f"confirmed, {count_noun(len(seeds), 'training')}" if seeds else "1 training"
     if evaluation.models > max(1, len(seeds)):
-        trained += f" of {evaluation.models // max(1, len(seeds))} models each, one for each fold"
+        trainings += f" of {evaluation.models // max(1, len(seeds))} models each, one for each fold"
     say(
-        f"{record.study.name}: trial {evaluation.trial} ({trained}), weights of epoch "
+        f"{record.study.name}: trial {evaluation.trial} ({trainings}), weights of epoch "
         f"{evaluation.epoch}"
     )
     mean = "mean " if evaluation.models > 1 else ""
@@ -131,7 +131,7 @@ def _print(record: StudyRecord, evaluation: FinalEvaluation) -> None:
     if not seeds:
         say(unconfirmed_sentence(record, winner))
     else:
-        listed = ", ".join(SHARE.value(each) for each in evaluation.accuracies)
-        say(f"of each training: {listed}")
+        accuracies = ", ".join(SHARE.value(accuracy) for accuracy in evaluation.accuracies)
+        say(f"of each training: {accuracies}")
     title = "Test images, of all trainings" if evaluation.models > 1 else "Test images"
     print_confusion(title, evaluation.class_names, evaluation.confusion)

@@ -97,7 +97,7 @@ def export(
 
     with database_for_reading(storage) as database:
         record = record_of(database, study)
-        chosen = choose(
+        choice = choose(
             database, record, study_of, number=trial, pick=pick, unconfirmed=unconfirmed
         ).licensed(license_name)
     targets = Targets(
@@ -109,21 +109,21 @@ def export(
         bundle=bundle,
     )
     if not targets.files():
-        targets = replace(targets, config=Path(chosen.default_name))
+        targets = replace(targets, config=Path(choice.default_name))
     print_warnings(record, stderr=as_json)
-    agreed = write_export(chosen, targets, runs=runs, data=data, overwrite=force)
+    agreements = write_export(choice, targets, runs=runs, data=data, overwrite=force)
     if as_json:
-        print_json(_as_json(chosen, targets, agreed))
+        print_json(_as_json(choice, targets, agreements))
     else:
-        _print(chosen, targets, agreed)
+        _print(choice, targets, agreements)
 
 
-def _print(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) -> None:
-    frozen = chosen.frozen
+def _print(choice: Export, targets: Targets, agreements: Mapping[str, Agreement]) -> None:
+    frozen = choice.frozen
     record, objective = frozen.weights_study, frozen.weights_study.objective
     name = frozen.document["provenance"]["study"]
-    written = MetricFormat(objective.metric).value(frozen.weights_trial.value)
-    figure = f"{objective.metric} {written} ({objective.at} epoch"
+    value = MetricFormat(objective.metric).value(frozen.weights_trial.value)
+    figure = f"{objective.metric} {value} ({objective.at} epoch"
     if frozen.is_confirmed:
         seed = frozen.document["provenance"]["training"]["seed"]
         figure += f", its training with fresh seed {seed} in {record.study.name}"
@@ -132,14 +132,14 @@ def _print(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) ->
     say(f"{first}: trial {frozen.trial.number} of study {name}, {kind}, {figure})")
     for path in others:
         say(f"{path}")
-    for field, agreement in agreed.items():
+    for field, agreement in agreements.items():
         say(
             f"{getattr(targets, field)} agrees with the model: on {agreement.images} real "
             f"images no logit differs by more than {agreement.difference:.1g} of the largest"
         )
     say(frozen.document["provenance"]["worth"])
-    if chosen.advice is not None:
-        say(chosen.advice)
+    if choice.advice is not None:
+        say(choice.advice)
     if targets.bundle is not None:
         say(f"Label pictures: hpsearch predict {targets.bundle} PICTURE...")
     file = targets.config or (targets.bundle / "best.yaml" if targets.bundle else None)
@@ -147,8 +147,10 @@ def _print(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) ->
         say(f"Train it again: hpsearch train {file}")
 
 
-def _as_json(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) -> dict[str, Any]:
-    frozen = chosen.frozen
+def _as_json(
+    choice: Export, targets: Targets, agreements: Mapping[str, Agreement]
+) -> dict[str, Any]:
+    frozen = choice.frozen
     origin = frozen.document["provenance"]
     names = ("config", "card", "weights", "onnx", "torch_export", "bundle")
     written = {name: getattr(targets, name) for name in names}
@@ -162,5 +164,5 @@ def _as_json(chosen: Export, targets: Targets, agreed: Mapping[str, Agreement]) 
         "complete_trials": frozen.complete,
         "params": frozen.weights_study.values(frozen.trial.params),
         "confirmed": origin["confirmed"],
-        "differences": {name: each.difference for name, each in agreed.items()},
+        "differences": {name: agreement.difference for name, agreement in agreements.items()},
     }

@@ -65,9 +65,9 @@ def scale(
     with database_for_reading(storage) as database:
         stored = studies.find(database, stored_name(database, study))
         fleet = find_fleet(database, stored, engine, storage)
-        scaled = replace(fleet, workers=workers)
+        target = replace(fleet, workers=workers)
         set_workers(database, fleet.key, workers)
-        engine_of(scaled, storage).apply()
+        engine_of(target, storage).apply()
     if as_json:
         print_json({"study": stored.name, "fleet": fleet.key, "before": fleet.workers,
                     "wanted": workers})  # fmt: skip
@@ -144,10 +144,10 @@ def engine_profile(
         return config, None
     profile = read_profile(engine or "local", settings or ())
     if profile.engine == "local":
-        given = profile.settings
+        local = profile.settings
         # An option of the command line takes precedence
-        devices = given["devices"] if config.devices == RunConfig.devices else config.devices
-        per_gpu = config.workers_per_gpu or given["workers_per_gpu"]
+        devices = local["devices"] if config.devices == RunConfig.devices else config.devices
+        per_gpu = config.workers_per_gpu or local["workers_per_gpu"]
         return replace(config, devices=devices, workers_per_gpu=per_gpu), None
     local_only = {
         "--timeout": (config.timeout is not None, "run `hpsearch stop`; a job's limit is -E time="),
@@ -164,7 +164,7 @@ def engine_profile(
 
 def launch(
     profile: Profile,
-    what: FleetLaunch,
+    request: FleetLaunch,
     *,
     dry_run: bool,
     detach: bool,
@@ -176,7 +176,7 @@ def launch(
 
     Args:
         profile: The engine and its settings.
-        what: The study, and how its trials are run.
+        request: The study, and how its trials are run.
         dry_run: Whether to print what would be submitted, and check it, instead.
         detach: Whether to return when the workers are submitted, or when the launch that waits for
             what follows runs in the background.
@@ -197,33 +197,35 @@ def launch(
     from hpsearch.workers.launch.preflight import check_launch
     from hpsearch.workers.launch.preview import timed
 
-    alone = replace(what.config, workers=0)
-    loaded, pending = run_isolated(check_launch, what.study, what.changes, what.name, alone)
+    alone = replace(request.config, workers=0)
+    loaded, pending = run_isolated(
+        check_launch, request.study, request.changes, request.name, alone
+    )
     if dry_run:
-        _dry_run(profile, what, loaded.name, as_json=as_json)
+        _dry_run(profile, request, loaded.name, as_json=as_json)
         return None
     preview = timed(pending)
-    wanted = f"{what.config.workers} on {profile.engine}:{profile.name}"
-    live.print_preview(preview, engine=wanted, stderr=as_json)
-    require_usable(profile, what.config, loaded.name)
-    if what.deadline is not None:
-        warn_of_little_time(what.deadline, preview, stderr=as_json)
-    if detach and (what.follows or _has_deadline(what.config.storage, loaded.name)):
+    engine = f"{request.config.workers} on {profile.engine}:{profile.name}"
+    live.print_preview(preview, engine=engine, stderr=as_json)
+    require_usable(profile, request.config, loaded.name)
+    if request.deadline is not None:
+        warn_of_little_time(request.deadline, preview, stderr=as_json)
+    if detach and (request.follows or _has_deadline(request.config.storage, loaded.name)):
         in_background(loaded.name)
         return None
-    outcome = start(loaded, alone, lambda progress: None, preview.allocation, what.deadline)
+    outcome = start(loaded, alone, lambda progress: None, preview.allocation, request.deadline)
     if outcome.reason in ("finished", "deadline"):
         return loaded, outcome
-    with database_for_reading(what.config.storage) as database:
+    with database_for_reading(request.config.storage) as database:
         stored = record_of(database, loaded.name).study
-        fleet = _start(profile, what.config, database, stored, stderr=as_json)
+        fleet = _start(profile, request.config, database, stored, stderr=as_json)
         if not detach:
             return loaded, _watch(
                 database,
                 stored,
                 loaded,
                 fleet,
-                config=what.config,
+                config=request.config,
                 look=look(loaded),
                 stderr=as_json,
             )
@@ -292,7 +294,7 @@ def run_workers(
 
 
 def _staying(
-    profile: Profile, config: RunConfig, database: Database, planned: StoredStudy
+    profile: Profile, config: RunConfig, database: Database, study: StoredStudy
 ) -> Fleet | None:
     """Return the fleet of a planned study's search if its workers run and wait for the study."""
     from hpsearch.engines.fleet_state import engine_of
@@ -301,7 +303,7 @@ def _staying(
     from hpsearch.search.ledger import studies
     from hpsearch.search.ledger.fleets import fleet_key, fleets_of
 
-    parent = parent_of(planned)
+    parent = parent_of(study)
     search = None if parent is None else studies.find_or_none(database, parent.search)
     deadline = None if search is None else deadline_of(database, search)
     if search is None or deadline is None:
@@ -311,7 +313,7 @@ def _staying(
     for fleet in fleets_of(database, search):
         if fleet.key == fleet_key(search, profile.name):
             workers = engine_of(fleet, config.storage).look()
-            return fleet if any(each.state == "running" for each in workers) else None
+            return fleet if any(worker.state == "running" for worker in workers) else None
     return None
 
 
@@ -329,11 +331,11 @@ def running_workers(profile: Profile, config: RunConfig, study: str) -> int:
     with database_for_reading(config.storage) as database:
         stored = record_of(database, study).study
         states = [
-            fleet_state(each, config.storage)
-            for each in fleets_of(database, stored)
-            if (each.engine, each.profile) == (profile.engine, profile.name)
+            fleet_state(fleet, config.storage)
+            for fleet in fleets_of(database, stored)
+            if (fleet.engine, fleet.profile) == (profile.engine, profile.name)
         ]
-    running = sum(each.state == "running" for state in states for each in state.workers)
+    running = sum(worker.state == "running" for state in states for worker in state.workers)
     return running or config.workers or 1
 
 
@@ -415,16 +417,16 @@ def _has_deadline(storage: str, study: str) -> bool:
     return deadline is not None and not deadline.has_passed(time.time())
 
 
-def _dry_run(profile: Profile, what: FleetLaunch, study: str, *, as_json: bool) -> None:
+def _dry_run(profile: Profile, request: FleetLaunch, study: str, *, as_json: bool) -> None:
     from hpsearch.engines.fleet_state import engine_of
 
-    stored = _stored_or_none(study, what.config.storage)
-    engine = engine_of(_fleet(profile, what.config, study, stored), what.config.storage)
-    rendered, problems = engine.render(), engine.check()
+    stored = _stored_or_none(study, request.config.storage)
+    engine = engine_of(_fleet(profile, request.config, study, stored), request.config.storage)
+    submission, problems = engine.render(), engine.check()
     if as_json:
-        print_json({"study": study, "submits": rendered, "problems": problems})
+        print_json({"study": study, "submits": submission, "problems": problems})
     else:
-        print(rendered)
+        print(submission)
     _require_no(problems, profile)
     if not as_json:
         say("Checked; nothing was submitted (--dry-run)", stderr=True)

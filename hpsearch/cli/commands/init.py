@@ -130,33 +130,33 @@ def init(
     if path is not None:
         drafting.require_outside(path)
     start_fork_server()
-    given = shlex.quote(str(path)) if path is not None else f"--data {shlex.quote(str(source))}"
+    data = shlex.quote(str(path)) if path is not None else f"--data {shlex.quote(str(source))}"
     if not as_json:
-        say(f"{given}: looking at the pictures", stderr=True)
-    drafted = drafting.draft(
+        say(f"{data}: looking at the pictures", stderr=True)
+    draft = drafting.draft(
         drafting.Target(
             path=path,
             source=source,
             changes=_changes(overrides or []),
             output=file,
             name=study,
-            command=_command(given, output, name, time, workers, overrides or []),
+            command=_command(data, output, name, time, workers, overrides or []),
             seconds=seconds(time),
             workers=workers,
         ),
         lambda findings: None if as_json else say("\n".join(summary(findings))),
     )
     try:
-        write_file(file, drafted.text)
+        write_file(file, draft.text)
     except OSError as error:
         raise UserError(f"{file} can't be written ({error.strerror}); give --out") from error
     launch = f"hpsearch launch --study {shlex.quote(str(file))} --confirm"
     if workers != RunConfig.workers:
         launch += f" --workers {workers}"
     if as_json:
-        print_json(_as_json(drafted, file, study, workers))
+        print_json(_as_json(draft, file, study, workers))
         return
-    _print(drafted, file, seconds(time), workers)
+    _print(draft, file, seconds(time), workers)
     say(f"Next: {launch}", style="bold")
 
 
@@ -167,10 +167,10 @@ def _changes(overrides: Sequence[str]) -> dict[str, Any]:
     from hpsearch.study_file.syntax import to_plain
 
     diagnostics = Diagnostics()
-    found = read_overrides(overrides, diagnostics)
+    changes = read_overrides(overrides, diagnostics)
     if diagnostics:
         raise diagnostics.error()
-    return {each.path: to_plain(each.value) for each in found}
+    return {change.path: to_plain(change.value) for change in changes}
 
 
 def _command(
@@ -188,19 +188,19 @@ def _command(
         "--name": name,
         "--workers": None if workers == RunConfig.workers else workers,
     }
-    given = [f" {key} {shlex.quote(str(value))}" for key, value in options.items() if value]
-    given += [f" --set {shlex.quote(each)}" for each in overrides]
-    return f"hpsearch init {data}{''.join(given)}"
+    parts = [f" {key} {shlex.quote(str(value))}" for key, value in options.items() if value]
+    parts += [f" --set {shlex.quote(override)}" for override in overrides]
+    return f"hpsearch init {data}{''.join(parts)}"
 
 
-def _print(drafted: Drafted, file: Path, asked: float, workers: int) -> None:
-    fit = drafted.fit
+def _print(draft: Drafted, file: Path, limit: float, workers: int) -> None:
+    fit = draft.fit
     sizes = [f"{size}" for size in fit.sizes if size is not None]
     of_sizes = f" at {' or '.join(sizes)} pixels" if sizes else ""
-    folds = "" if drafted.recipe.folds is None else f", each in {drafted.recipe.folds} folds"
+    folds = "" if draft.recipe.folds is None else f", each in {draft.recipe.folds} folds"
     say(
         f"{file}: {fit.trials} trials of up to {fit.epochs} epochs of {', '.join(fit.models)}"
-        f"{of_sizes}{folds}; ranked by {drafted.recipe.objective}"
+        f"{of_sizes}{folds}; ranked by {draft.recipe.objective}"
     )
     say(
         f"with {count_noun(workers, 'worker')} about "
@@ -209,16 +209,16 @@ def _print(drafted: Drafted, file: Path, asked: float, workers: int) -> None:
     )
     if not fit.fits:
         say(
-            f"warning: {format_seconds(asked)} isn't enough for these pictures on this machine; a "
+            f"warning: {format_seconds(limit)} isn't enough for these pictures on this machine; a "
             f"smaller search would show nothing, so this one takes {format_seconds(fit.seconds)}",
             style="yellow",
         )
-    for warning in drafted.warnings:
+    for warning in draft.warnings:
         say(f"warning: {warning}", style="yellow")
 
 
-def _as_json(drafted: Drafted, file: Path, study: str, workers: int) -> dict[str, Any]:
-    findings, fit = drafted.findings, drafted.fit
+def _as_json(draft: Drafted, file: Path, study: str, workers: int) -> dict[str, Any]:
+    findings, fit = draft.findings, draft.fit
     return {
         "file": str(file),
         "study": study,
@@ -229,8 +229,8 @@ def _as_json(drafted: Drafted, file: Path, study: str, workers: int) -> dict[str
         "channels": findings.channels,
         "groups": None if findings.groups is None else vars(findings.groups),
         "notes": list(findings.choice.notes),
-        "objective": drafted.recipe.objective,
-        "folds": drafted.recipe.folds,
+        "objective": draft.recipe.objective,
+        "folds": draft.recipe.folds,
         "models": list(fit.models),
         "input_sizes": list(fit.sizes),
         "trials": fit.trials,
@@ -239,5 +239,5 @@ def _as_json(drafted: Drafted, file: Path, study: str, workers: int) -> dict[str
         "search_seconds": fit.search_seconds,
         "confirm_seconds": fit.confirm_seconds,
         "fits": fit.fits,
-        "warnings": list(drafted.warnings),
+        "warnings": list(draft.warnings),
     }

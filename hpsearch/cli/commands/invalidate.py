@@ -84,13 +84,13 @@ def _content(database: Database, name: str, number: int) -> dict[str, Any]:
     trial, leader = record.trial(number), best(record)
     confirmation = newest(database, name)
     finalists = {} if confirmation is None else invalid_finalists(record, confirmation)
-    declared = trial.invalid
+    declaration = trial.invalid
     return {
         "study": name,
         "number": number,
         "state": trial.state.value,
-        "invalid": declared
-        and {"reason": declared.reason, "at": declared.at, "was": declared.before.value},
+        "invalid": declaration
+        and {"reason": declaration.reason, "at": declaration.at, "was": declaration.before.value},
         "budget": record.study.trial_budget,
         "best": None if leader is None else {"number": leader.number, "value": leader.value},
         "confirmation": confirmation.study.name
@@ -104,8 +104,8 @@ def _print(summary: dict[str, Any], before: StudyRecord, *, undo: bool) -> None:
     if undo:
         say(f"{name}: trial {number} is {summary['state']} again, and it counts")
     else:
-        declared = summary["invalid"]
-        say(f"{name}: trial {number} ({declared['was']}) is invalid: {declared['reason']}")
+        declaration = summary["invalid"]
+        say(f"{name}: trial {number} ({declaration['was']}) is invalid: {declaration['reason']}")
         say("It has no rank any more, and the sampler ignores it; `--undo` declares it valid again")
     budget, old = summary["budget"], before.study.trial_budget
     if budget != old:
@@ -114,11 +114,11 @@ def _print(summary: dict[str, Any], before: StudyRecord, *, undo: bool) -> None:
     elif not undo:
         say(f"It still uses one of the budget's {budget} trials (--again adds one more)")
     leader = summary["best"]
-    written = MetricFormat(before.objective.metric)
-    who = (
-        "none" if leader is None else f"trial {leader['number']} ({written.value(leader['value'])})"
+    form = MetricFormat(before.objective.metric)
+    winner = (
+        "none" if leader is None else f"trial {leader['number']} ({form.value(leader['value'])})"
     )
-    say(f"Best now: {who}")
+    say(f"Best now: {winner}")
     if summary["confirmation"] is not None:
         say(
             f"It was a finalist of {summary['confirmation']}: start a new confirmation with "

@@ -19,7 +19,7 @@ from hpsearch.cli.deadline_options import (
     GpuHoursOption,
     TrainFinalOption,
     UntilOption,
-    given_deadline,
+    deadline_from,
     open_budget,
     options_of,
     warn_of_little_time,
@@ -139,9 +139,9 @@ def launch(
     from hpsearch.workers.launch.fork_server import start_fork_server
 
     has_begun = detached.say_that_it_has_begun()
-    definition_of(study, run.storage)  # What is wrong there is said before anything slow begins.
+    definition_of(study, run.storage)  # Report what is wrong there before anything slow begins
     began_at = time.time()
-    deadline = given_deadline(
+    deadline = deadline_from(
         until=until,
         within=within,
         gpu_hours=gpu_hours,
@@ -160,7 +160,9 @@ def launch(
         epochs=epochs,
         trackers=track,
     )
-    if trials is None and not any(each.startswith("budget.trials=") for each in overrides or ()):
+    if trials is None and not any(
+        override.startswith("budget.trials=") for override in overrides or ()
+    ):
         head = head_of_definition(study, run.storage)
         changes += open_budget(deadline, head, name=name, storage=run.storage, now=began_at)
     from hpsearch.cli.terminal import live
@@ -173,7 +175,7 @@ def launch(
 
     def in_background(stored_as: str) -> None:
         """Start the same launch in the background, and print how to follow it."""
-        started = detached.start(
+        background = detached.start(
             config,
             stored_as,
             study=study,
@@ -183,14 +185,14 @@ def launch(
             more=[
                 *(options_of(deadline) or (["--answer"] if answer else [])),
                 *([] if engine is None else [f"--engine={engine}"]),
-                *(f"-E{each}" for each in settings or ()),
+                *(f"-E{setting}" for setting in settings or ()),
             ],
             notify=notify,
         )
-        detached.tell(started, as_json=as_json)
+        detached.tell(background, as_json=as_json)
 
     if profile is not None:
-        what = fleets.FleetLaunch(
+        request = fleets.FleetLaunch(
             study=study,
             changes=changes,
             name=name,
@@ -200,20 +202,20 @@ def launch(
         )
         notifier = Notifier(target=notify, command="launch", study=study, storage=run.storage)
         with notifier.on_failure():
-            ended = fleets.launch(
+            end = fleets.launch(
                 profile,
-                what,
+                request,
                 dry_run=dry_run,
                 detach=detach,
                 in_background=in_background,
                 look=partial(_looking, config=config, workers=config.workers or 1, begun=has_begun),
                 as_json=as_json,
             )
-            if ended is None:
+            if end is None:
                 return
             has_begun()
-            loaded, outcome = ended
-            code, summed = _end(
+            loaded, outcome = end
+            code, summary = _end(
                 loaded,
                 outcome,
                 config,
@@ -223,7 +225,7 @@ def launch(
                 workers=config.workers or 1,
                 answer=answer,
             )
-        _tell(notifier, outcome, code, summed, as_json=as_json)
+        _tell(notifier, outcome, code, summary, as_json=as_json)
     loaded, pending = run_isolated(check_launch, study, changes, name, config)
     preview = timed(pending)
     live.print_preview(preview, stderr=as_json)
@@ -251,7 +253,7 @@ def launch(
         if config.timeout is not None:  # of the search and its confirmation together
             left = max(1.0, config.timeout - (time.monotonic() - began))
             config = replace(config, timeout=left)
-        code, summed = _end(
+        code, summary = _end(
             loaded,
             outcome,
             config,
@@ -261,7 +263,7 @@ def launch(
             workers=preview.allocation.count,
             answer=answer,
         )
-    _tell(notifier, outcome, code, summed, as_json=as_json)
+    _tell(notifier, outcome, code, summary, as_json=as_json)
 
 
 def _looking(
@@ -300,11 +302,15 @@ def _end(
         deadline = deadline_of(database, record.study)
         why_ended = end_reason(database, record.study.study_id)
     follows = deadline is not None and outcome.reason in ("finished", "deadline")
-    code, summed = end_of_launch(
-        outcome, record, config.storage, as_json=as_json, exported=not confirm and not follows
+    code, summary = end_of_launch(
+        outcome,
+        record,
+        config.storage,
+        as_json=as_json,
+        suggests_export=not confirm and not follows,
     )
     if why_ended is not None:
-        summed["ended_by_itself"] = why_ended
+        summary["ended_by_itself"] = why_ended
         say(why_ended, stderr=as_json)
     if deadline is not None and follows:
         from hpsearch.cli.commands import fleets
@@ -319,23 +325,23 @@ def _end(
             workers=workers,
             profile=profile,
             as_json=as_json,
-            summed=summed,
+            summary=summary,
             code=code,
         )
         run_stages(after)
         if profile is not None:
             fleets.end_workers(config, loaded.name)
-        return after.code, summed
+        return after.code, summary
     if confirm:
         from hpsearch.cli.commands.confirm import confirm_with
         from hpsearch.workers.confirmation import ConfirmRequest
 
-        summed["confirmation"] = None
+        summary["confirmation"] = None
         if _is_finished(outcome, "the winner is confirmed", as_json=as_json):
-            confirmed, summed["confirmation"] = confirm_with(
+            confirm_code, summary["confirmation"] = confirm_with(
                 loaded, config, ConfirmRequest(), profile, as_json=as_json
             )
-            code = max(code, confirmed)
+            code = max(code, confirm_code)
             if not as_json:
                 export = f"hpsearch export --study {loaded.name}"
                 say(f"Export it: {with_storage_option(export, config.storage)}")
@@ -343,20 +349,20 @@ def _end(
         from hpsearch.cli.commands.ablate import ablate_with
         from hpsearch.workers.ablation import AblateRequest
 
-        summed["answer"] = None
+        summary["answer"] = None
         if _is_finished(outcome, "the question is answered", as_json=as_json):
             request = AblateRequest(question=True)
-            answered, summed["answer"] = ablate_with(
+            answer_code, summary["answer"] = ablate_with(
                 loaded, config, request, profile, as_json=as_json
             )
-            code = max(code, answered)
-    return code, summed
+            code = max(code, answer_code)
+    return code, summary
 
 
-def _is_finished(outcome: LaunchResult, what: str, *, as_json: bool) -> bool:
-    """Whether a search is finished; otherwise print that what follows waits for that."""
+def _is_finished(outcome: LaunchResult, step: str, *, as_json: bool) -> bool:
+    """Return whether a search is finished; if it isn't, print that ``step`` waits for it."""
     finished = outcome.reason == "finished"
-    say("" if finished else f"{what} when the search is finished", stderr=as_json)
+    say("" if finished else f"{step} when the search is finished", stderr=as_json)
     return finished
 
 
@@ -364,13 +370,13 @@ def _tell(
     notifier: Notifier,
     outcome: LaunchResult,
     code: int,
-    summed: Mapping[str, Any],
+    summary: Mapping[str, Any],
     *,
     as_json: bool,
 ) -> NoReturn:
     """Print the result for programs, notify, and exit."""
     if as_json:
-        print_json(summed)
+        print_json(summary)
     notifier.tell(outcome.reason, code=code)
     raise typer.Exit(code)
 
@@ -455,17 +461,17 @@ def worker(
         )
         most = "" if options.exact_threads or options.threads == 1 else "up to "
         say(f"study {stored}: on {place} with {most}{count_noun(options.threads, 'thread')}")
-        crowded = crowding(1, others) if place == "cpu" else None
-        if crowded is not None:
-            say(f"warning: {crowded}", style="yellow")
+        warning = crowding(1, others) if place == "cpu" else None
+        if warning is not None:
+            say(f"warning: {warning}", style="yellow")
         with optional_output(), _later_maybe():
             # Without the garbage collector, a quarter faster; torch may need much memory
             from hpsearch.workers.launch import preload  # noqa: F401
             from hpsearch.workers.worker import run_worker
 
-            ended = run_worker(options)
-    say(f"stopped working on study {stored}: {ended or 'asked to leave'}")
-    if ended is None:
+            reason = run_worker(options)
+    say(f"stopped working on study {stored}: {reason or 'asked to leave'}")
+    if reason is None:
         raise typer.Exit(MORE_TO_DO)
 
 
@@ -574,15 +580,15 @@ def changes_of(
     changes += [] if trials is None else [f"budget.trials={trials}"]
     changes += [] if epochs is None else [f"budget.epochs_per_trial={epochs}"]
     if trackers:
-        named = _trackers_in(head_of_definition(study, storage).get("trackers"))
-        named = _with_overrides(named, overrides or ())
+        names = _trackers_in(head_of_definition(study, storage).get("trackers"))
+        names = _with_overrides(names, overrides or ())
         changes += [
-            f"trackers.{name}=true" for name in dict.fromkeys(trackers) if name not in named
+            f"trackers.{name}=true" for name in dict.fromkeys(trackers) if name not in names
         ]
     return changes
 
 
-def _with_overrides(named: set[str], overrides: Sequence[str]) -> set[str]:
+def _with_overrides(names: set[str], overrides: Sequence[str]) -> set[str]:
     """Return the trackers that are named after ``--set``: their settings must not be replaced."""
     from hpsearch.study_file.diagnostics import Diagnostics
     from hpsearch.study_file.overrides import read_overrides
@@ -593,18 +599,18 @@ def _with_overrides(named: set[str], overrides: Sequence[str]) -> set[str]:
         if section != "trackers":
             continue
         if not inside:  # it replaces the whole section
-            named = _trackers_in(to_plain(change.value))
+            names = _trackers_in(to_plain(change.value))
         elif to_plain(change.value) is not False:
-            named = {*named, inside.partition(".")[0]}
-    return named
+            names = {*names, inside.partition(".")[0]}
+    return names
 
 
 def _trackers_in(written: object) -> set[str]:
     """Return the trackers that a section names."""
-    named: set[str] = set()
-    for each in written if isinstance(written, list) else [written]:
-        if isinstance(each, Mapping):
-            named |= {str(key) for key, value in each.items() if value is not False}
-        elif isinstance(each, str):
-            named.add(each)
-    return named
+    names: set[str] = set()
+    for part in written if isinstance(written, list) else [written]:
+        if isinstance(part, Mapping):
+            names |= {str(key) for key, value in part.items() if value is not False}
+        elif isinstance(part, str):
+            names.add(part)
+    return names

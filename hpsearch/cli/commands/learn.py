@@ -101,22 +101,22 @@ def learn(
         if source is None:
             _forget(database, record, forget or "", as_json=as_json)
             return
-        target = _taught(record)
-        mapping = _wish(record, mapped or (), common or (), value or (), unit)
-        found = _look(database, record, target, source, from_storage, mapping)
+        target = _learning_study(record)
+        mapping = _column_mapping(record, mapped or (), common or (), value or (), unit)
+        check = _look(database, record, target, source, from_storage, mapping)
         added = 0
         if not dry_run:
-            added = prior_results.add(database, study_id, found.source, found.results)
-        content = _as_json(record, found, added, dry_run=dry_run)
+            added = prior_results.add(database, study_id, check.source, check.results)
+        content = _as_json(record, check, added, dry_run=dry_run)
     if as_json:
         print_json(content)
     else:
-        _print(found, content)
-    if not found.results:
-        raise UserError(f"no result can be used from {found.source}: see the reasons above")
+        _print(check, content)
+    if not check.results:
+        raise UserError(f"no result can be used from {check.source}: see the reasons above")
 
 
-def _taught(record: StudyRecord) -> StudyFile:
+def _learning_study(record: StudyRecord) -> StudyFile:
     from hpsearch.results.planned import parent_of
     from hpsearch.search.samplers import SAMPLERS
 
@@ -135,7 +135,7 @@ def _taught(record: StudyRecord) -> StudyFile:
     return file
 
 
-def _wish(
+def _column_mapping(
     record: StudyRecord,
     mapped: Sequence[str],
     common: Sequence[str],
@@ -145,22 +145,22 @@ def _wish(
     from hpsearch.results.warm_start.check import ColumnMapping
 
     metrics = record.goals.metrics
-    named: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for text in values:
         metric, sign, column = text.partition("=")
         if sign and metric in metrics:
-            named[metric] = column
+            columns[metric] = column
         elif record.goals.is_multi_objective:
             raise UserError(
                 f"--value must be METRIC=COLUMN with one of the metrics {', '.join(metrics)}, but "
                 f"got {text}"
             )
         else:
-            named[metrics[0]] = text
+            columns[metrics[0]] = text
     return ColumnMapping(
         mapped=dict(_pair("--map COLUMN=PATH", text) for text in mapped),
         common=dict(_pair("--fix PATH=VALUE", text) for text in common),
-        values=named,
+        values=columns,
         unit=unit,
     )
 
@@ -199,15 +199,15 @@ def _study_source(
 
     url = from_storage or database.url.render_as_string(hide_password=False)
     try:
-        with database_for_reading(url) as theirs:
-            other = record_of(theirs, name)
-            same_place = from_storage is None or theirs.url == database.url
+        with database_for_reading(url) as other_database:
+            other = record_of(other_database, name)
+            same_place = from_storage is None or other_database.url == database.url
             if same_place and other.study.study_id == record.study.study_id:
                 raise UserError(
                     f"a study already uses its own trials, so name another study than {name!r}"
                 )
             document = record.study.document
-            return from_hpsearch(theirs, other, study_of(other), record.goals, document)
+            return from_hpsearch(other_database, other, study_of(other), record.goals, document)
     except (NothingStored, UnknownName):
         return from_optuna(url, name, record.goals)
 
@@ -215,30 +215,30 @@ def _study_source(
 def _forget(database: Database, record: StudyRecord, source: str, *, as_json: bool) -> None:
     from hpsearch.search import prior_results
 
-    known = [each.name for each in prior_results.sources(database, record.study.study_id)]
-    if source not in known:
-        raise UnknownName("source of knowledge", source, known)
-    forgotten = prior_results.remove(database, record.study.study_id, source)
+    names = [source.name for source in prior_results.sources(database, record.study.study_id)]
+    if source not in names:
+        raise UnknownName("source of knowledge", source, names)
+    count = prior_results.remove(database, record.study.study_id, source)
     if as_json:
-        print_json({"study": record.study.name, "source": source, "forgotten": forgotten})
+        print_json({"study": record.study.name, "source": source, "forgotten": count})
     else:
-        say(f"{record.study.name}: {count_noun(forgotten, 'result')} of {source} forgotten")
+        say(f"{record.study.name}: {count_noun(count, 'result')} of {source} forgotten")
 
 
 def _as_json(
-    record: StudyRecord, checked: CheckedSource, added: int, *, dry_run: bool
+    record: StudyRecord, check: CheckedSource, added: int, *, dry_run: bool
 ) -> dict[str, Any]:
-    usable = len(checked.results)
+    usable = len(check.results)
     return {
         "study": record.study.name,
-        "source": checked.source,
+        "source": check.source,
         "dry_run": dry_run,
-        "rows": len(checked.rows),
+        "rows": len(check.rows),
         "usable": usable,
-        "skipped": len(checked.rows) - usable,
+        "skipped": len(check.rows) - usable,
         "added": added,
-        "columns": dict(checked.read_from),
-        "caveats": list(checked.caveats),
+        "columns": dict(check.read_from),
+        "caveats": list(check.caveats),
         "results": [
             {
                 "place": row.place,
@@ -246,21 +246,23 @@ def _as_json(
                 "params": None if row.result is None else dict(row.result.params),
                 "skipped": row.refused,
             }
-            for row in checked.rows
+            for row in check.rows
         ],
     }
 
 
-def _print(checked: CheckedSource, summary: dict[str, Any]) -> None:
+def _print(check: CheckedSource, summary: dict[str, Any]) -> None:
     say(f"{summary['study']} learns from {summary['source']}", style="bold")
     if summary["columns"]:
-        said = ", ".join(f"{path} from {name!r}" for path, name in summary["columns"].items())
-        say(f"read: {said}")
+        columns = ", ".join(f"{path} from {name!r}" for path, name in summary["columns"].items())
+        say(f"read: {columns}")
     for caveat in summary["caveats"]:
         say(f"warning: {caveat}", style="yellow")
-    table(("row", "value", "parameters, or why it is skipped"), map(_line, _shown(checked.rows)))
-    if len(checked.rows) > _ROWS_SHOWN:
-        say(f"and {len(checked.rows) - _ROWS_SHOWN} more (--json lists them)")
+    table(
+        ("row", "value", "parameters, or why it is skipped"), map(_line, _rows_to_list(check.rows))
+    )
+    if len(check.rows) > _ROWS_SHOWN:
+        say(f"and {len(check.rows) - _ROWS_SHOWN} more (--json lists them)")
     skipped = f", {summary['skipped']} skipped" if summary["skipped"] else ""
     if summary["dry_run"]:
         say(
@@ -269,20 +271,20 @@ def _print(checked: CheckedSource, summary: dict[str, Any]) -> None:
         )
         return
     before = summary["usable"] - summary["added"]
-    known = f", {before} known before or twice" if before else ""
-    say(f"{count_noun(summary['added'], 'result')} learned{known}{skipped}; they are no trials")
+    twice = f", {before} known before or twice" if before else ""
+    say(f"{count_noun(summary['added'], 'result')} learned{twice}{skipped}; they are no trials")
 
 
-def _shown(rows: Sequence[CheckedRow]) -> Sequence[CheckedRow]:
-    """Return the rows that are listed: those that are skipped first, as they ask for something."""
-    ordered = sorted(rows, key=lambda row: row.result is not None)
-    kept = {id(row) for row in ordered[:_ROWS_SHOWN]}
-    return [row for row in rows if id(row) in kept]
+def _rows_to_list(rows: Sequence[CheckedRow]) -> Sequence[CheckedRow]:
+    """Return the rows to list, in their order; if there are too many, skipped ones stay."""
+    by_priority = sorted(rows, key=lambda row: row.result is not None)
+    ids = {id(row) for row in by_priority[:_ROWS_SHOWN]}
+    return [row for row in rows if id(row) in ids]
 
 
 def _line(row: CheckedRow) -> tuple[str, Any, str]:
     if row.result is None:
         return row.place, None, f"skipped: {row.refused}"
     values = row.result.values
-    shown = values[0] if len(values) == 1 else ", ".join(f"{value:.4g}" for value in values)
-    return row.place, shown, show_params(row.result.params)
+    cell = values[0] if len(values) == 1 else ", ".join(f"{value:.4g}" for value in values)
+    return row.place, cell, show_params(row.result.params)

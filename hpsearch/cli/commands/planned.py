@@ -118,7 +118,7 @@ def run_prepared(
         profile: The engine that runs the workers; ``None``: this machine.
         in_time: What keeps it within a deadline; ``None`` without one.
         prepare: Returns the planned study of the search, which it has stored.
-        announce: Prints what is asked.
+        announce: Prints the plan.
         print_time: Prints how long it will take; called without a deadline, on this machine.
         train: Runs the trainings; gets what shows the progress, and what lets an engine's workers
             run the stored study (``None`` on this machine).

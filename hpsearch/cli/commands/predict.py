@@ -49,30 +49,33 @@ def predict(
     from hpsearch.workers.winner.labelling import find_pictures, label, load_model
 
     classifier = load_model(model, device)
-    found = find_pictures(pictures)
-    labelled = list(label(classifier, found, top=top))
-    bad = [each for each in labelled if each.problem is not None]
+    picture_files = find_pictures(pictures)
+    predictions = list(label(classifier, picture_files, top=top))
+    bad = [prediction for prediction in predictions if prediction.problem is not None]
     if as_json:
-        print_json([_as_json(each) for each in labelled])
+        print_json([_as_json(prediction) for prediction in predictions])
     else:
-        _print([each for each in labelled if each.problem is None], top)
-    if found.note:
-        say(f"warning: {found.note}", style="yellow", stderr=True)
-    for each in bad:
-        say(f"error: {each.problem}", stderr=True)
+        _print([prediction for prediction in predictions if prediction.problem is None], top)
+    if picture_files.note:
+        say(f"warning: {picture_files.note}", style="yellow", stderr=True)
+    for prediction in bad:
+        say(f"error: {prediction.problem}", stderr=True)
     if bad:
         say(
-            f"{count_noun(len(bad), 'picture')} of {len(labelled):,} can't be labelled",
+            f"{count_noun(len(bad), 'picture')} of {len(predictions):,} can't be labelled",
             style="bold",
             stderr=True,
         )
         raise typer.Exit(2)
 
 
-def _print(labelled: Sequence[Prediction], top: int) -> None:
+def _print(predictions: Sequence[Prediction], top: int) -> None:
     rows = [
-        (str(each.path), *(cell for name, share in each.classes for cell in (name, f"{share:.4f}")))
-        for each in labelled
+        (
+            str(prediction.path),
+            *(cell for name, share in prediction.classes for cell in (name, f"{share:.4f}")),
+        )
+        for prediction in predictions
     ]
     if not rows:
         return
@@ -82,13 +85,13 @@ def _print(labelled: Sequence[Prediction], top: int) -> None:
     table(columns, rows)
 
 
-def _as_json(labelled: Prediction) -> dict[str, Any]:
-    if labelled.problem is not None:
-        return {"file": str(labelled.path), "error": labelled.problem}
-    (name, share), *_ = labelled.classes
+def _as_json(prediction: Prediction) -> dict[str, Any]:
+    if prediction.problem is not None:
+        return {"file": str(prediction.path), "error": prediction.problem}
+    (name, share), *_ = prediction.classes
     return {
-        "file": str(labelled.path),
+        "file": str(prediction.path),
         "class": name,
         "probability": share,
-        "classes": [{"class": each, "probability": part} for each, part in labelled.classes],
+        "classes": [{"class": name, "probability": share} for name, share in prediction.classes],
     }

@@ -58,11 +58,11 @@ def add(
         record = record_of(database, study)
         own = study_of(record)
         examples = examples_of(record, own, images_in(data, split_seed=own.seed))
-    before = _read(file) if file.exists() else _shipped()
-    others = [each for each in before.examples if each.name != examples.name]
-    learned = learned_from([*others, examples])
-    write(learned, file)
-    _tell(file, learned, as_json=as_json)
+    before = _read(file) if file.exists() else _newest_shipped()
+    others = [search for search in before.examples if search.name != examples.name]
+    prior = learned_from([*others, examples])
+    write(prior, file)
+    _tell(file, prior, as_json=as_json)
 
 
 @app.command(cls=Command)
@@ -90,16 +90,20 @@ def remove(
     from hpsearch.results.prior_examples import called
 
     before = _read(file)
-    left = [each for each in before.examples if each.name != called(study)]
+    left = [search for search in before.examples if search.name != called(study)]
     if len(left) == len(before.examples):
-        own = called("")
-        known = [e.name.removeprefix(own) for e in before.examples if e.name.startswith(own)]
-        raise UnknownName("study of the prior", study, known)
+        prefix = called("")
+        names = [
+            search.name.removeprefix(prefix)
+            for search in before.examples
+            if search.name.startswith(prefix)
+        ]
+        raise UnknownName("study of the prior", study, names)
     if not left:
         raise UserError(f"{study!r} is the only study in {file}; delete the file instead")
-    learned = learned_from(left)
-    write(learned, file)
-    _tell(file, learned, as_json=as_json)
+    prior = learned_from(left)
+    write(prior, file)
+    _tell(file, prior, as_json=as_json)
 
 
 def _require_name(file: Path) -> None:
@@ -115,21 +119,21 @@ def _read(file: Path) -> Learned:
     return read(file)
 
 
-def _shipped() -> Learned:
+def _newest_shipped() -> Learned:
     from hpsearch.study_file.shipped import SHIPPED, file_of
 
     return _read(file_of(SHIPPED[-1]) or Path())
 
 
-def _tell(file: Path, learned: Learned, *, as_json: bool) -> None:
+def _tell(file: Path, prior: Learned, *, as_json: bool) -> None:
     lines = [
         {
-            "name": each.name,
-            "configurations": len(each.rows),
-            "optimizers": list(each.families),
-            "sha256": each.sha256,
+            "name": search.name,
+            "configurations": len(search.rows),
+            "optimizers": list(search.families),
+            "sha256": search.sha256,
         }
-        for each in learned.examples
+        for search in prior.examples
     ]
     if as_json:
         print_json({"file": str(file), "studies": lines})
@@ -137,5 +141,5 @@ def _tell(file: Path, learned: Learned, *, as_json: bool) -> None:
     say(f"{file}: built from {count_noun(len(lines), 'search', 'searches')}", style="bold")
     table(
         ("search", "configurations", "optimizers"),
-        [(each.name, len(each.rows), ", ".join(each.families)) for each in learned.examples],
+        [(search.name, len(search.rows), ", ".join(search.families)) for search in prior.examples],
     )

@@ -65,11 +65,11 @@ def report(
     if as_json:
         print_json(content.as_json())
     else:
-        drawn = [path for path in written.files if path.suffix in (".png", ".svg")]
-        for path in written.files[: len(written.files) - len(drawn)]:
+        charts = [path for path in written.files if path.suffix in (".png", ".svg")]
+        for path in written.files[: len(written.files) - len(charts)]:
             say(f"{path}  {show_bytes(path.stat().st_size)}")
-        if drawn:
-            say(f"{drawn[0].parent}/  {count_noun(len(drawn), 'file')}, PNG and SVG")
+        if charts:
+            say(f"{charts[0].parent}/  {count_noun(len(charts), 'file')}, PNG and SVG")
         say(f"Open {written.page} in a browser; it needs no network.")
     if show:
         import webbrowser

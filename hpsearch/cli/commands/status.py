@@ -94,11 +94,11 @@ def _fleets(database: Database, record: StudyRecord, storage: str) -> Sequence[F
         return ()
     from hpsearch.engines.fleet_state import fleet_state
 
-    states = [fleet_state(each, storage) for each in fleets]
+    states = [fleet_state(fleet, storage) for fleet in fleets]
     return [
-        each
-        for each in states
-        if each.has_workers or (each.fleet.workers > 0 and not record.is_finished)
+        state
+        for state in states
+        if state.has_workers or (state.fleet.workers > 0 and not record.is_finished)
     ]
 
 
@@ -131,8 +131,9 @@ def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
         _print_pruning(document["pruning"], record.objective.metric)
     _print_failures(record)
     _print_invalid(document.get("invalid", ()))
-    for each in document.get("knowledge", ()):
-        say(f"the sampler uses {count_noun(each['results'], 'result')} from {each['source']}")
+    for knowledge in document.get("knowledge", ()):
+        results = count_noun(knowledge["results"], "result")
+        say(f"the sampler uses {results} from {knowledge['source']}")
     if "prior" in document:
         _print_prior(document["prior"])
     confirmation = document.get("confirmation", {})
@@ -143,8 +144,8 @@ def _print_status(record: StudyRecord, document: Mapping[str, Any]) -> None:
         say(sentence)
     if confirmation and (document["best"] is not None or "invalid" in document):
         _print_confirmation(confirmation)
-    for each in document.get("ablations", ()):
-        _print_ablation(each)
+    for ablation in document.get("ablations", ()):
+        _print_ablation(ablation)
 
 
 def _print_ablation(document: Mapping[str, Any]) -> None:
@@ -152,9 +153,9 @@ def _print_ablation(document: Mapping[str, Any]) -> None:
         "" if document["finished"] else f", {document['trainings']} of {document['planned']} done"
     )
     comparisons = count_noun(document["comparisons"], "comparison")
-    answered = document["answers"]
+    answers = document["answers"]
     say(f"by experiment ({document['study']}, {comparisons}{done})")
-    lines = answered or document["effects"]
+    lines = answers or document["effects"]
     for line in lines[:_EFFECTS]:
         say(f"  {line}")
     if len(lines) > _EFFECTS:
@@ -170,14 +171,16 @@ def _print_prior(document: Mapping[str, Any]) -> None:
     if not document["is_off"]:
         weight = f"; it chooses {format_percent(document['weight'])} of the starts"
     if share is None:
-        found = f"{starts} and {random}, too few to compare"
+        comparison = f"{starts} and {random}, too few to compare"
     elif document["is_off"]:
-        found = f"off for now, as its {starts} beat {random} in only {format_percent(share)} of "
-        found += "all pairs"
+        comparison = (
+            f"off for now, as its {starts} beat {random} in only {format_percent(share)} of "
+        )
+        comparison += "all pairs"
     else:
-        found = f"its {starts} beat {random} in {format_percent(share)} of all pairs"
+        comparison = f"its {starts} beat {random} in {format_percent(share)} of all pairs"
     say(
-        f"prior {document['name']}: {found}{weight} (a study with "
+        f"prior {document['name']}: {comparison}{weight} (a study with "
         "`search: {prior: none}` switches it off)"
     )
 
@@ -200,16 +203,16 @@ def _curves(database: Database, record: StudyRecord) -> list[_Curve]:
     leading = ranked(record)[:1]
     running = [trial for trial in record.trials if trial.state.value == "running"]
     paused = [trial for trial in record.trials if trial.state.value == "paused"]
-    shown = [*leading, *running, *paused][: _CURVES_SHOWN + len(leading)]
-    found = queries.curves(database, record.study.study_id, [trial.ticket for trial in shown])
+    trials = [*leading, *running, *paused][: _CURVES_SHOWN + len(leading)]
+    curves = queries.curves(database, record.study.study_id, [trial.ticket for trial in trials])
     metric = record.objective.metric
     return [
         _Curve(
             trial=trial,
             best=trial in leading,
-            values=[epoch.value(metric) for epoch in found.get(trial.ticket, [])],
+            values=[epoch.value(metric) for epoch in curves.get(trial.ticket, [])],
         )
-        for trial in shown
+        for trial in trials
     ]
 
 
@@ -219,7 +222,7 @@ def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
         return
     every = [value for curve in curves for value in curve.values if isfinite(value)]
     span = (min(every), max(every)) if every else None
-    written = MetricFormat(record.objective.metric)
+    form = MetricFormat(record.objective.metric)
     say()
     table(
         ("trial", "state", "epoch", record.objective.metric, "curve"),
@@ -228,15 +231,15 @@ def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
                 curve.trial.number,
                 "best" if curve.best else curve.trial.state.value,
                 f"{curve.trial.epochs_done}/{record.study.epochs_per_trial}",
-                written.value(curve.values[-1]) if curve.values else None,
+                form.value(curve.values[-1]) if curve.values else None,
                 sparkline(curve.values, most=_CURVE_WIDTH, span=span),
             )
             for curve in curves
         ],
     )
-    unshown = record.counts.running + record.counts.paused - sum(not each.best for each in curves)
-    if unshown > 0:
-        say(f"and {count_noun(unshown, 'trial')} more running")
+    rest = record.counts.running + record.counts.paused - sum(not curve.best for curve in curves)
+    if rest > 0:
+        say(f"and {count_noun(rest, 'trial')} more running")
 
 
 def _print_confirmation(document: Mapping[str, Any]) -> None:
@@ -246,15 +249,15 @@ def _print_confirmation(document: Mapping[str, Any]) -> None:
         say(f"confirmation: {document['damaged']}", style="bold red")
         return
     if not document["finished"]:
-        ended = count_noun(document["trainings"], "training")
-        say(f"confirmation: {ended} ended so far; `hpsearch confirm` continues")
+        trainings = count_noun(document["trainings"], "training")
+        say(f"confirmation: {trainings} ended so far; `hpsearch confirm` continues")
     elif document["winner"] is None:
         say(f"confirmation: every finalist failed (`hpsearch show --study {document['study']}`)")
     if newer := outdated(document["newer_trials"]):
         say(newer)
-    for trial, why in document.get("invalid", {}).items():
-        which = "winner" if trial == document["winner"] else "finalist"
-        say(f"  its {which}, trial {trial}, is invalid: {why} (`hpsearch confirm --again`)")
+    for trial, reason in document.get("invalid", {}).items():
+        role = "winner" if trial == document["winner"] else "finalist"
+        say(f"  its {role}, trial {trial}, is invalid: {reason} (`hpsearch confirm --again`)")
 
 
 def _print_pruning(bill: Mapping[str, Any], metric: str) -> None:
@@ -286,8 +289,8 @@ def _print_failures(record: StudyRecord) -> None:
         say(f"  and {len(failed) - _FAILURES_SHOWN} more (`show` lists every trial)")
 
 
-def _print_invalid(declared: Sequence[Mapping[str, Any]]) -> None:
-    for each in declared[:_FAILURES_SHOWN]:
-        say(f"  trial {show(each['number'])} ({each['was']}) is invalid: {each['reason']}")
-    if len(declared) > _FAILURES_SHOWN:
-        say(f"  and {len(declared) - _FAILURES_SHOWN} more (`show` lists every trial)")
+def _print_invalid(invalid_trials: Sequence[Mapping[str, Any]]) -> None:
+    for trial in invalid_trials[:_FAILURES_SHOWN]:
+        say(f"  trial {show(trial['number'])} ({trial['was']}) is invalid: {trial['reason']}")
+    if len(invalid_trials) > _FAILURES_SHOWN:
+        say(f"  and {len(invalid_trials) - _FAILURES_SHOWN} more (`show` lists every trial)")

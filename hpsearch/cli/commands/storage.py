@@ -72,42 +72,42 @@ def copy(
     from hpsearch.workers.copying import copy_studies
     from hpsearch.workers.runs_place.place import parse_runs
 
-    found: list[dict[str, Any]] = []
+    copies: list[dict[str, Any]] = []
     with database_for_reading(from_storage) as source, closing(Database(storage)) as target:
-        for copied, problems in copy_studies(
+        for study_copy, problems in copy_studies(
             source,
             target,
             study or (),
             runs=runs,
             to_runs=None if to_runs is None else parse_runs(to_runs),
         ):
-            found.append(
+            copies.append(
                 {
-                    "study": copied.name,
-                    "trials": copied.trials,
-                    "rows": copied.rows,
-                    "existed": copied.existed,
+                    "study": study_copy.name,
+                    "trials": study_copy.trials,
+                    "rows": study_copy.rows,
+                    "existed": study_copy.existed,
                     "problems": problems,
                 }
             )
             if not as_json:
-                _print(found[-1])
+                _print(copies[-1])
         if as_json:
-            print_json({"to": target.display_url, "studies": found})
-        elif not found:
+            print_json({"to": target.display_url, "studies": copies})
+        elif not copies:
             say(f"{source.display_url} has no study")
         else:
             say(
                 f"{source.display_url} still has what was copied; continue each study in one "
                 "database only"
             )
-    if any(each["problems"] for each in found):
+    if any(summary["problems"] for summary in copies):
         raise typer.Exit(1)
 
 
-def _print(copied: dict[str, Any]) -> None:
-    what = f"{count_noun(copied['trials'], 'trial')}, {count_noun(copied['rows'], 'row')}"
-    how = "was there already, equal" if copied["existed"] else "copied and compared"
-    say(f"{copied['study']}: {how}: {what}")
-    for problem in copied["problems"]:
+def _print(study_copy: dict[str, Any]) -> None:
+    size = f"{count_noun(study_copy['trials'], 'trial')}, {count_noun(study_copy['rows'], 'row')}"
+    state = "was there already, equal" if study_copy["existed"] else "copied and compared"
+    say(f"{study_copy['study']}: {state}: {size}")
+    for problem in study_copy["problems"]:
         say(f"  problem that the source doesn't have: {problem}")

@@ -63,23 +63,23 @@ def studies(
         return
     if upgrade:
         _upgrade(storage, stderr=as_json)
-    stored, unusable = _stored(storage)
-    files = _files({each["study"]: each for each in stored})
+    summaries, unusable = _stored_studies(storage)
+    files = _files({summary["study"]: summary for summary in summaries})
     if as_json:
-        print_json({"files": files, "stored": stored, "unusable": unusable})
+        print_json({"files": files, "stored": summaries, "unusable": unusable})
         return
     say("Study files", style="bold")
     table(
         ("name", "data", "budget", "state", "description"),
         [
             (
-                each["name"] if each["packaged"] else each["path"],
-                each["data"],
-                f"{show(each['trials'])} x {show(each['epochs_per_trial'])}",
-                each["state"],
-                each["description"],
+                file["name"] if file["packaged"] else file["path"],
+                file["data"],
+                f"{show(file['trials'])} x {show(file['epochs_per_trial'])}",
+                file["state"],
+                file["description"],
             )
-            for each in files
+            for file in files
         ],
         whole=("name", "data", "budget", "state"),
     )
@@ -87,7 +87,7 @@ def studies(
     say("Launched studies", style="bold")
     for name, reason in unusable.items():
         say(f"{name}: {reason}")
-    if not stored:
+    if not summaries:
         if not unusable:
             say("none yet; start with: hpsearch launch --study quickstart --workers 2")
         return
@@ -95,16 +95,16 @@ def studies(
         ("name", "state", "finished", "best", "trained", "launched"),
         [
             (
-                each["study"],
-                each["state"],
-                f"{each['finished']}/{each['budget']['trials']}",
+                summary["study"],
+                summary["state"],
+                f"{summary['finished']}/{summary['budget']['trials']}",
                 None
-                if each["best"] is None
-                else MetricFormat(each["objective"]).value(each["best"]["value"]),
-                show_time(each["compute_seconds"]),
-                str(each["created_at"])[:10],
+                if summary["best"] is None
+                else MetricFormat(summary["objective"]).value(summary["best"]["value"]),
+                show_time(summary["compute_seconds"]),
+                str(summary["created_at"])[:10],
             )
-            for each in stored
+            for summary in summaries
         ],
         whole=("state", "finished", "best", "trained", "launched"),
     )
@@ -115,11 +115,11 @@ def _delete(storage: str, name: str, runs: Runs, *, yes: bool, as_json: bool) ->
 
     with database_for_reading(storage) as database:
         plan = plan_deletion(database, name, runs)
-        for each in plan.studies:
-            say(_what_goes(each), stderr=as_json)
+        for study in plan.studies:
+            say(_deletion_line(study), stderr=as_json)
         if not yes:
             _ask(name)
-        running = sum(each.rows.running for each in plan.studies)
+        running = sum(study.rows.running for study in plan.studies)
         if running:
             say(
                 f"{count_noun(running, 'trial')} may still be running; watching for one lease",
@@ -129,24 +129,24 @@ def _delete(storage: str, name: str, runs: Runs, *, yes: bool, as_json: bool) ->
     for folder in left:
         say(f"{folder} could not be removed; remove it by hand", stderr=True)
     if as_json:
-        print_json({"deleted": [each.rows.name for each in plan.studies]})
+        print_json({"deleted": [study.rows.name for study in plan.studies]})
     else:
-        say(f"deleted: {', '.join(each.rows.name for each in plan.studies)}", style="bold")
+        say(f"deleted: {', '.join(study.rows.name for study in plan.studies)}", style="bold")
 
 
-def _what_goes(study: StudyToDelete) -> str:
+def _deletion_line(study: StudyToDelete) -> str:
     rows = study.rows
     if rows.left_over:
-        what = (
+        trials = (
             f"left over: {count_noun(rows.trials, 'trial')} in the ledger, none in Optuna's tables"
         )
     else:
-        what = f"{count_noun(rows.trials, 'trial')}, {rows.complete} complete"
+        trials = f"{count_noun(rows.trials, 'trial')}, {rows.complete} complete"
     files = "no files on this host"
     if study.folder is not None and study.files:
         files = f"{count_noun(study.files, 'file')} ({show_bytes(study.bytes)})"
         files += f" in {study.folder.files.where()}"
-    return f"{rows.name}: {what}; {files}"
+    return f"{rows.name}: {trials}; {files}"
 
 
 def _ask(name: str) -> None:
@@ -165,25 +165,25 @@ def _upgrade(storage: str, *, stderr: bool) -> None:
     from hpsearch.search.database.storage import Database
 
     with closing(Database(storage)) as database:
-        found = upgrade_tables(database)
+        revision = upgrade_tables(database)
         text = (
             f"has this version's schema, {head_revision()}"
-            if found is None
-            else f"was upgraded from schema {found} to {head_revision()}"
+            if revision is None
+            else f"was upgraded from schema {revision} to {head_revision()}"
         )
         say(f"{database.display_url} {text}", stderr=stderr)
 
 
-def _files(stored: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _files(summaries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     from hpsearch.study_file.shipped import packaged, shipped_studies
 
-    found = []
+    files = []
     for name, path in shipped_studies().items():
         head = head_of(path)
         budget, data = head.get("budget"), head.get("data")
         budget = budget if isinstance(budget, dict) else {}
-        launched = stored.get(str(head.get("study")))
-        found.append(
+        summary = summaries.get(str(head.get("study")))
+        files.append(
             {
                 "name": name,
                 "path": str(path),
@@ -192,10 +192,10 @@ def _files(stored: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "data": _source(data),
                 "trials": budget.get("trials"),
                 "epochs_per_trial": budget.get("epochs_per_trial"),
-                "state": None if launched is None else launched["state"],
+                "state": None if summary is None else summary["state"],
             }
         )
-    return found
+    return files
 
 
 def _source(data: object) -> str | None:
@@ -206,7 +206,7 @@ def _source(data: object) -> str | None:
     return source if isinstance(source, str) else None
 
 
-def _stored(storage: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _stored_studies(storage: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Return a summary of every study in the database, and why others can't be used.
 
     Nothing if there is no database yet.
@@ -217,19 +217,19 @@ def _stored(storage: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
 
     try:
         with database_for_reading(storage) as database:
-            found = []
-            for each in stored_studies.everything(database):
-                record = read_study(database, each.name)
-                found.append(
+            summaries = []
+            for study in stored_studies.everything(database):
+                record = read_study(database, study.name)
+                summaries.append(
                     {
                         **summary(record),
                         "finished": record.counts.finished,
                         "state": _state(record),
                         "objective": record.objective.metric,
-                        "created_at": each.created_at,
+                        "created_at": study.created_at,
                     }
                 )
-            return found, stored_studies.unusable(database)
+            return summaries, stored_studies.unusable(database)
     except NothingStored:
         return [], {}
 

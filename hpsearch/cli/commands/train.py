@@ -96,7 +96,7 @@ def train(
     trained_on: TrainedOn = "train" if on == "train" else "train+validation"
     changed = not all(map(only_says_where, overrides or ()))
     recorded = None if changed or on != "train" else recorded_metrics(study)
-    trained: list[tuple[Assignment, list[EpochMetrics]]] = []
+    trainings: list[tuple[Assignment, list[EpochMetrics]]] = []
     for nth in range(1, seeds + 1):
         assignment = plan_single(
             study, device=device, threads=threads, data=data, trained_on=trained_on, nth_seed=nth
@@ -112,18 +112,21 @@ def train(
                 changed=changed,
                 quiet=as_json,
             )
-        except TrainingInterrupted as stopped:
-            say(f"{stopped}; it is saved in {folder}, and the same command continues", stderr=True)
+        except TrainingInterrupted as interruption:
+            say(
+                f"{interruption}; it is saved in {folder}, and the same command continues",
+                stderr=True,
+            )
             raise typer.Exit(0) from None
-        trained.append((assignment, curve))
+        trainings.append((assignment, curve))
         if not as_json:
             _print(assignment, curve, recorded if nth == 1 else None)
     if as_json:
-        print_json(_as_json(study, trained, recorded, out))
+        print_json(_as_json(study, trainings, recorded, out))
         return
     if seeds > 1:
         say()
-        say(_spread(trained_on, [curve[-1] for _, curve in trained]), style="bold")
+        say(_spread(trained_on, [curve[-1] for _, curve in trainings]), style="bold")
     if out is not None:
         say(f"Label pictures: hpsearch predict {out} PICTURE...")
 
@@ -144,25 +147,25 @@ def _train_loop(
             )
     objective, figures = study.objective, (study.provenance or {}).get("figures") or {}
     recorded = figures.get(objective.at) or {}
-    again = next((each for each in curve if each["epoch"] == recorded.get("epoch")), curve[-1])
-    mine, then = again[objective.metric], recorded.get(objective.metric)
+    again = next((row for row in curve if row["epoch"] == recorded.get("epoch")), curve[-1])
+    value, recorded_value = again[objective.metric], recorded.get(objective.metric)
     if as_json:
         print_json(
             {
                 "study": study.name,
                 "epochs": curve,
                 "metric": objective.metric,
-                "value": mine,
-                "recorded": then,
+                "value": value,
+                "recorded": recorded_value,
             }
         )
         return
     form = MetricFormat(objective.metric, digits=4)
     say()
     say(
-        f"{objective.metric} {form.value(mine)}"
-        + ("" if then is None else f", recorded {form.value(then)}")
-        + (": reproduced exactly" if mine == then else "")
+        f"{objective.metric} {form.value(value)}"
+        + ("" if recorded_value is None else f", recorded {form.value(recorded_value)}")
+        + (": reproduced exactly" if value == recorded_value else "")
     )
 
 
@@ -182,15 +185,15 @@ def _train(
             if not quiet:
                 say(f"already trained, in {folder}: nothing is left to do")
             return retraining.curve
-        resumed = retraining.resumed
-        if resumed and not quiet:
-            say(f"continues after epoch {resumed}, saved in {folder}")
+        done = retraining.resumed
+        if done and not quiet:
+            say(f"continues after epoch {done}, saved in {folder}")
         if retraining.damaged is not None and not quiet:
             say(f"starts again: {retraining.damaged}", stderr=True)
         with (
             optional_output() if folder is not None else nullcontext(),
-            stopped_by_signals(wanted=folder is not None) as stop,
-            epoch_printer(assignment.study.name, assignment.epochs, resumed, quiet=quiet) as tell,
+            stopped_by_signals(active=folder is not None) as stop,
+            epoch_printer(assignment.study.name, assignment.epochs, done, quiet=quiet) as tell,
         ):
             for metrics in retraining.epochs(stop):
                 tell(metrics)
@@ -239,7 +242,7 @@ def _print(
 
 def _spread(on: TrainedOn, last: Sequence[EpochMetrics]) -> str:
     name = "val_accuracy" if on == "train" else "train_accuracy"
-    values, form = [float(getattr(each, name)) for each in last], MetricFormat(name, digits=4)
+    values, form = [float(getattr(metrics, name)) for metrics in last], MetricFormat(name, digits=4)
     return (
         f"{name} over {len(values)} seeds: mean {form.value(fmean(values))}, standard deviation "
         f"{form.width(stdev(values))}, from {form.interval((min(values), max(values)))}"
@@ -249,16 +252,16 @@ def _spread(on: TrainedOn, last: Sequence[EpochMetrics]) -> str:
 
 def _as_json(
     study: StudyFile,
-    trained: Sequence[tuple[Assignment, list[EpochMetrics]]],
+    trainings: Sequence[tuple[Assignment, list[EpochMetrics]]],
     recorded: Mapping[str, Any] | None,
     out: Path | None,
 ) -> dict[str, Any]:
     names = ("epoch", *COMPARED, "lr", "seconds")
     curves = [
         [{name: getattr(result, name) for name in names} for result in curve]
-        for _, curve in trained
+        for _, curve in trainings
     ]
-    assignment, first = trained[0]
+    assignment, first = trainings[0]
     again = None if recorded is None else at_epoch(first, recorded["epoch"])
     metric = "val_accuracy" if assignment.trained_on == "train" else "train_accuracy"
     values = [curve[-1][metric] for curve in curves]
@@ -273,8 +276,8 @@ def _as_json(
         if recorded is None
         else again is not None and all(again[name] == recorded[name] for name in COMPARED),
         "seeds": [
-            {"seed": each.build_plan.config.seed, "final": curve[-1]}
-            for (each, _), curve in zip(trained, curves, strict=True)
+            {"seed": assignment.build_plan.config.seed, "final": curve[-1]}
+            for (assignment, _), curve in zip(trainings, curves, strict=True)
         ],
         "metric": metric,
         "mean": fmean(values),

@@ -52,7 +52,7 @@ def verify(
     from hpsearch.workers.retraining.run import Retraining
     from hpsearch.workers.retraining.verification import data_differences, expectation, judge
 
-    changed = [each for each in overrides or () if not only_says_where(each)]
+    changed = [override for override in overrides or () if not only_says_where(override)]
     if changed:
         raise UserError(
             "verify checks the file without changes: --set may only set the paths of its images "
@@ -72,7 +72,7 @@ def verify(
     if differences:
         _fail_by_data(study, differences, as_json=as_json)
     assignment = plan_single(study, device=device, threads=threads, data=data)
-    other = changes(assignment.build_plan, study.provenance or {})
+    environment_changes = changes(assignment.build_plan, study.provenance or {})
     if not as_json:
         say(f"{study.name}: images and split are those of {config}")
     retraining = Retraining(assignment)
@@ -83,11 +83,11 @@ def verify(
                 break
     verdict = judge(expected, retraining.curve)
     if as_json:
-        print_json({**_as_json(study, verdict), "other_than_then": other})
+        print_json({**_as_json(study, verdict), "other_than_then": environment_changes})
     else:
         _print(verdict)
-        if other and not verdict.exact:
-            say(f"changed since: {', '.join(other)}")
+        if environment_changes and not verdict.exact:
+            say(f"changed since: {', '.join(environment_changes)}")
     raise typer.Exit(0 if verdict.holds else 1)
 
 

@@ -23,8 +23,8 @@ def print_effects(name: str, result: AblationResult) -> None:
     state = "" if result.progress.finished else " (not finished: what has ended so far)"
     say()
     say(f"{name}: {spec.metric}, better by{state}", style="bold")
-    for each in result.effects:
-        say(f"  {effect_sentence(each, spec)}")
+    for effect in result.effects:
+        say(f"  {effect_sentence(effect, spec)}")
     if 0 in result.means:
         say(f"trial {spec.trial} itself: {unit.value(result.means[0])}")
     for line in (basis(result), what_undecided_means(result)):

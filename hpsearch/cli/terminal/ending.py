@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def end_of_launch(
-    outcome: LaunchResult, record: StudyRecord, storage: str, *, as_json: bool, exported: bool
+    outcome: LaunchResult,
+    record: StudyRecord,
+    storage: str,
+    *,
+    as_json: bool,
+    suggests_export: bool,
 ) -> tuple[int, dict[str, Any]]:
     """Print how a launch ended, unless ``as_json``.
 
@@ -24,7 +29,7 @@ def end_of_launch(
         record: The study, as it is stored now.
         storage: The URL of the database, for the commands that are proposed.
         as_json: Whether to print nothing.
-        exported: Whether to propose to confirm and to export the winner.
+        suggests_export: Whether to propose to confirm and to export the winner.
 
     Returns:
         The exit code, and the summary for programs.
@@ -36,11 +41,13 @@ def end_of_launch(
         outcome.reason == "finished" and counts.failed > 0 and counts.finished == counts.failed
     )
     if not as_json:
-        _print_end(record, outcome, storage, exported=exported)
+        _print_end(record, outcome, storage, suggests_export=suggests_export)
     return (1 if failed else 0), {**summary(record), "ended": outcome.reason}
 
 
-def _print_end(record: StudyRecord, outcome: LaunchResult, storage: str, *, exported: bool) -> None:
+def _print_end(
+    record: StudyRecord, outcome: LaunchResult, storage: str, *, suggests_export: bool
+) -> None:
     from hpsearch.results.ranking import ranked, violators
     from hpsearch.results.winner import best_seen
     from hpsearch.study_file.study import trials_of
@@ -74,10 +81,10 @@ def _print_end(record: StudyRecord, outcome: LaunchResult, storage: str, *, expo
         )
     elif outcome.reason not in ("finished", "deadline"):
         say("Continue: run the same command again")
-    broken = len(violators(record))
-    if broken:
-        say(f"{broken} of {counts.complete} complete trials break a constraint and have no rank")
-    if order and exported:
+    count = len(violators(record))
+    if count:
+        say(f"{count} of {counts.complete} complete trials break a constraint and have no rank")
+    if order and suggests_export:
         which = " --pick knee" if record.goals.is_multi_objective else ""
         if not record.goals.is_multi_objective:  # finalists are compared by one objective
             say(

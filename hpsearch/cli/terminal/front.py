@@ -27,10 +27,10 @@ def print_best(record: StudyRecord, status: Mapping[str, Any]) -> None:
     from hpsearch.results.ranking import best, leader, violators
 
     best_trial, ahead = best(record), leader(record)
-    broken = len(violators(record))
+    count = len(violators(record))
     if record.goals.constraints and record.counts.complete:
-        listed = ", ".join(map(str, record.goals.constraints))
-        say(f"{broken} of {record.counts.complete} complete trials break a constraint ({listed})")
+        bounds = ", ".join(map(str, record.goals.constraints))
+        say(f"{count} of {record.counts.complete} complete trials break a constraint ({bounds})")
     if ahead is not None and ahead is not best_trial:
         say(
             f"ahead: trial {ahead.number}, {record.objective.metric} "
@@ -39,8 +39,8 @@ def print_best(record: StudyRecord, status: Mapping[str, Any]) -> None:
         )
         say(f"  {show_params(record.values(ahead.params), record.paths)}")
     if best_trial is None:
-        why = "every complete trial breaks a constraint" if broken else "no trial is complete"
-        say(f"No winner yet: {why}.")
+        reason = "every complete trial breaks a constraint" if count else "no trial is complete"
+        say(f"No winner yet: {reason}.")
     elif record.goals.is_multi_objective:
         print_front(record)
     else:

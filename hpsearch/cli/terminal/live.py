@@ -131,14 +131,14 @@ class Lines:
     def __init__(self, metric: str, *, stderr: bool = False) -> None:
         self._metric = metric
         self._stderr = stderr
-        self._told_at = time.monotonic()
+        self._printed_at = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         """Print new messages, and the metrics if it is time."""
         for message in progress.messages:
             self._say(progress, message)
-        if time.monotonic() - self._told_at >= QUIET_SECONDS:
-            self._told_at = time.monotonic()
+        if time.monotonic() - self._printed_at >= QUIET_SECONDS:
+            self._printed_at = time.monotonic()
             self._say(progress, _metrics_line(progress, self._metric))
 
     def _say(self, progress: Progress, text: str) -> None:
@@ -167,7 +167,7 @@ class Page:
         # On a narrow screen each line of metrics may take two; a table has three lines of its own
         room = max(1, height - 2 * len(head) - len(messages) - 4)
         workers = _by_state(progress.workers)
-        shown = workers if len(workers) <= room else workers[: room - 1]
+        rows = workers if len(workers) <= room else workers[: room - 1]
         table = make_table(
             ("worker", "device", "state", "trial", "epoch"),
             [
@@ -178,15 +178,15 @@ class Page:
                     worker.number,
                     worker.epoch,
                 )
-                for worker in shown
+                for worker in rows
             ],
         )
         for column in table.columns:
             # One line each, or the page would be larger than the screen
             column.no_wrap, column.overflow = True, "ellipsis"
-        left_out = len(workers) - len(shown)
+        left_out = len(workers) - len(rows)
         more = [Text(f"and {count_noun(left_out, 'worker')} more", style="dim")] if left_out else []
-        return Group(*head, *([table] if shown else []), *more, *messages)
+        return Group(*head, *([table] if rows else []), *more, *messages)
 
     def _metric_lines(self, progress: Progress) -> list[str]:
         counts = progress.counts
@@ -209,13 +209,13 @@ class Page:
             f"{show_time(progress.elapsed)} elapsed",
             f"{_left(progress)} left",
         ]
-        told = [] if progress.deadline is None else [progress.deadline]
+        sentences = [] if progress.deadline is None else [progress.deadline]
         crew = ", ".join(f"{states[state]} {state}" for state in sorted(states))
         return [
             "   ".join(trials),
             "   ".join(pace),
             f"{count_noun(len(progress.workers), 'worker')}" + (f": {crew}" if crew else ""),
-            *told,
+            *sentences,
         ]
 
 
@@ -246,8 +246,8 @@ def _by_state(workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
 def _share(progress: Progress) -> str:
     # Trials that wait at a rung count as tried, since they may never be promoted
     counts = progress.counts
-    tried = counts.finished + counts.waiting
-    return f"{tried}" if _is_open(progress.budget_trials) else f"{tried}/{progress.budget_trials}"
+    count = counts.finished + counts.waiting
+    return f"{count}" if _is_open(progress.budget_trials) else f"{count}/{progress.budget_trials}"
 
 
 def _metrics_line(progress: Progress, metric: str) -> str:

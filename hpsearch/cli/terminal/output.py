@@ -73,10 +73,10 @@ def table(
     """
     cells = _cells(rows)
     if console().is_terminal:
-        made = make_table(columns, cells)
-        for column, name in zip(made.columns, columns, strict=True):
+        grid = make_table(columns, cells)
+        for column, name in zip(grid.columns, columns, strict=True):
             column.no_wrap = name in whole
-        console().print(made)
+        console().print(grid)
         return
     right = [_is_numeric(cells, index) for index in range(len(columns))]
     lines = [list(columns), *cells]
@@ -119,15 +119,15 @@ def make_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     from rich.text import Text
 
     cells = _cells(rows)
-    names, widths, gap = _fitted(columns, cells, console().width)
+    names, widths, gap = _fit_columns(columns, cells, console().width)
     padding = (0, 1) if gap == _GAP else (0, 1, 0, 0)
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=padding, header_style="bold")
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=padding, header_style="bold")
     for index, name in enumerate(names):
         justify: Literal["left", "right"] = "right" if _is_numeric(cells, index) else "left"
-        made.add_column(Text(name), justify=justify, overflow="fold", width=widths[index])
+        grid.add_column(Text(name), justify=justify, overflow="fold", width=widths[index])
     for row in cells:
-        made.add_row(*map(Text, row))
-    return made
+        grid.add_row(*map(Text, row))
+    return grid
 
 
 def _cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
@@ -138,7 +138,7 @@ def _cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
 _GAP, _NARROW_GAP = 3, 2
 
 
-def _fitted(
+def _fit_columns(
     columns: Sequence[str], cells: Sequence[Sequence[str]], room: int
 ) -> tuple[list[str], list[int | None], int]:
     """Return headings, widths (``None``: the text's own) and gap of a table ``room`` wide.
@@ -164,8 +164,8 @@ def _fitted(
 
 
 def _is_numeric(cells: Sequence[Sequence[str]], index: int) -> bool:
-    filled = [row[index] for row in cells if row[index] not in ("", "-")]
-    return bool(filled) and all(_NUMBER.fullmatch(text) for text in filled)
+    texts = [row[index] for row in cells if row[index] not in ("", "-")]
+    return bool(texts) and all(_NUMBER.fullmatch(text) for text in texts)
 
 
 _NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?(e[-+]?\d+)?( ?(%|s|ms))?")
@@ -248,8 +248,8 @@ def _block(share: float) -> str:
 
 
 def _spread(count: int, most: int) -> list[float]:
-    shown = min(count, most)
-    return [at * (count - 1) / max(1, shown - 1) for at in range(shown)]
+    length = min(count, most)
+    return [at * (count - 1) / max(1, length - 1) for at in range(length)]
 
 
 def mask_urls(text: str) -> str:

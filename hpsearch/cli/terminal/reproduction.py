@@ -37,7 +37,7 @@ def verdict(
     again = at_epoch(curve, epoch)
     if again is None:
         return f"the recorded metrics are of epoch {epoch}, which this training doesn't reach"
-    trial = f"{_named(provenance)} at epoch {epoch}"
+    trial = f"{_training_name(provenance)} at epoch {epoch}"
     if all(again[name] == recorded.get(name) for name in COMPARED):
         return f"reproduced exactly: every metric equals that of {trial}"
     accuracy = recorded["val_accuracy"]
@@ -50,8 +50,8 @@ def verdict(
             f"differs by {form.difference(again['val_accuracy'] - accuracy)}: {trial} had the "
             f"validation accuracy {form.value(accuracy)}"
         )
-    changed = changes(build_plan, provenance)
-    return text + (f" (changed since: {', '.join(changed)})" if changed else "")
+    differences = changes(build_plan, provenance)
+    return text + (f" (changed since: {', '.join(differences)})" if differences else "")
 
 
 def changes(build_plan: BuildPlan, provenance: Mapping[str, Any]) -> list[str]:
@@ -84,7 +84,7 @@ def at_epoch(curve: Sequence[EpochMetrics], epoch: int) -> dict[str, float] | No
     return None
 
 
-def _named(provenance: Mapping[str, Any]) -> str:
+def _training_name(provenance: Mapping[str, Any]) -> str:
     """Return the name of the recorded training: the trial, or one with a fresh seed."""
     training, trial = provenance.get("training"), f"trial {provenance.get('trial')}"
     if isinstance(training, Mapping) and training.get("seed") is not None:

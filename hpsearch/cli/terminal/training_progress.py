@@ -88,9 +88,9 @@ def _metrics_text(result: EpochMetrics) -> str:
 
 
 @contextmanager
-def stopped_by_signals(*, wanted: bool) -> Iterator[Callable[[], bool]]:
+def stopped_by_signals(*, active: bool) -> Iterator[Callable[[], bool]]:
     """Yield whether a signal asked to stop; a second Ctrl-C or SIGTERM has its usual effect."""
-    if not wanted:
+    if not active:
         yield lambda: False
         return
     came: list[int] = []
@@ -98,9 +98,9 @@ def stopped_by_signals(*, wanted: bool) -> Iterator[Callable[[], bool]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        for each, handler in before.items():
-            if each != signal.SIGHUP:
-                signal.signal(each, handler)
+        for signal_number, handler in before.items():
+            if signal_number != signal.SIGHUP:
+                signal.signal(signal_number, handler)
 
     for number in before:
         signal.signal(number, note)

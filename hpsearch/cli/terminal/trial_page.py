@@ -49,7 +49,7 @@ def trial_page(
     complete = trial.state.value == "complete"
     curve = queries.curve(database, study_id, trial.ticket)
     events = event_log(database, study_id, trial.ticket)
-    noted = {} if trial.trial_id is None else trial_attributes.read(database, trial.trial_id)
+    attributes = {} if trial.trial_id is None else trial_attributes.read(database, trial.trial_id)
     return {
         "study": record.study.name,
         "number": trial.number,
@@ -69,7 +69,7 @@ def trial_page(
         "attempts": trial.attempts,
         "owner": trial.owner,
         "params": record.values(trial.params),
-        "noted": noted,
+        "noted": attributes,
         "curve": [
             {
                 **{name: getattr(result, name) for name in (*METRIC_COLUMNS, *_TIMES)},
@@ -128,23 +128,23 @@ def print_page(page: Mapping[str, Any]) -> None:
         _print_params(page["params"])
         return
     if page["invalid"] is not None:
-        declared = page["invalid"]
+        declaration = page["invalid"]
         say(
-            f"declared invalid {declared['at'][:19].replace('T', ' ')} UTC (it was "
-            f"{declared['was']}): {declared['reason']}",
+            f"declared invalid {declaration['at'][:19].replace('T', ' ')} UTC (it was "
+            f"{declaration['was']}): {declaration['reason']}",
             style="bold red",
         )
     for flaw in page["flaws"]:
         say(flaw, style="bold red")
     metric, at = page["objective"]["metric"], page["objective"]["at"]
-    written = MetricFormat(metric)
-    value = written.value(page["value"])
+    form = MetricFormat(metric)
+    value = form.value(page["value"])
     say(
         f"ticket {page['ticket']}, attempt {page['attempts']}"
         + (f", owned by {page['owner']}" if page["owner"] else "")
     )
     say(
-        f"{metric} {value} ({at} epoch); best {written.value(page['best_value'])} at epoch "
+        f"{metric} {value} ({at} epoch); best {form.value(page['best_value'])} at epoch "
         f"{show(page['best_epoch'])}; {page['epochs']} of {page['epochs_per_trial']} epochs in "
         f"{show_time(page['compute_seconds'])}"
     )
@@ -175,7 +175,7 @@ def print_page(page: Mapping[str, Any]) -> None:
             "error",
             "invalid",
         )
-        say(show_params({key: each for key, each in page["noted"].items() if key not in apart}))
+        say(show_params({key: value for key, value in page["noted"].items() if key not in apart}))
     if page["error"]:
         say()
         say("Last error", style="bold")
@@ -202,13 +202,13 @@ def _print_curve(curve: list[dict[str, Any]], metric: str) -> None:
     say()
     say(f"{metric} {sparkline([point[metric] for point in curve])}")
     others = [name for name in curve[0] if name not in METRIC_COLUMNS and name not in _TIMES]
-    named = [] if metric in _SHOWN or metric in others else [metric]
+    objective = [] if metric in _SHOWN or metric in others else [metric]
     # A study with a training loop of its own may not measure all of them
-    every = (*_SHOWN, *named, *others, *_TIMES)
-    shown = [name for name in every if curve[0][name] == curve[0][name]]
+    every = (*_SHOWN, *objective, *others, *_TIMES)
+    columns = [name for name in every if curve[0][name] == curve[0][name]]
     table(
-        shown,
-        [[_cell(name, point[name]) for name in shown] for point in curve],
+        columns,
+        [[_cell(name, point[name]) for name in columns] for point in curve],
     )
 
 

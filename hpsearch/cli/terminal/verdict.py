@@ -99,7 +99,7 @@ def print_verdict(
         say(f"Images: {verdict.images_in_words}")
     say(f"Finalists: {spec.rule}")
     if verdict.winner is not None:
-        among = dict.fromkeys(path for each in spec.finalists for path in each.params)
+        among = dict.fromkeys(path for finalist in spec.finalists for path in finalist.params)
         values = confirmation.values(spec.params[verdict.winner])
         say(f"Trial {verdict.winner}: {show_params(values, among)}")
     if warning := distrusted(verdict):

@@ -291,7 +291,9 @@ def test_latency_is_the_time_of_a_pass_and_leaves_random_numbers_alone(monkeypat
 def test_the_end_of_a_launch_proposes_no_confirmation(searched, capsys):
     """`hpsearch confirm` would refuse several objectives."""
     outcome = SimpleNamespace(reason="finished")
-    end_of_launch(outcome, searched.record(), "sqlite:///hpsearch.db", as_json=False, exported=True)
+    end_of_launch(
+        outcome, searched.record(), "sqlite:///hpsearch.db", as_json=False, suggests_export=True
+    )
     said = capsys.readouterr().out
     assert "hpsearch export --study small --pick knee" in said
     assert "hpsearch confirm" not in said

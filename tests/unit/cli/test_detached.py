@@ -59,17 +59,17 @@ def stand_in(tmp_path, monkeypatch):
 
 def test_it_runs_in_a_session_of_its_own_and_logs(tmp_path, stand_in):
     stand_in("")
-    started = detached.start(config(tmp_path), "mine", study="mine", overrides=[], name=None)
-    assert started.log == tmp_path / "mine" / "launch.log"
-    assert started.log.read_text() == f"['-P', '-m', 'hpsearch', 'launch'] {URL} True\nSIG_IGN\n"
+    launch = detached.start(config(tmp_path), "mine", study="mine", overrides=[], name=None)
+    assert launch.log == tmp_path / "mine" / "launch.log"
+    assert launch.log.read_text() == f"['-P', '-m', 'hpsearch', 'launch'] {URL} True\nSIG_IGN\n"
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL, "only the launch ignores it"
 
 
 def test_it_is_left_alone_once_it_has_begun(tmp_path, stand_in):
     stand_in("os.write(int(os.environ['HPSEARCH_BEGUN_FD']), b'1'); time.sleep(600)")
-    started = detached.start(config(tmp_path), "mine", study="mine", overrides=[], name=None)
-    os.kill(started.pid, signal.SIGKILL)
-    assert os.waitpid(started.pid, 0)[1] == signal.SIGKILL  # it ran until now
+    launch = detached.start(config(tmp_path), "mine", study="mine", overrides=[], name=None)
+    os.kill(launch.pid, signal.SIGKILL)
+    assert os.waitpid(launch.pid, 0)[1] == signal.SIGKILL  # it ran until now
 
 
 def test_it_says_that_it_has_begun_by_a_descriptor_that_no_child_inherits(monkeypatch):
@@ -104,8 +104,8 @@ def test_a_log_that_cant_be_written(tmp_path):
 
 
 def test_it_is_told_how_to_follow_and_stop(capsys):
-    started = detached.Started(study="mine", pid=4711, log=Path("runs/mine/launch.log"))
-    detached.tell(started, as_json=False)
+    launch = detached.BackgroundLaunch(study="mine", pid=4711, log=Path("runs/mine/launch.log"))
+    detached.tell(launch, as_json=False)
     told = capsys.readouterr().out
     assert "process 4711" in told
     assert "tail -f runs/mine/launch.log" in told

@@ -53,7 +53,7 @@ def test_without_validation_images_no_figure_of_them_is_shown():
 def test_a_terminal_that_closes_is_one_signal_however_often_it_comes():
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
-        with stopped_by_signals(wanted=True) as stop:
+        with stopped_by_signals(active=True) as stop:
             signal.raise_signal(signal.SIGHUP)
             signal.raise_signal(signal.SIGHUP)
             assert stop()
@@ -67,14 +67,14 @@ def test_the_first_signal_is_noted_and_the_second_one_is_as_ever(number):
     came = []
     before = signal.signal(number, lambda *_: came.append(number))
     try:
-        with stopped_by_signals(wanted=True) as stop:
+        with stopped_by_signals(active=True) as stop:
             assert not stop()
             signal.raise_signal(number)
             assert stop()
             assert came == []
             signal.raise_signal(number)
             assert came == [number]
-        with stopped_by_signals(wanted=False) as stop:
+        with stopped_by_signals(active=False) as stop:
             signal.raise_signal(number)
             assert not stop()
         assert came == [number, number]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.specs import made_up_ablation, made_up_spec
 
-from hpsearch.cli.deadline_options import given_deadline, options_of, until_moment
+from hpsearch.cli.deadline_options import deadline_from, options_of, until_moment
 from hpsearch.errors import UserError
 from hpsearch.results.ablation.plan import progress as ablation_progress
 from hpsearch.results.ablation.spec import MOST_IN_TIME, SEEDS, AblationSpec, Look
@@ -203,7 +203,7 @@ def test_a_wrong_moment_is_refused(text, message):
 def test_options_exclude_each_other():
     def given(**options: Any) -> Any:
         settings = {"until": None, "within": None, "gpu_hours": None, "timeout": None}
-        return given_deadline(**{"train_final": False, **settings, **options}, now=NOW)
+        return deadline_from(**{"train_final": False, **settings, **options}, now=NOW)
 
     assert given() is None
     for wrong, message in (
