@@ -33,7 +33,7 @@ from hpsearch.search.ledger import queries, studies
 _ID = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})-([abc])")
 
 #: Most rendered artifacts of ended trials in the cache.
-_KEPT = 64
+_CACHE_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def address(study_id: int, trial_id: int, kind: Kind) -> str:
     return f"/artifacts/{study_id}/{trial_id}/{artifact_id(study_id, trial_id, kind)}"
 
 
-def described(study_id: int, trial_id: int, kinds: Sequence[Kind]) -> list[dict[str, Any]]:
+def descriptions(study_id: int, trial_id: int, kinds: Sequence[Kind]) -> list[dict[str, Any]]:
     """Return a description of each artifact for optuna-dashboard.
 
     Args:
@@ -113,9 +113,9 @@ def described(study_id: int, trial_id: int, kinds: Sequence[Kind]) -> list[dict[
     ]
 
 
-def as_system_attrs(described: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def as_system_attrs(artifacts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return descriptions as the system attributes in which optuna-dashboard looks for them."""
-    return {f"artifacts:{each['artifact_id']}": json.dumps(each) for each in described}
+    return {f"artifacts:{artifact['artifact_id']}": json.dumps(artifact) for artifact in artifacts}
 
 
 class Artifacts:
@@ -127,7 +127,7 @@ class Artifacts:
         self._loading = Lock()
         # Only for ended trials: their artifacts don't change unless a larger budget continues
         # them, so their epochs are part of the key.
-        self._kept = lru_cache(maxsize=_KEPT)(self._render)
+        self._render_once = lru_cache(maxsize=_CACHE_SIZE)(self._render)
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
         """Return the artifact's bytes.
@@ -135,17 +135,17 @@ class Artifacts:
         Raises:
             ArtifactNotFound: The id is malformed, or there is no such trial or artifact.
         """
-        found = _ID.fullmatch(artifact_id)
-        if found is None:
+        match = _ID.fullmatch(artifact_id)
+        if match is None:
             raise ArtifactNotFound("an artifact's name must be STUDY-TRIAL-KIND")
-        study_id, trial_id = int(found[1], 16), int(found[2], 16)
+        study_id, trial_id = int(match[1], 16), int(match[2], 16)
         record, trial = self._find(study_id, trial_id)
-        kind = _KINDS[found[3]]
+        kind = _KINDS[match[3]]
         if kind is CONFIG:
             return io.BytesIO(self._config(record, trial))
-        drawn = self._kept if trial.state.is_finished else self._render
+        render = self._render_once if trial.state.is_finished else self._render
         study = record.study
-        return io.BytesIO(drawn(study.name, study.run_key, trial.ticket, trial.epochs_done, kind))
+        return io.BytesIO(render(study.name, study.run_key, trial.ticket, trial.epochs_done, kind))
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> NoReturn:
         """Refuse to write.
@@ -178,7 +178,7 @@ class Artifacts:
         from hpsearch.reporting import trial_pictures as pictures
 
         record = read_study(self._database, study)
-        trial = next(each for each in record.trials if each.ticket == ticket)
+        trial = next(trial for trial in record.trials if trial.ticket == ticket)
         title = f"{study}, trial {trial.number}"
         if kind is CURVES:
             curve = queries.curve(self._database, record.study.study_id, ticket)
@@ -188,12 +188,12 @@ class Artifacts:
             return pictures.learning_curves(
                 curve, metric, title=title, overfits_from=overfits_from(curve)
             )
-        noted = trial_attributes.read(self._database, trial.trial_id or -1)
-        if "val_confusion" not in noted:
+        attributes = trial_attributes.read(self._database, trial.trial_id or -1)
+        if "val_confusion" not in attributes:
             raise ArtifactNotFound("no confusion matrix was recorded")
         return pictures.confusion_matrix(
-            noted["val_confusion"],
-            noted.get("class_names", []),
+            attributes["val_confusion"],
+            attributes.get("class_names", []),
             title=f"{title}: validation images of epoch {trial.epochs_done}",
         )
 
@@ -201,12 +201,12 @@ class Artifacts:
         from hpsearch.results.export.choice import choose
 
         view = self._views.of(record.study.name)
-        confirmed = view.is_confirmed and trial.number in view.best
-        number = None if confirmed else trial.number
+        is_confirmed_winner = view.is_confirmed and trial.number in view.best
+        number = None if is_confirmed_winner else trial.number
         try:
             with self._loading:
-                chosen = choose(self._database, record, study_of, number=number)
-                return chosen.frozen.text(Path.cwd()).encode()
+                choice = choose(self._database, record, study_of, number=number)
+                return choice.frozen.text(Path.cwd()).encode()
         except UserError:
             # The error's message may contain paths of this host, which readers must not see.
             return (

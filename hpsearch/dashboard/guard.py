@@ -82,7 +82,7 @@ class Guard:
             text = "This dashboard needs its token as the password (with any user name)."
             asks = [("WWW-Authenticate", 'Basic realm="hpsearch", charset="UTF-8"')]
             return _answer(HTTPStatus.UNAUTHORIZED, text, asks, start_response)
-        return self._application(environ, _guarded(start_response))
+        return self._application(environ, _with_headers(start_response))
 
     def _may_read(self, authorization: str) -> bool:
         if self._token is None:
@@ -93,18 +93,18 @@ class Guard:
 
 def _credential(authorization: str) -> bytes:
     """Return the password or token of an Authorization header, empty if it has none."""
-    scheme, _, given = authorization.partition(" ")
+    scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() == "bearer":
-        return given.strip().encode("latin-1", errors="replace")
+        return credentials.strip().encode("latin-1", errors="replace")
     if scheme.lower() != "basic":
         return b""
     try:
-        return b64decode(given.strip(), validate=True).partition(b":")[2]
+        return b64decode(credentials.strip(), validate=True).partition(b":")[2]
     except ValueError:
         return b""
 
 
-def _guarded(start_response: StartResponse) -> StartResponse:
+def _with_headers(start_response: StartResponse) -> StartResponse:
     def start(
         status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
     ) -> Callable[[bytes], object]:
@@ -130,12 +130,12 @@ def _answer(
 
 
 def _with_security(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    listed = Headers(list(headers))
+    all_headers = Headers(list(headers))
     # optuna-dashboard allows scripts of every site to read artifacts.
-    del listed["Access-Control-Allow-Origin"]
+    del all_headers["Access-Control-Allow-Origin"]
     for name, value in HEADERS.items():
-        listed.setdefault(name, value)
-    return listed.items()
+        all_headers.setdefault(name, value)
+    return all_headers.items()
 
 
 def _without_port(host: str) -> str:

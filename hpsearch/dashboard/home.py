@@ -85,15 +85,15 @@ class Home:
 
     def page(self) -> str:
         """Return the home page as HTML."""
-        ours = {each.name: each.study_id for each in studies.everything(self._database)}
+        names = {study.name for study in studies.everything(self._database)}
         query = sa.select(STUDIES.c.study_id, STUDIES.c.study_name).order_by(STUDIES.c.study_id)
-        stored = self._database.read(lambda connection: connection.execute(query).all())
-        broken = studies.unusable(self._database)
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        reasons = studies.unusable(self._database)
         cards, others = [], []
-        for study_id, name in stored:
-            if name in broken:
-                cards.append(_damaged(name, study_id, broken[name]))
-            elif name not in ours:
+        for study_id, name in rows:
+            if name in reasons:
+                cards.append(_damaged_card(name, study_id, reasons[name]))
+            elif name not in names:
                 others.append((clean(name), _page(study_id)))
             else:
                 card = self._card_or_damage(name, study_id)
@@ -110,7 +110,7 @@ class Home:
         try:
             view = self._views.of(name)
         except DamagedStudy as error:
-            return _damaged(name, study_id, str(error))
+            return _damaged_card(name, study_id, str(error))
         return None if parent_of(view.record.study) is not None else self._card(view)
 
     def _card(self, view: StudyView) -> Card:
@@ -148,7 +148,7 @@ class Home:
             thumbnail=self._thumbnail(view, winner),
             confirmation=confirmation,
             description=introduction(study.document),
-            warnings=[*contradictions, *(f"{each}." for each in record.warnings)],
+            warnings=[*contradictions, *(f"{warning}." for warning in record.warnings)],
             basis=about_winner(view),
             commands=[] if parent is not None else commands(view),
         )
@@ -156,20 +156,21 @@ class Home:
     def _thumbnail(self, view: StudyView, winner: Winner | None) -> Thumbnail | None:
         record = view.record
         best = winner.trial if winner is not None else None
-        order = sorted(view.rank, key=lambda number: view.rank[number])
-        numbers = [number for number in order if number != best][: _CURVES - 1]
         if best is None:
-            # Before a trial is complete: those that have come furthest
-            begun = [each for each in record.trials if each.number is not None and each.epochs_done]
-            begun.sort(key=lambda each: each.epochs_done, reverse=True)
-            numbers = [each.number for each in begun[:_CURVES] if each.number is not None][::-1]
+            # Before a trial is complete: those with the most epochs
+            candidates = [
+                trial for trial in record.trials if trial.number is not None and trial.epochs_done
+            ]
+            candidates.sort(key=lambda trial: trial.epochs_done, reverse=True)
+            trials = candidates[:_CURVES][::-1]
         else:
-            numbers = [*reversed(numbers), best]
-        by_number = {each.number: each for each in record.trials}
-        trials = [by_number[number] for number in numbers]
+            order = sorted(view.rank, key=lambda number: view.rank[number])
+            others = [number for number in order if number != best][: _CURVES - 1]
+            by_number = {trial.number: trial for trial in record.trials}
+            trials = [by_number[number] for number in (*reversed(others), best)]
         if not trials:
             return None
-        tickets = [each.ticket for each in trials]
+        tickets = [trial.ticket for trial in trials]
         curves = queries.curves(self._database, record.study.study_id, tickets)
         metric = record.objective.metric
         values = [
@@ -221,7 +222,7 @@ def _page(study_id: int) -> str:
     return f"/dashboard/studies/{study_id}"
 
 
-def _damaged(name: str, study_id: int, reason: str) -> Card:
+def _damaged_card(name: str, study_id: int, reason: str) -> Card:
     return Card(
         name=clean(name), page=_page(study_id), report="", state="damaged", warnings=[reason]
     )
@@ -230,7 +231,7 @@ def _damaged(name: str, study_id: int, reason: str) -> Card:
 def _state(view: StudyView) -> str:
     if view.record.is_finished:
         return "finished"
-    running = any(each.state is TicketState.RUNNING for each in view.record.trials)
+    running = any(trial.state is TicketState.RUNNING for trial in view.record.trials)
     return "running" if running else "not finished"
 
 
@@ -250,8 +251,8 @@ def _render(name: str, **content: Any) -> str:
 
     folder = files("hpsearch.dashboard") / "templates"
     sources = {
-        each: (folder / f"{each}.html.j2").read_text(encoding="utf-8")
-        for each in ("home", "card", "study_head")
+        template: (folder / f"{template}.html.j2").read_text(encoding="utf-8")
+        for template in ("home", "card", "study_head")
     }
     environment = Environment(
         loader=DictLoader(sources),

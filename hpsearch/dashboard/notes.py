@@ -36,12 +36,12 @@ def study_note(view: StudyView) -> str:
     parts = [f"## {words(name)}"]
     if view.test_gap is not None:
         # First, as it is the most important
-        reasons = "\n".join(f"- {words(each)}" for each in view.test_gap.reasons)
+        reasons = "\n".join(f"- {words(reason)}" for reason in view.test_gap.reasons)
         parts.append(f"**{words(view.test_gap.headline)}** Likely reasons:\n\n{reasons}")
     if description := introduction(record.study.document):
         parts.append(words(description))
     parts.append(f"**{words(state_line(view))}**")
-    parts += [f"**Warning**: {words(each)}." for each in record.warnings]
+    parts += [f"**Warning**: {words(warning)}." for warning in record.warnings]
     parts.append(words(about_winner(view)))
     if view.interim:
         parts.append(words(" ".join(view.interim)))
@@ -71,13 +71,13 @@ def state_line(view: StudyView) -> str:
     """Return the progress of the study, in one line."""
     record = view.record
     counts = counts_of(record.counts)
-    begun, of = counts.pop("total"), record.study.trial_budget
+    total, of = counts.pop("total"), record.study.trial_budget
     if waiting := counts.pop("waiting", 0):
         counts["paused"] -= waiting
         counts["paused at a rung"] = waiting
     text = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    ended = "finished" if record.is_finished else f"{record.counts.finished} trials have ended"
-    return f"{ended}: {begun} of {of} trials begun ({text or 'none yet'})"
+    state = "finished" if record.is_finished else f"{record.counts.finished} trials have ended"
+    return f"{state}: {total} of {of} trials begun ({text or 'none yet'})"
 
 
 def winner_line(view: StudyView) -> str:
@@ -105,27 +105,27 @@ def about_winner(view: StudyView) -> str:
     record, verdict = view.record, view.verdict
     line = winner_line(view)
     if (parent := parent_of(record.study)) is not None:
-        trained = "its finalists"
+        trainings = "its finalists"
         if parent.kind == "ablation":
-            trained = "its winner and configurations that differ from it in one setting"
+            trainings = "its winner and configurations that differ from it in one setting"
         return (
-            f"{line} This is the {parent.kind} of the search {parent.search}: {trained}, trained "
+            f"{line} This is the {parent.kind} of the search {parent.search}: {trainings}, trained "
             "again with fresh seeds. The result is in that study's note and report."
         )
     if verdict is None:
         return line
     if not view.is_confirmed:
         if verdict.winner_is_invalid:
-            why = "its winner was declared invalid in the search"
+            reason = "its winner was declared invalid in the search"
         else:
-            why = "every finalist failed" if verdict.finished else "it isn't finished"
-        return f"{line} There is a confirmation, {view.confirmation}, but {why}."
-    seen = (
+            reason = "every finalist failed" if verdict.finished else "it isn't finished"
+        return f"{line} There is a confirmation, {view.confirmation}, but {reason}."
+    in_search = (
         f"In the search it showed {_value(verdict.metric, verdict.winner_seen)}; the best seen of "
         f"{verdict.complete} complete trials was {_value(verdict.metric, verdict.best_seen)}, an "
         "optimistic value."
     )
-    return f"{line} {basis_of(verdict, view.confirmations)} {seen}"
+    return f"{line} {basis_of(verdict, view.confirmations)} {in_search}"
 
 
 def trial_note(
@@ -148,8 +148,8 @@ def trial_note(
     if record is None:
         return _infeasible(trial)
     lines = [_state(view, record, trial, thresholds)]
-    lines += [f"**Warning**: {words(each)}." for each in record.flaws]
-    lines += _measured(view, record, overfits_from)
+    lines += [f"**Warning**: {words(flaw)}." for flaw in record.flaws]
+    lines += _measurements(view, record, overfits_from)
     if record.attempts > 1:
         lines.append(f"{record.attempts} attempts: a worker was stopped, or died, between them.")
     for note in ("out_of_memory",):
@@ -178,21 +178,21 @@ def _state(
     if trial_record.state is TicketState.COMPLETE:
         rank = None if trial_record.number is None else view.rank.get(trial_record.number)
         if rank is None:
-            broken = "; ".join(record.goals.violated(trial_record.metrics))
-            return f"**Complete**, no rank: {words(broken)}."
+            violations = "; ".join(record.goals.violated(trial_record.metrics))
+            return f"**Complete**, no rank: {words(violations)}."
         place = f"**Complete**, rank {rank} of {len(view.rank)}"
-        chosen = trial_record.number in view.best
+        is_best = trial_record.number in view.best
         if record.goals.is_multi_objective:
             nearest = knee(record)
             at_knee = nearest is not None and nearest.number == trial_record.number
             front = "on the front, at its **knee**" if at_knee else "on the front"
-            return f"**Complete**, {front if chosen else 'not on the front'}."
-        if view.is_confirmed and chosen:
+            return f"**Complete**, {front if is_best else 'not on the front'}."
+        if view.is_confirmed and is_best:
             place += ", **confirmed winner**"
         return f"{place}."
     if trial_record.state is TicketState.PRUNED:
-        why = thresholds.explain(trial_record, trial)
-        return f"**Pruned** after epoch {trial_record.epochs_done}: {words(why)}"
+        reason = thresholds.explain(trial_record, trial)
+        return f"**Pruned** after epoch {trial_record.epochs_done}: {words(reason)}"
     if trial_record.invalid is not None:
         return (
             f"**Invalid** (it was {trial_record.invalid.before.value}): "
@@ -210,15 +210,17 @@ def _state(
         )
     done = max(trial.intermediate_values, default=0)
     of = record.study.epochs_per_trial
-    held = (
+    next_step = (
         "a worker trains it"
         if trial_record.state is TicketState.RUNNING
         else "the next worker continues it"
     )
-    return f"**{trial_record.state.value.capitalize()}**, epoch {done} of {of} done; {held}."
+    return f"**{trial_record.state.value.capitalize()}**, epoch {done} of {of} done; {next_step}."
 
 
-def _measured(view: StudyView, trial_record: TrialRecord, overfits_from: int | None) -> list[str]:
+def _measurements(
+    view: StudyView, trial_record: TrialRecord, overfits_from: int | None
+) -> list[str]:
     if trial_record.value is None:
         return []
     metric = view.record.objective.metric
@@ -229,7 +231,7 @@ def _measured(view: StudyView, trial_record: TrialRecord, overfits_from: int | N
         f"epochs in {trial_record.compute_seconds:.3g} s."
     ]
     if trial_record.metrics:
-        lines.append(_listed(trial_record.metrics))
+        lines.append(_metrics_text(trial_record.metrics))
     if overfits_from is not None:
         lines.append(
             f"It overfits from epoch {overfits_from}: its validation loss rises while its "
@@ -249,7 +251,7 @@ def _infeasible(trial: FrozenTrial) -> str:
     )
 
 
-def _listed(metrics: Mapping[str, Any]) -> str:
+def _metrics_text(metrics: Mapping[str, Any]) -> str:
     return "; ".join(f"{words(name)} {_value(name, value)}" for name, value in metrics.items())
 
 

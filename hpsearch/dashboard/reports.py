@@ -22,7 +22,7 @@ from hpsearch.search.database.storage import Database
 _SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
 
 #: Most rendered reports in the cache; one has a few megabytes.
-_KEPT = 4
+_CACHE_SIZE = 4
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Reports:
         self._views = views
         self._render = render
         self._lock = Lock()
-        self._kept: dict[str, Page] = {}
+        self._pages: dict[str, Page] = {}
 
     def report(self, name: str) -> Page | None:
         """Return a study's report (for a planned study, its search's), or ``None`` if unknown."""
@@ -68,16 +68,16 @@ class Reports:
             return self.report(parent.search)
         # One at a time: a report takes seconds, and several readers may request the same one.
         with self._lock:
-            kept = self._kept.pop(name, None)
-            if kept is None or kept.tag != view.revision:
-                kept = sent(self._render(self._database, [name]), view.revision)
-            self._kept[name] = kept
-            for oldest in list(self._kept)[:-_KEPT]:
-                del self._kept[oldest]
-            return kept
+            page = self._pages.pop(name, None)
+            if page is None or page.tag != view.revision:
+                page = make_page(self._render(self._database, [name]), view.revision)
+            self._pages[name] = page
+            for oldest in list(self._pages)[:-_CACHE_SIZE]:
+                del self._pages[oldest]
+            return page
 
 
-def sent(html: str, tag: str) -> Page:
+def make_page(html: str, tag: str) -> Page:
     """Return a page that runs only its own scripts and loads nothing."""
     return Page(zlib.compress(html.encode(), 6, wbits=31), _policy(html), tag)
 

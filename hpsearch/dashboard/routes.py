@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from hpsearch.dashboard.home import Home
-from hpsearch.dashboard.reports import Page, Reports, sent
+from hpsearch.dashboard.reports import Page, Reports, make_page
 from hpsearch.dashboard.storage import DashboardStorage
 from hpsearch.dashboard.study_payload import StudyPayloads
 from hpsearch.dashboard.study_view import StudyView
@@ -93,7 +93,7 @@ class Routes:
             return self._importances(int(importances[1]), environ, start_response)
         if path == _SCRIPT:
             return _send(
-                lambda: _packed(_template("dashboard.js").encode()),
+                lambda: _pack(_template("dashboard.js").encode()),
                 "text/javascript; charset=utf-8",
                 _tag(_template("dashboard.js")),
                 environ,
@@ -113,26 +113,26 @@ class Routes:
     def _study(
         self, study_id: int, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        asked = parse_qs(str(environ.get("QUERY_STRING", ""))).get("after", ["0"])[-1]
+        after_text = parse_qs(str(environ.get("QUERY_STRING", ""))).get("after", ["0"])[-1]
         view = self._storage.view(study_id)
-        if view is None or re.fullmatch("[0-9]{1,9}", asked) is None:
+        if view is None or re.fullmatch("[0-9]{1,9}", after_text) is None:
             return self._dashboard(environ, start_response)
         with self._lock:
             answers = self._answers.setdefault(study_id, StudyPayloads(self._storage, study_id))
         answer = answers.payload(view)
         if answer is None:
             return self._dashboard(environ, start_response)
-        after = int(asked)
+        after = int(after_text)
         tag = _tag(answer.tag, str(after))
         kind = "application/json"
         if after:
-            return _send(lambda: _packed(answer.body(after)), kind, tag, environ, start_response)
+            return _send(lambda: _pack(answer.body(after)), kind, tag, environ, start_response)
 
         def whole() -> bytes:
-            kept = self._whole.get(study_id)
-            if kept is None or kept[0] != tag:
-                self._whole[study_id] = kept = tag, _packed(answer.body(0))
-            return kept[1]
+            pair = self._whole.get(study_id)
+            if pair is None or pair[0] != tag:
+                self._whole[study_id] = pair = tag, _pack(answer.body(0))
+            return pair[1]
 
         return _send(whole, kind, tag, environ, start_response)
 
@@ -141,7 +141,7 @@ class Routes:
     ) -> Iterable[bytes]:
         if name is None:
             html = self._home.page()
-            page: Page | None = sent(html, html)
+            page: Page | None = make_page(html, html)
         else:
             page = self._reports.report(name)
         if page is None:
@@ -177,8 +177,8 @@ class Routes:
         plain = {key: value for key, value in environ.items() if not _FORM.match(key)}
         start: list[Any] = []
 
-        def take(*given: Any) -> Callable[[bytes], object]:
-            start.extend(given)
+        def take(*arguments: Any) -> Callable[[bytes], object]:
+            start.extend(arguments)
             return lambda _: None
 
         answer = self._dashboard(plain, take)
@@ -221,7 +221,7 @@ def _send(
     return [b"" if environ.get("REQUEST_METHOD") == "HEAD" else body]
 
 
-def _packed(body: bytes) -> bytes:
+def _pack(body: bytes) -> bytes:
     return zlib.compress(body, _LEVEL, wbits=31)
 
 

@@ -127,9 +127,9 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
         self.still_there()
         now = time.monotonic()
         with self._changed:
-            for each in self._connections.values():
-                if not each.has_asked and now - each.since > REQUEST_SECONDS:
-                    _drop(each)
+            for connection in self._connections.values():
+                if not connection.has_asked and now - connection.since > REQUEST_SECONDS:
+                    _drop(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log the error in one line, unless the client has closed the connection."""
@@ -152,13 +152,16 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
         now = time.monotonic()
         with self._changed:
             candidates = [
-                each
-                for each in self._connections.values()
-                if not each.dropped
-                and now - each.since > (PATIENCE_SECONDS if each.has_asked else SILENCE_SECONDS)
+                connection
+                for connection in self._connections.values()
+                if not connection.dropped
+                and now - connection.since
+                > (PATIENCE_SECONDS if connection.has_asked else SILENCE_SECONDS)
             ]
             if candidates:
-                _drop(min(candidates, key=lambda each: (each.has_asked, each.since)))
+                _drop(
+                    min(candidates, key=lambda connection: (connection.has_asked, connection.since))
+                )
 
 
 def _drop(connection: _Connection) -> None:

@@ -17,7 +17,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.dashboard.artifacts import as_system_attrs, described, kinds_of
+from hpsearch.dashboard.artifacts import as_system_attrs, descriptions, kinds_of
 from hpsearch.dashboard.notes import state_line, study_note, winner_line
 from hpsearch.dashboard.study_view import StudyView, StudyViews
 from hpsearch.dashboard.trials import Snapshot, StudyTrials
@@ -74,8 +74,8 @@ class DashboardStorage(ReadOnlyStorage):
 
     def study(self, study_id: int) -> FrozenStudy | None:
         """Return one study as ``get_all_studies`` does, or ``None`` if there is none."""
-        found = self.database.read(lambda connection: _read_studies(connection, study_id))
-        return self._with_ours(found[0]) if found else None
+        studies = self.database.read(lambda connection: _read_studies(connection, study_id))
+        return self._with_ours(studies[0]) if studies else None
 
     def _with_ours(self, study: FrozenStudy) -> FrozenStudy:
         view = self.view(study._study_id)
@@ -89,9 +89,9 @@ class DashboardStorage(ReadOnlyStorage):
                 "report": f"/report/{name}",
                 **study.user_attrs,
             }
-            theirs = _note_in(study.system_attrs)
+            user_note = _note_in(study.system_attrs)
             note = study_note(view)
-            note = f"{note}\n\n---\n\n{theirs}" if theirs else note
+            note = f"{note}\n\n---\n\n{user_note}" if user_note else note
             study.system_attrs = {
                 key: value
                 for key, value in study.system_attrs.items()
@@ -106,10 +106,7 @@ class DashboardStorage(ReadOnlyStorage):
             KeyError: There is no such study.
         """
         query = sa.select(rows.STUDIES.c.study_id).where(rows.STUDIES.c.study_name == study_name)
-        found = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
-        if found is None:
-            raise KeyError(study_name)
-        return int(found)
+        return self._study_id(query, study_name)
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """Return the study's name.
@@ -117,7 +114,7 @@ class DashboardStorage(ReadOnlyStorage):
         Raises:
             KeyError: There is no such study.
         """
-        return self._known(study_id).study_name
+        return self._find_study(study_id).study_name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """Return each objective's direction.
@@ -125,7 +122,7 @@ class DashboardStorage(ReadOnlyStorage):
         Raises:
             KeyError: There is no such study.
         """
-        return self._known(study_id).directions
+        return self._find_study(study_id).directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the study's user attributes.
@@ -133,7 +130,7 @@ class DashboardStorage(ReadOnlyStorage):
         Raises:
             KeyError: There is no such study.
         """
-        return self._known(study_id).user_attrs
+        return self._find_study(study_id).user_attrs
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the study's system attributes.
@@ -141,20 +138,25 @@ class DashboardStorage(ReadOnlyStorage):
         Raises:
             KeyError: There is no such study.
         """
-        return self._known(study_id).system_attrs
+        return self._find_study(study_id).system_attrs
 
-    def _known(self, study_id: int) -> FrozenStudy:
-        found = self.database.read(lambda connection: _read_studies(connection, study_id))
-        if not found:
+    def _find_study(self, study_id: int) -> FrozenStudy:
+        studies = self.database.read(lambda connection: _read_studies(connection, study_id))
+        if not studies:
             raise KeyError(study_id)
-        return found[0]
+        return studies[0]
 
     def _study_of(self, trial_id: int) -> int:
         query = sa.select(rows.TRIALS.c.study_id).where(rows.TRIALS.c.trial_id == trial_id)
-        found = self.database.read(lambda each: each.execute(query).scalar_one_or_none())
-        if found is None:
-            raise KeyError(trial_id)
-        return int(found)
+        return self._study_id(query, trial_id)
+
+    def _study_id(self, query: sa.Select[Any], key: str | int) -> int:
+        study_id = self.database.read(
+            lambda connection: connection.execute(query).scalar_one_or_none()
+        )
+        if study_id is None:
+            raise KeyError(key)
+        return int(study_id)
 
     def get_all_trials(
         self,
@@ -170,7 +172,7 @@ class DashboardStorage(ReadOnlyStorage):
             states: The states of the trials to return; ``None`` returns all.
         """
         trials = self.snapshot(study_id).trials
-        return [each for each in trials if states is None or each.state in states]
+        return [trial for trial in trials if states is None or trial.state in states]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return one trial.
@@ -192,11 +194,11 @@ class DashboardStorage(ReadOnlyStorage):
         if view is None:
             return trial.system_attrs
         kinds = kinds_of(view, trial, snapshot.large.get(trial_id, frozenset()))
-        return {**trial.system_attrs, **as_system_attrs(described(study_id, trial_id, kinds))}
+        return {**trial.system_attrs, **as_system_attrs(descriptions(study_id, trial_id, kinds))}
 
 
 def _trial_in(snapshot: Snapshot, trial_id: int) -> FrozenTrial:
-    return next(each for each in snapshot.trials if each._trial_id == trial_id)
+    return next(trial for trial in snapshot.trials if trial._trial_id == trial_id)
 
 
 def _note_in(system_attrs: Mapping[str, Any]) -> str:
@@ -221,14 +223,14 @@ def _read_studies(connection: Connection, only: int | None = None) -> list[Froze
     for table in (rows.STUDY_USER_ATTRS, rows.STUDY_SYSTEM_ATTRS):
         for study_id, key, value in of_study(table, "key", "value_json"):
             place = (study_id, table is rows.STUDY_USER_ATTRS)
-            found = decode_or(None, value, table.name, f"{key!r} of study {study_id}", object)
-            if found is not None:
-                attrs.setdefault(place, {})[key] = clean_value(found)
+            attribute = decode_or(None, value, table.name, f"{key!r} of study {study_id}", object)
+            if attribute is not None:
+                attrs.setdefault(place, {})[key] = clean_value(attribute)
     return [
         FrozenStudy(
             study_name=clean(name),
             direction=None,
-            directions=[each for _, each in sorted(directions.get(study_id, {}).items())],
+            directions=[direction for _, direction in sorted(directions.get(study_id, {}).items())],
             user_attrs=attrs.get((study_id, True), {}),
             system_attrs=attrs.get((study_id, False), {}),
             study_id=study_id,

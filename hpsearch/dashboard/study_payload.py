@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.dashboard.artifacts import CONFIG, address, described, kinds_of
+from hpsearch.dashboard.artifacts import CONFIG, address, descriptions, kinds_of
 from hpsearch.dashboard.gc_pause import gc_paused
 from hpsearch.dashboard.notes import trial_note
 from hpsearch.dashboard.storage import DashboardStorage
@@ -60,7 +60,7 @@ class StudyPayloads:
         self._lock = Lock()
         self._writer = TrialWriter(study_id)
         #: Trial id -> an ended trial and its text.
-        self._written: dict[int, tuple[FrozenTrial, str]] = {}
+        self._texts: dict[int, tuple[FrozenTrial, str]] = {}
         #: Ticket -> first epoch of overfitting, for ended trials; ``None`` if there is none.
         self._overfits: dict[int, int | None] = {}
         self._identity = ""
@@ -72,7 +72,7 @@ class StudyPayloads:
             identity = view.record.study.run_key
             if identity != self._identity:  # a new study with the id of a deleted one
                 self._identity, self._answer = identity, None
-                self._written, self._overfits = {}, {}
+                self._texts, self._overfits = {}, {}
             snapshot = self._storage.snapshot(self._study_id)
             tag = f"{identity}-{snapshot.version}-{view.revision}"
             if self._answer is None or self._answer.tag != tag:
@@ -106,13 +106,13 @@ class StudyPayloads:
     ) -> str:
         trial_id = trial._trial_id
         kinds = kinds_of(view, trial, snapshot.large.get(trial_id, frozenset()))
-        kept = self._written.get(trial_id)
-        if kept is not None and kept[0] is trial:
-            written = kept[1]
+        previous = self._texts.get(trial_id)
+        if previous is not None and previous[0] is trial:
+            text = previous[1]
         else:
-            written = self._writer.write(trial, described(self._study_id, trial_id, kinds))
+            text = self._writer.write(trial, descriptions(self._study_id, trial_id, kinds))
             if trial.state.is_finished() and trial_id in view.by_trial:
-                self._written[trial_id] = trial, written
+                self._texts[trial_id] = trial, text
         pictures = [
             (kind.title, address(self._study_id, trial_id, kind))
             for kind in kinds
@@ -120,11 +120,11 @@ class StudyPayloads:
         ]
         record = view.by_trial.get(trial_id)
         overfits = None if record is None else self._overfits.get(record.ticket)
-        return with_note(written, trial_note(view, trial, thresholds, pictures, overfits))
+        return with_note(text, trial_note(view, trial, thresholds, pictures, overfits))
 
     def _look_for_overfitting(self, view: StudyView) -> None:
-        ended = {each.ticket for each in view.record.trials if each.state.is_finished}
-        new = ended - self._overfits.keys()
+        tickets = {trial.ticket for trial in view.record.trials if trial.state.is_finished}
+        new = tickets - self._overfits.keys()
         if not new:
             return
         query = sa.select(
@@ -137,9 +137,9 @@ class StudyPayloads:
         for ticket, epoch, *losses in self._storage.database.read(
             lambda connection: connection.execute(query).all()
         ):
-            known = (math.nan if each is None else each for each in losses)
-            curves.setdefault(ticket, []).append(_Losses(epoch, *known))
-        self._overfits.update((each, overfits_from(curves.get(each, []))) for each in new)
+            numbers = (math.nan if loss is None else loss for loss in losses)
+            curves.setdefault(ticket, []).append(_Losses(epoch, *numbers))
+        self._overfits.update((ticket, overfits_from(curves.get(ticket, []))) for ticket in new)
 
 
 class _Losses(NamedTuple):
@@ -165,14 +165,14 @@ def _head(study: FrozenStudy, trials: Sequence[FrozenTrial]) -> str:
 
 def _representatives(trials: Iterable[FrozenTrial]) -> Iterable[FrozenTrial]:
     """Yield one trial of each kind, from which optuna-dashboard derives common keys and values."""
-    seen = set()
+    kinds = set()
     for trial in trials:
         kind = (
             trial.state is TrialState.FAIL,
             bool(trial.intermediate_values),
-            tuple((name, id(each)) for name, each in trial.distributions.items()),
+            tuple((name, id(distribution)) for name, distribution in trial.distributions.items()),
             tuple((key, type(value)) for key, value in trial.user_attrs.items()),
         )
-        if kind not in seen:
-            seen.add(kind)
+        if kind not in kinds:
+            kinds.add(kind)
             yield trial

@@ -77,7 +77,7 @@ class StudyViews:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = Lock()
-        self._kept: dict[str, StudyView] = {}
+        self._views: dict[str, StudyView] = {}
 
     def of(self, name: str) -> StudyView:
         """Return the state of the study ``name``.
@@ -89,25 +89,30 @@ class StudyViews:
         with self._lock:
             stored = studies.find(self._database, name)
             confirming = confirmations(self._database, name)
-            revision = self._database.read(lambda each: _revision(each, [stored, *confirming]))
-            kept = self._kept.get(name)
-            if kept is None or kept.revision != revision:
-                self._kept[name] = kept = _read(self._database, name, confirming, revision)
-            return kept
+            revision = self._database.read(
+                lambda connection: _revision(connection, [stored, *confirming])
+            )
+            view = self._views.get(name)
+            if view is None or view.revision != revision:
+                self._views[name] = view = _read(self._database, name, confirming, revision)
+            return view
 
 
-def _revision(connection: Connection, asked: Sequence[StoredStudy]) -> str:
+def _revision(connection: Connection, stored_studies: Sequence[StoredStudy]) -> str:
     """Return a text that changes with every event, and with a study's text and budget."""
     # The count besides the newest: on Postgres, an event may be committed after a newer one.
     query = (
         sa.select(events.c.study_id, sa.func.count(), sa.func.max(events.c.event_id))
-        .where(events.c.study_id.in_([each.study_id for each in asked]))
+        .where(events.c.study_id.in_([study.study_id for study in stored_studies]))
         .group_by(events.c.study_id)
         .order_by(events.c.study_id)
     )
-    grown = [tuple(row) for row in connection.execute(query)]
-    shown = [(each.run_key, each.trial_budget, introduction(each.document)) for each in asked]
-    return json.dumps([grown, shown])
+    event_counts = [tuple(row) for row in connection.execute(query)]
+    definitions = [
+        (study.run_key, study.trial_budget, introduction(study.document))
+        for study in stored_studies
+    ]
+    return json.dumps([event_counts, definitions])
 
 
 def _read(
@@ -119,15 +124,17 @@ def _read(
         try:
             verdict = read_verdict(database, record, read_study(database, confirming[-1].name))
         except StorageError as error:
-            damaged = f"the confirmation {confirming[-1].name} can't be read: {error}"
-            record = replace(record, warnings=(*record.warnings, damaged))
+            warning = f"the confirmation {confirming[-1].name} can't be read: {error}"
+            record = replace(record, warnings=(*record.warnings, warning))
     order = ranked(record)
     is_confirmed = verdict is not None and verdict.has_valid_winner
     forecast = None if is_confirmed else read_interim(database, record)
     return StudyView(
         record=record,
-        by_trial={each.trial_id: each for each in record.trials if each.trial_id is not None},
-        rank={each.number: place for place, each in enumerate(order, 1) if each.number is not None},
+        by_trial={trial.trial_id: trial for trial in record.trials if trial.trial_id is not None},
+        rank={
+            trial.number: place for place, trial in enumerate(order, 1) if trial.number is not None
+        },
         best=_numbers(best_trials(record, verdict)),
         weights=frozenset(_numbers(weights_kept(record))),
         verdict=verdict,
@@ -152,9 +159,9 @@ def best_trials(record: StudyRecord, verdict: ConfirmationResult | None) -> Sequ
         # The best of its trainings would only be that with the luckiest seed.
         return kept_trainings(record) if record.is_finished else []
     if verdict is not None and verdict.has_valid_winner and not record.goals.is_multi_objective:
-        return [each for each in record.trials if each.number == verdict.winner]
+        return [trial for trial in record.trials if trial.number == verdict.winner]
     return front(record)
 
 
 def _numbers(trials: Sequence[TrialRecord]) -> list[int]:
-    return [each.number for each in trials if each.number is not None]
+    return [trial.number for trial in trials if trial.number is not None]

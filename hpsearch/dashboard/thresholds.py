@@ -21,8 +21,8 @@ class Thresholds:
     """Explains the prunings of one study; ``trials`` are Optuna's rows of its trials."""
 
     def __init__(self, record: StudyRecord, trials: Sequence[FrozenTrial]) -> None:
-        named: Mapping[str, Any] = record.study.document.get("pruner") or {"median": {}}
-        self._name, settings = _name_and_settings(named)
+        pruner: Mapping[str, Any] = record.study.document.get("pruner") or {"median": {}}
+        self._name, settings = _name_and_settings(pruner)
         self._settings = settings
         self._sign = 1.0 if record.objective.direction == "maximize" else -1.0
         self._metric = record.objective.metric
@@ -35,7 +35,7 @@ class Thresholds:
         value = trial.intermediate_values.get(epoch)
         if value is None:
             return f"stopped by the pruner {self._name!r}."
-        best = self._sign * max(self._sign * each for each in trial.intermediate_values.values())
+        best = self._sign * max(self._sign * value for value in trial.intermediate_values.values())
         match self._name:
             case "asha" | "hyperband":
                 factor = int(self._settings.get("reduction_factor", 3))
@@ -52,15 +52,15 @@ class Thresholds:
                 bound = self._percentile(epoch, keep)
                 return self._in_words(rule, best, bound, "complete trials at this epoch")
             case _:
-                reached = MetricFormat(self._metric).value(value)
-                return f"stopped by the pruner {self._name!r} with {self._metric} {reached}."
+                value_text = MetricFormat(self._metric).value(value)
+                return f"stopped by the pruner {self._name!r} with {self._metric} {value_text}."
 
-    def _in_words(self, rule: str, value: float, bound: float | None, whose: str) -> str:
-        written = MetricFormat(self._metric).value
-        text = f"{rule}, and its {self._metric} is {written(value)}"
+    def _in_words(self, rule: str, value: float, bound: float | None, group: str) -> str:
+        form = MetricFormat(self._metric).value
+        text = f"{rule}, and its {self._metric} is {form(value)}"
         if bound is None:
             return f"{text}."
-        return f"{text}; of the {whose} so far, the best start at {written(bound)}."
+        return f"{text}; of the {group} so far, the best start at {form(bound)}."
 
     def _top(self, epoch: int, factor: int) -> float | None:
         scores = self._values(epoch, False)
@@ -82,8 +82,8 @@ class Thresholds:
         )
 
 
-def _name_and_settings(named: Mapping[str, Any] | str) -> tuple[str, Mapping[str, Any]]:
-    if isinstance(named, str):
-        return named, {}
-    name = next(iter(named))
-    return name, named[name] or {}
+def _name_and_settings(pruner: Mapping[str, Any] | str) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(pruner, str):
+        return pruner, {}
+    name = next(iter(pruner))
+    return name, pruner[name] or {}

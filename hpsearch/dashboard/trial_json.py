@@ -37,14 +37,14 @@ class TrialWriter:
             f'{{"trial_id": {trial._trial_id}, "study_id": {self._study_id}, "number": '
             f'{trial.number}, "state": "{trial.state.name.capitalize()}", "params": ['
             f"{', '.join(self._params(trial))}], "
-            f'"fixed_params": {_dumps(_fixed(fixed))}, '
+            f'"fixed_params": {_dumps(_fixed_params(fixed))}, '
             f'"user_attrs": {_dumps(serialize_attrs(trial.user_attrs))}, '
             f'"artifacts": {_dumps(artifacts)}, '
             f'"constraints": {_dumps(trial.system_attrs.get("constraints", []))}, '
             f'"intermediate_values": [{_curve(trial.intermediate_values)}]'
         ]
         if trial.values is not None:
-            parts.append(f'"values": [{", ".join(_number(each) for each in trial.values)}]')
+            parts.append(f'"values": [{", ".join(_number(value) for value in trial.values)}]')
         if trial.datetime_start is not None:
             parts.append(f'"datetime_start": "{trial.datetime_start.isoformat()}"')
         if trial.datetime_complete is not None:
@@ -73,9 +73,9 @@ class TrialWriter:
         return f'{head}{internal!r}, "param_external_value": "{value}"{tail}'
 
 
-def with_note(written: str, note: str) -> str:
+def with_note(text: str, note: str) -> str:
     """Return the text of ``TrialWriter.write``, completed with a note (Markdown)."""
-    return f'{written}, "note": {{"version": {1 if note else 0}, "body": {_dumps(note)}}}}}'
+    return f'{text}, "note": {{"version": {1 if note else 0}, "body": {_dumps(note)}}}}}'
 
 
 def _frame(name: str, value: Any, distribution: BaseDistribution) -> tuple[str, str]:
@@ -92,7 +92,7 @@ def _external(value: Any) -> str:
     return f'"param_external_value": {_dumps(str(value))}'
 
 
-def _fixed(params: Mapping[str, Any]) -> list[dict[str, str]]:
+def _fixed_params(params: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"name": name, "param_external_value": str(value)} for name, value in params.items()]
 
 

@@ -54,8 +54,8 @@ class StudyTrials:
         self._database = database
         self._study_id = study_id
         self._lock = Lock()
-        self._born: Any = None
-        self._known: dict[int, FrozenTrial] = {}
+        self._first_start: Any = None
+        self._trials: dict[int, FrozenTrial] = {}
         self._large: dict[int, frozenset[str]] = {}
         self._snapshot = Snapshot((), {}, 0)
 
@@ -72,31 +72,36 @@ class StudyTrials:
     def _read(self, connection: Connection) -> None:
         # The states first: trials that have ended by then are complete, even if the transaction
         # isn't a snapshot, and those that end later are read again next time.
-        listed = _list(connection, self._study_id)
-        born = listed[0].datetime_start if listed else None
+        state_rows = _list(connection, self._study_id)
+        first_start = state_rows[0].datetime_start if state_rows else None
         # Another study may have the id of a deleted one, and its trials the same ids, too.
-        same = born == self._born
-        known = self._known if same else {}
-        ended = {
+        same = first_start == self._first_start
+        previous = self._trials if same else {}
+        ended_ids = {
             row.trial_id
-            for row in listed
-            if row.trial_id in known
-            and known[row.trial_id].state.is_finished()
-            and known[row.trial_id].state.name == row.state
+            for row in state_rows
+            if row.trial_id in previous
+            and previous[row.trial_id].state.is_finished()
+            and previous[row.trial_id].state.name == row.state
         }
-        fresh = [row for row in listed if row.trial_id not in ended]
+        fresh = [row for row in state_rows if row.trial_id not in ended_ids]
         read, large = _read_trials(connection, fresh)
-        trials = {row.trial_id: read.get(row.trial_id) or known[row.trial_id] for row in listed}
+        trials = {
+            row.trial_id: read.get(row.trial_id) or previous[row.trial_id] for row in state_rows
+        }
         if (
             self._snapshot.version
             and same
-            and trials.keys() == known.keys()
-            and all(trial == known[each] for each, trial in read.items())
-            and all(large.get(each) == self._large.get(each) for each in read)
+            and trials.keys() == previous.keys()
+            and all(trial == previous[trial_id] for trial_id, trial in read.items())
+            and all(large.get(trial_id) == self._large.get(trial_id) for trial_id in read)
         ):
             return
-        kept = {each: names for each, names in self._large.items() if each in ended}
-        self._born, self._known, self._large = born, trials, {**kept, **large}
+        previous_large = {
+            trial_id: names for trial_id, names in self._large.items() if trial_id in ended_ids
+        }
+        self._first_start, self._trials = first_start, trials
+        self._large = {**previous_large, **large}
         self._snapshot = Snapshot(tuple(trials.values()), self._large, self._snapshot.version + 1)
 
 
@@ -118,38 +123,38 @@ def _list(connection: Connection, study_id: int) -> Sequence[sa.Row[Any]]:
 
 
 def _read_trials(
-    connection: Connection, listed: Iterable[sa.Row[Any]]
+    connection: Connection, state_rows: Iterable[sa.Row[Any]]
 ) -> tuple[dict[int, FrozenTrial], dict[int, frozenset[str]]]:
     """Return trial id -> trial, and trial id -> names of its attributes that are in ``LARGE``."""
-    trials = {row.trial_id: _begun(row) for row in listed}
+    trials = {row.trial_id: _new_trial(row) for row in state_rows}
     large: dict[int, set[str]] = {}
     read_params(connection, trials)
-    cleaned: dict[int, BaseDistribution | None] = {}
+    replacements: dict[int, BaseDistribution | None] = {}
     for trial in trials.values():
-        _clean_params(trial, cleaned)
+        _clean_params(trial, replacements)
     for ids in chunks(trials):
         _read_ends(connection, trials, ids)
         _read_curves(connection, trials, ids)
         _read_user_attrs(connection, trials, ids, large)
         _read_system_attrs(connection, trials, ids)
-    return trials, {each: frozenset(names) for each, names in large.items()}
+    return trials, {trial_id: frozenset(names) for trial_id, names in large.items()}
 
 
-def _clean_params(trial: FrozenTrial, cleaned: dict[int, BaseDistribution | None]) -> None:
+def _clean_params(trial: FrozenTrial, replacements: dict[int, BaseDistribution | None]) -> None:
     """Escape control characters in the names and choices of a trial's parameters.
 
-    ``cleaned`` caches id of a distribution -> its replacement, ``None`` if it is clean.
+    ``replacements`` caches id of a distribution -> its replacement, ``None`` if it is clean.
     """
     for name, distribution in list(trial.distributions.items()):
         place = id(distribution)
-        if place not in cleaned:
-            cleaned[place] = _clean_choices(distribution)
-        shown, instead = _name(name), cleaned[place]
-        if instead is None and shown == name:
+        if place not in replacements:
+            replacements[place] = _clean_choices(distribution)
+        clean_name, instead = _name(name), replacements[place]
+        if instead is None and clean_name == name:
             continue
         value = _choice(trial.params.pop(name))
         del trial.distributions[name]
-        trial.params[shown], trial.distributions[shown] = value, instead or distribution
+        trial.params[clean_name], trial.distributions[clean_name] = value, instead or distribution
 
 
 def _clean_choices(distribution: BaseDistribution) -> CategoricalDistribution | None:
@@ -169,10 +174,10 @@ def _name(name: str) -> str:
     return escape_json(name)
 
 
-def _begun(row: sa.Row[Any]) -> FrozenTrial:
-    begun = frozen(row.trial_id, row.number)
-    begun.state, begun.datetime_start = TrialState[row.state], row.datetime_start
-    return begun
+def _new_trial(row: sa.Row[Any]) -> FrozenTrial:
+    trial = frozen(row.trial_id, row.number)
+    trial.state, trial.datetime_start = TrialState[row.state], row.datetime_start
+    return trial
 
 
 def _read_ends(
@@ -180,18 +185,18 @@ def _read_ends(
 ) -> None:
     table, values = rows.TRIALS, rows.VALUES
     query = sa.select(table.c.trial_id, table.c.datetime_complete).where(table.c.trial_id.in_(ids))
-    for trial_id, ended in connection.execute(query).all():
-        trials[trial_id].datetime_complete = ended
+    for trial_id, end in connection.execute(query).all():
+        trials[trial_id].datetime_complete = end
     query_values = (
         sa.select(values.c.trial_id, values.c.value, sa.type_coerce(values.c.value_type, sa.String))
         .where(values.c.trial_id.in_(ids))
         .order_by(values.c.trial_id, values.c.objective)
     )
-    found: dict[int, list[float]] = {}
+    values_by_trial: dict[int, list[float]] = {}
     for trial_id, value, kind in connection.execute(query_values).all():
-        found.setdefault(trial_id, []).append(_NOT_FINITE.get(kind, value))
-    for trial_id, each in found.items():
-        trials[trial_id].values = each
+        values_by_trial.setdefault(trial_id, []).append(_NOT_FINITE.get(kind, value))
+    for trial_id, trial_values in values_by_trial.items():
+        trials[trial_id].values = trial_values
 
 
 def _read_curves(
