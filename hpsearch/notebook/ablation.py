@@ -21,8 +21,8 @@ class Ablation(AblationSummary):
         return html.page(
             html.title(f"{self.ablation}: {self.metric}, better by"),
             *([] if self.finished else [html.line(unfinished, "bad")]),
-            *(html.line(each.sentence) for each in self.effects),
-            *(html.line(each, "soft") for each in self.not_trained),
+            *(html.line(effect.sentence) for effect in self.effects),
+            *(html.line(sentence, "soft") for sentence in self.not_trained),
             html.line(self.note, "soft"),
         )
 

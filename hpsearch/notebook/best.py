@@ -57,7 +57,7 @@ class Best:
             *([] if self.test_gap is None else [html.line(self.test_gap.headline, "bad")]),
             html.line(f"{self.sentence} {self.against}".rstrip()),
             html.line(self.note, "soft" if self.confirmed else "bad"),
-            *(html.line(each, "bad") for each in self.warnings),
+            *(html.line(warning, "bad") for warning in self.warnings),
             html.table(("parameter", "value"), self.params.items()),
         )
 

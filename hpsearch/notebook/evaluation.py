@@ -52,10 +52,11 @@ class Evaluation:
     @property
     def sentence(self) -> str:
         """The accuracy, its interval, and what it was measured with."""
-        trained = count_noun(max(1, len(self.seeds)), "training")
+        trainings = count_noun(max(1, len(self.seeds)), "training")
         return (
             f"Trial {self.trial}: test accuracy {SHARE.value(self.accuracy)} (95 %: "
-            f"{SHARE.interval(self.interval)}), {count_noun(self.images, 'test image')}, {trained}."
+            f"{SHARE.interval(self.interval)}), {count_noun(self.images, 'test image')}, "
+            f"{trainings}."
         )
 
     def _repr_html_(self) -> str:
@@ -63,7 +64,7 @@ class Evaluation:
             html.title(f"{self.study}: trial {self.trial} on the test images"),
             *([] if self.test_gap is None else [html.line(self.test_gap.headline, "bad")]),
             html.line(self.sentence),
-            *(html.line(each, "bad") for each in self.warnings),
+            *(html.line(warning, "bad") for warning in self.warnings),
         )
 
 
@@ -93,23 +94,25 @@ def evaluate(
     from hpsearch.workers.winner.final_evaluation import evaluate_winner, evaluation_warnings
 
     before = evaluations(database, record.study.study_id)
-    made = evaluate_winner(
+    evaluation = evaluate_winner(
         database, record, study_of(record), runs=runs, device=device, data=data, pick=pick
     )
     verdict = read_confirmation(database, record)
     return Evaluation(
         study=record.study.name,
-        trial=made.trial,
-        images=made.images,
-        accuracy=made.accuracy,
-        interval=made.interval,
-        loss=made.loss,
-        macro_f1=made.macro_f1,
-        balanced_accuracy=made.balanced_accuracy,
-        seeds=made.seeds,
-        class_names=made.class_names,
-        confusion=made.confusion,
+        trial=evaluation.trial,
+        images=evaluation.images,
+        accuracy=evaluation.accuracy,
+        interval=evaluation.interval,
+        loss=evaluation.loss,
+        macro_f1=evaluation.macro_f1,
+        balanced_accuracy=evaluation.balanced_accuracy,
+        seeds=evaluation.seeds,
+        class_names=evaluation.class_names,
+        confusion=evaluation.confusion,
         opened=len(before) + 1,
         warnings=tuple(evaluation_warnings(record, before)),
-        test_gap=None if verdict is None else find_test_gap(verdict, made, record.study.document),
+        test_gap=None
+        if verdict is None
+        else find_test_gap(verdict, evaluation, record.study.document),
     )

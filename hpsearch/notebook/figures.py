@@ -28,8 +28,8 @@ _COLOUR = re.compile(r"var\(--([a-z0-9-]+)\)")
 class Figures(Mapping[str, "go.Figure"]):
     """Name -> figure, in the report's order; a figure is made on access."""
 
-    def __init__(self, drawn: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> None:
-        self._drawn = drawn
+    def __init__(self, charts: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> None:
+        self._charts = charts
         self._titles = titles
 
     @classmethod
@@ -61,31 +61,31 @@ class Figures(Mapping[str, "go.Figure"]):
         """
         import plotly.graph_objects as go
 
-        if name not in self._drawn:
-            raise UnknownFigure("figure", name, list(self._drawn))
-        figure = go.Figure(coloured(self._drawn[name]))
+        if name not in self._charts:
+            raise UnknownFigure("figure", name, list(self._charts))
+        figure = go.Figure(with_colours(self._charts[name]))
         # In a report, colours follow the theme of the page; here they are those of the light one
         ground = {"paper_bgcolor": LIGHT["page"], "plot_bgcolor": LIGHT["page"]}
         figure.update_layout(title={"text": self._titles[name]}, margin={"t": 64}, **ground)
         return figure
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._drawn)
+        return iter(self._charts)
 
     def __len__(self) -> int:
-        return len(self._drawn)
+        return len(self._charts)
 
     def __repr__(self) -> str:
-        return f"<Figures: {', '.join(self._drawn)}>"
+        return f"<Figures: {', '.join(self._charts)}>"
 
 
-def coloured(part: Any) -> Any:
+def with_colours(part: Any) -> Any:
     """Return a chart with the light theme's colours in place of the page's colour names."""
     match part:
         case str():
-            return _COLOUR.sub(lambda found: LIGHT[found[1]], part)
+            return _COLOUR.sub(lambda match: LIGHT[match[1]], part)
         case Mapping():
-            return {key: coloured(each) for key, each in part.items()}
+            return {key: with_colours(child) for key, child in part.items()}
         case list() | tuple():
-            return [coloured(each) for each in part]
+            return [with_colours(child) for child in part]
     return part

@@ -37,7 +37,7 @@ def curves(database: Database, record: StudyRecord) -> pd.DataFrame:
     """Return one row per trial and epoch."""
     import pandas as pd
 
-    found = epoch_table(database, record)
-    table = pd.DataFrame({"trial": found.pop("number"), **found})
+    epochs = epoch_table(database, record)
+    table = pd.DataFrame({"trial": epochs.pop("number"), **epochs})
     rest = [name for name in table.columns if name not in (*_CURVES, "ticket")]
     return table[[*_CURVES, *rest]]

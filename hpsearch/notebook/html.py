@@ -60,13 +60,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table; ``None`` is shown as a dash."""
     head = "".join(f"<th>{_escape(name)}</th>" for name in columns)
     body = "".join(
-        "<tr>" + "".join(f"<td>{_escape(shown(cell))}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{_escape(cell_text(cell))}</td>" for cell in row) + "</tr>"
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def shown(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """Return a value as text, a float with six digits."""
     if value is None:
         return "-"

@@ -66,7 +66,7 @@ def launch(
     with hidden():
         start_fork_server()
         loaded, pending = run_isolated(check_launch, study, changes, name, run)
-        show = shower(loaded.name, loaded.objective.metric, wanted=progress)
+        show = shower(loaded.name, loaded.objective.metric, visible=progress)
         return start(loaded, run, show, pending.preview.allocation)
 
 
@@ -157,7 +157,7 @@ def _run_plan(
         start_fork_server()
         record = read_study(database, name)
         prepared = prepare(database, record, study_of(record))
-        show = shower(prepared.name, prepared.study.objective.metric, wanted=progress)
+        show = shower(prepared.name, prepared.study.objective.metric, visible=progress)
         return train(database, prepared, show)
 
 

@@ -64,7 +64,7 @@ class Model:
 
         from hpsearch.workers.winner.labelling import find_pictures
 
-        files = find_pictures(_listed(pictures)).files
+        files = find_pictures(_paths(pictures)).files
         return self._classifier.normalised(torch.stack([self._classifier.read(f) for f in files]))
 
     def predict(self, pictures: Pictures, *, top: int = 1) -> list[Prediction]:
@@ -86,7 +86,7 @@ class Model:
 
         if top < 1:
             raise UserError(f"top must be at least 1, but got {top}")
-        return list(label(self._classifier, find_pictures(_listed(pictures)), top=top))
+        return list(label(self._classifier, find_pictures(_paths(pictures)), top=top))
 
 
 def load_model(folder: str | Path, *, device: str = "cpu") -> Model:
@@ -106,6 +106,6 @@ def load_model(folder: str | Path, *, device: str = "cpu") -> Model:
     return Model(labelling.load_model(Path(folder), device), Path(folder).resolve().name)
 
 
-def _listed(pictures: Pictures) -> list[Path]:
+def _paths(pictures: Pictures) -> list[Path]:
     several = [pictures] if isinstance(pictures, str | Path) else pictures
-    return [Path(each).expanduser() for each in several]
+    return [Path(picture).expanduser() for picture in several]

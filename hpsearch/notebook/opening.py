@@ -49,7 +49,7 @@ def open_study(
         name=name,
         overrides=overrides,
         runs=parse_runs(str(runs or os.environ.get("HPSEARCH_RUNS") or DEFAULT_FOLDER)),
-        data=Path(given) if (given := data or os.environ.get("HPSEARCH_DATA")) else None,
+        data=Path(folder) if (folder := data or os.environ.get("HPSEARCH_DATA")) else None,
     )
     if isinstance(definition, str) and not opened.is_stored:
         from hpsearch.study_file.loading import find_study

@@ -25,7 +25,7 @@ def overview(database: Database, record: StudyRecord) -> str:
             + (f", {counts.invalid} invalid" if counts.invalid else "")
         ),
     ]
-    parts += [html.line(each, "bad") for each in record.warnings]
+    parts += [html.line(warning, "bad") for warning in record.warnings]
     best = best_of(database, record)
     if best is not None:
         if best.test_gap is not None:

@@ -16,15 +16,15 @@ from hpsearch.workers.launch.progress import Progress
 _MESSAGES_SHOWN = 5
 
 
-def shower(study: str, metric: str, *, wanted: bool) -> Callable[[Progress], None]:
+def shower(study: str, metric: str, *, visible: bool) -> Callable[[Progress], None]:
     """Return a function that shows the progress of a launch.
 
     Args:
         study: The study's name.
         metric: The objective's metric.
-        wanted: Whether to show anything; if not, the function does nothing.
+        visible: Whether to show anything; if not, the function does nothing.
     """
-    if not wanted:
+    if not visible:
         return lambda progress: None
     return InNotebook(study, metric) if _has_notebook() else _print_lines
 
@@ -81,7 +81,7 @@ class InNotebook:
         if left is not None and left.high > 0:
             low, high = _time(left.low), _time(left.high)
             text = f"; about {high} left" if low == high else f"; {low} to {high} left"
-        busy = [each for each in progress.workers if each.number is not None]
+        busy = [worker for worker in progress.workers if worker.number is not None]
         return html.page(
             html.title(f"{self._study}: {counts.finished} of {progress.budget_trials} trials"),
             html.bar(counts.finished / max(progress.budget_trials, 1)),
@@ -92,7 +92,7 @@ class InNotebook:
             *([] if progress.has_no_best else [html.line(f"best: {best}")]),
             html.table(
                 ("device", "trial", "epoch"),
-                [(each.device, each.number, each.epoch) for each in busy],
+                [(worker.device, worker.number, worker.epoch) for worker in busy],
             )
             if busy
             else "",

@@ -52,7 +52,7 @@ class Study:
     ) -> None:
         self._study = study
         self._storage = storage
-        self._given_name = name
+        self._new_name = name
         self._overrides = tuple(overrides)
         self._runs = runs
         self._data = data
@@ -69,7 +69,7 @@ class Study:
     @property
     def name(self) -> str:
         """The study's name in the database, also before its launch."""
-        return self._given_name or self._stored_name() or self._name_in_definition() or self._title
+        return self._new_name or self._stored_name() or self._name_in_definition() or self._title
 
     @property
     def is_stored(self) -> bool:
@@ -178,7 +178,7 @@ class Study:
             lease_seconds=lease_seconds,
             checkpoint_seconds=checkpoint_seconds,
         )
-        return launching.launch(self._study, changes, self._given_name, run, progress=progress)
+        return launching.launch(self._study, changes, self._new_name, run, progress=progress)
 
     def confirm(
         self,
@@ -268,7 +268,7 @@ class Study:
             seeds=seeds,
         )
         name = launching.ablate(self._require_name(), request, run, progress=progress)
-        return next(each for each in self.ablations if each.ablation == name)
+        return next(ablation for ablation in self.ablations if ablation.ablation == name)
 
     def invalidate(self, trial: int, reason: str, *, again: bool = False) -> None:
         """Declare a complete or pruned trial invalid: it doesn't count any more, but its row stays.
@@ -338,7 +338,7 @@ class Study:
         """
         from hpsearch.workers.winner.exporting import Targets, write_export
 
-        named = {
+        paths = {
             "bundle": bundle,
             "config": config,
             "card": card,
@@ -346,11 +346,11 @@ class Study:
             "onnx": onnx,
             "torch_export": torch_export,
         }
-        targets = Targets(**{key: Path(path) for key, path in named.items() if path is not None})
-        chosen = self._choose(trial, pick, unconfirmed).licensed(license)
+        targets = Targets(**{key: Path(path) for key, path in paths.items() if path is not None})
+        choice = self._choose(trial, pick, unconfirmed).licensed(license)
         if not targets.files():
-            targets = Targets(config=Path(chosen.default_name))
-        write_export(chosen, targets, runs=self._runs, data=self._data, overwrite=force)
+            targets = Targets(config=Path(choice.default_name))
+        write_export(choice, targets, runs=self._runs, data=self._data, overwrite=force)
         return [path for path in targets.files() if path.exists()]
 
     def evaluate(self, *, device: str = "auto", pick: str | None = None) -> Evaluation:
@@ -405,12 +405,12 @@ class Study:
         from hpsearch.workers.winner.exporting import load_trained
         from hpsearch.workers.winner.labelling import open_classifier_device
 
-        where = open_classifier_device(device)
+        place = open_classifier_device(device)
         frozen = self._choose(trial, pick, unconfirmed).frozen
-        trained = load_trained(frozen, runs=self._runs, data=self._data)
+        model = load_trained(frozen, runs=self._runs, data=self._data)
         name = f"{frozen.document['provenance']['study']}, trial {frozen.trial.number}"
-        trained.classifier.move_to(where)
-        return Model(trained.classifier, name)
+        model.classifier.move_to(place)
+        return Model(model.classifier, name)
 
     def predict(self, pictures: Pictures, *, top: int = 1, device: str = "cpu") -> list[Prediction]:
         """Label pictures with the winner's model, as ``hpsearch predict`` does.
@@ -467,8 +467,8 @@ class Study:
             return look(database, read_study(database, self._name_in(database)))
 
     def _name_in(self, database: Database) -> str:
-        if self._given_name is not None or not isinstance(self._study, str):
-            return self._given_name or self._title
+        if self._new_name is not None or not isinstance(self._study, str):
+            return self._new_name or self._title
         return stored_name(database, self._study)
 
     @property
