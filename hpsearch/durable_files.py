@@ -108,7 +108,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether ``error`` says that the disk, or the user's quota, is full."""
+    """Whether ``error`` means that the disk, or the user's quota, is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -131,13 +131,13 @@ def why_unwritable(folder: Path) -> str | None:
     ``folder`` need not exist, and nothing is left behind. A full disk isn't a reason here, since
     writers wait for free space.
     """
-    there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir():
-        return f"{there} isn't a folder"
+    ancestor = folder.absolute()
+    while not ancestor.exists() and ancestor != ancestor.parent:
+        ancestor = ancestor.parent
+    if not ancestor.is_dir():
+        return f"{ancestor} isn't a folder"
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=ancestor):
             return None
     except OSError as error:
-        return None if is_full(error) else f"{there}: {error.strerror or error}"
+        return None if is_full(error) else f"{ancestor}: {error.strerror or error}"

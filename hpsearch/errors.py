@@ -106,13 +106,14 @@ class UnknownName(UserError):
         if guess is None:
             near = nearest_name(name, self.names)
             guess = None if near is None else repr(near)
-        meant = "" if guess is None else f" Did you mean {guess}?"
-        listed = ", ".join(self.names[:_NAMES_LISTED]) or "none"
+        suggestion = "" if guess is None else f" Did you mean {guess}?"
+        valid_names = ", ".join(self.names[:_NAMES_LISTED]) or "none"
         if len(self.names) > _NAMES_LISTED:
-            listed += f", and {len(self.names) - _NAMES_LISTED:,} more"
-        shown = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+            valid_names += f", and {len(self.names) - _NAMES_LISTED:,} more"
+        short_name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
         super().__init__(
-            f"unknown {kind} {shown!r}.{meant} Known: {listed}.{' ' + hint if hint else ''}"
+            f"unknown {kind} {short_name!r}.{suggestion} Known: {valid_names}."
+            f"{' ' + hint if hint else ''}"
         )
 
 
@@ -120,15 +121,15 @@ def nearest_name(name: str, names: Sequence[str]) -> str | None:
     """Return the most similar valid name, ignoring case and punctuation; ``None`` without one."""
     if len(name) > _LONGEST_NAME:
         return None
-    bare = {bare_name(each): each for each in names}
-    found = [bare_name(name)] if bare_name(name) in bare else []
-    found = found or get_close_matches(bare_name(name), bare, n=1)
-    return bare[found[0]] if found else None
+    bare = {bare_name(valid_name): valid_name for valid_name in names}
+    matches = [bare_name(name)] if bare_name(name) in bare else []
+    matches = matches or get_close_matches(bare_name(name), bare, n=1)
+    return bare[matches[0]] if matches else None
 
 
 def bare_name(name: str) -> str:
     """Return the letters and digits of a name in lower case: ``learningrate``."""
-    return "".join(each for each in name.casefold() if each.isalnum())
+    return "".join(char for char in name.casefold() if char.isalnum())
 
 
 class DataError(UserError):

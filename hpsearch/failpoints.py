@@ -39,16 +39,16 @@ class FailPoint(Enum):
     WORKERS_TOLD = "The launch has asked its workers to stop."
 
     CLAIMED = "A ticket is the worker's own; nothing was drawn for it."
-    DRAWN = "A configuration that can be built was drawn; no row knows it."
-    INFEASIBLE_DRAWN = "A configuration that can't be built was drawn; no row knows it."
+    DRAWN = "A configuration that can be built was drawn; no row contains it."
+    INFEASIBLE_DRAWN = "A configuration that can't be built was drawn; no row contains it."
     INFEASIBLE_RECORDED = "An infeasible draw is recorded; the next one hasn't been made."
     ROW_CREATED = "The trial has its row; training hasn't begun."
-    RESUMED = "A checkpoint was read; training hasn't gone on."
+    RESUMED = "A checkpoint was read; training hasn't continued."
 
     CHECKPOINT_WRITTEN = "A checkpoint's bytes are written, not yet safe on the disk."
     CHECKPOINT_SYNCED = "A checkpoint is safe on the disk under a temporary name."
-    CHECKPOINT_RENAMED = "A checkpoint has its name; the folder may yet forget it."
-    CHECKPOINT_SAVED = "A checkpoint is safe; the ledger doesn't know it."
+    CHECKPOINT_RENAMED = "A checkpoint has its name; a power cut may still undo the rename."
+    CHECKPOINT_SAVED = "A checkpoint is safe; it isn't in the ledger."
     EPOCH_REPORTED = "An epoch and its checkpoint are in the ledger; older files still exist."
     CHECKPOINTS_CLEARED = "Checkpoints that are no longer needed have been removed."
     BEST_SAVED = "The best weights are on the disk; the last epoch isn't reported."
@@ -57,7 +57,7 @@ class FailPoint(Enum):
     TRIAL_PAUSED = "The trial is paused at a rung in the ledger; its older files still exist."
     TRIAL_TIDIED = "A trial that has ended has left no more files than it should."
 
-    ATTEMPT_FAILING = "An attempt went wrong; the ledger doesn't know it."
+    ATTEMPT_FAILING = "An attempt went wrong; that isn't in the ledger."
     ATTEMPT_FAILED = "A failed attempt is in the ledger; its files still exist."
 
     LEAVING_SAVED = "A worker that leaves has saved its checkpoint; it still has the ticket."
@@ -84,8 +84,8 @@ def hit(step: FailPoint) -> None:
 
 def _files(variable: str, step: FailPoint) -> Iterator[str]:
     """Yield the file of each entry of a variable for this visit of the step."""
-    for each in os.environ.get(variable, "").split(","):
-        name, _, rest = each.partition(":")
+    for text in os.environ.get(variable, "").split(","):
+        name, _, rest = text.partition(":")
         visit, _, file = rest.partition(":")
         if name == step.name.lower() and _visits[step] == int(visit or 1):
             yield file

@@ -46,7 +46,7 @@ def clean_output(text: str) -> str:
 
 def escape_json(text: str) -> str:
     """Return JSON text with such characters as ``\\u`` escapes, with the same meaning."""
-    return _UNWANTED.sub(_escaped, text)
+    return _UNWANTED.sub(_escape, text)
 
 
 def escape_yaml(text: str) -> str:
@@ -59,7 +59,7 @@ def is_clean(text: str) -> bool:
     return _UNWANTED.search(text) is None
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     return json.dumps(match[0])[1:-1]
 
 
@@ -69,8 +69,8 @@ def clean_value(value: Any) -> Any:
         case str():
             return clean(value)
         case dict():
-            return {clean(key): clean_value(each) for key, each in value.items()}
+            return {clean(key): clean_value(child) for key, child in value.items()}
         case list() | tuple():
-            return [clean_value(each) for each in value]
+            return [clean_value(child) for child in value]
         case _:
             return value

@@ -24,10 +24,10 @@ def first_few(items: Sequence[object], most: int = 10, separator: str = ", ") ->
         most: The largest number of items that are shown.
         separator: What is between two items.
     """
-    shown, rest = separator.join(map(str, items[:most])), len(items) - most
+    text, rest = separator.join(map(str, items[:most])), len(items) - most
     if rest <= 0:
-        return shown
-    return f"{shown}{' ' if separator == ', ' else separator}and {rest:,} more"
+        return text
+    return f"{text}{' ' if separator == ', ' else separator}and {rest:,} more"
 
 
 def in_percent(share: float, digits: int = 2) -> float:

@@ -23,11 +23,11 @@ def json_safe(value: Any) -> Any:
         case float():
             return value if math.isfinite(value) else None
         case Mapping():
-            return {str(key): json_safe(each) for key, each in value.items()}
+            return {str(key): json_safe(child) for key, child in value.items()}
         case _ if is_dataclass(value):
-            return {each.name: json_safe(getattr(value, each.name)) for each in fields(value)}
+            return {field.name: json_safe(getattr(value, field.name)) for field in fields(value)}
         case Sequence() | set() | frozenset():
-            return [json_safe(each) for each in value]
+            return [json_safe(child) for child in value]
         case _ if hasattr(value, "tolist"):  # NumPy's arrays and numbers
             return json_safe(value.tolist())
         case _:

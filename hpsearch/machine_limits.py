@@ -34,18 +34,18 @@ class ProcessLimit(MachineLimit):
 
 def limit_reached(error: BaseException) -> MachineLimit | None:
     """Return the limit that caused ``error``; ``None`` if it has another cause."""
-    for each in _chain(error):
-        message = _limit_of(each)
+    for cause in _chain(error):
+        message = _limit_of(cause)
         if message is not None:
             kind = ProcessLimit if message.startswith(_NO_PROCESS) else MachineLimit
-            return kind(f"{message} ({str(each).strip() or type(each).__name__})")
+            return kind(f"{message} ({str(cause).strip() or type(cause).__name__})")
     return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    ids: set[int] = set()
+    while error is not None and id(error) not in ids:
+        ids.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

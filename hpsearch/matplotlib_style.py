@@ -48,12 +48,12 @@ def mpl_style(settings: Mapping[Any, Any]) -> Iterator[None]:
     with _LOCK, warnings.catch_warnings():
         # The reader's fonts draw the text of an SVG; only its width is estimated here
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
-        given = {"font.family": [_OWN_FONT, *other_fonts()], **_SETTINGS, **settings}
+        parameters = {"font.family": [_OWN_FONT, *other_fonts()], **_SETTINGS, **settings}
         with mpl.rc_context():
             # Matplotlib reads a matplotlibrc in the current folder, which may be anyone's: it could
             # change every chart, and run LaTeX
             mpl.rcdefaults()
-            mpl.rcParams.update(given)
+            mpl.rcParams.update(parameters)
             yield
 
 
@@ -90,10 +90,10 @@ def _letters() -> frozenset[int]:
     """Return the code points that the fonts can draw."""
     from matplotlib import font_manager
 
-    found: set[int] = set()
+    code_points: set[int] = set()
     for name in (_OWN_FONT, *other_fonts()):
-        found.update(font_manager.get_font(font_manager.findfont(name)).get_charmap())
-    return frozenset(found)
+        code_points.update(font_manager.get_font(font_manager.findfont(name)).get_charmap())
+    return frozenset(code_points)
 
 
 def drawable(text: str) -> str:
@@ -101,12 +101,12 @@ def drawable(text: str) -> str:
 
     An empty box instead would make all names in a script equal.
     """
-    shown = printable(text)
-    if shown.isascii():
-        return shown
+    label = printable(text)
+    if label.isascii():
+        return label
     letters = _letters()
     return "".join(
-        char if char.isspace() or ord(char) in letters else _number(char) for char in shown
+        char if char.isspace() or ord(char) in letters else _number(char) for char in label
     )
 
 

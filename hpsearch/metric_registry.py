@@ -53,8 +53,8 @@ class MetricRegistry(Registry[float]):
         """Return the decorator that registers a function under ``name``.
 
         Args:
-            name: The metric's name. If it ends as ``metrics.SHARE_ENDINGS`` says, values are in
-                0..1 and written in percent.
+            name: The metric's name. If it has one of the endings ``metrics.SHARE_ENDINGS``, its
+                values are in 0..1 and written in percent.
             direction: Which direction is better.
 
         Raises:
@@ -89,10 +89,10 @@ def direction_of(metric: str) -> Direction:
         UnknownName: There is no such metric.
     """
     name = split(metric)[0]
-    known = {**OBJECTIVES, **COSTS, **METRICS.directions}
-    if name not in known:
-        raise UnknownName("metric", name, known)
-    return known[name]
+    directions = {**OBJECTIVES, **COSTS, **METRICS.directions}
+    if name not in directions:
+        raise UnknownName("metric", name, directions)
+    return directions[name]
 
 
 def spelled(*, costs: bool = False) -> list[str]:
@@ -178,9 +178,9 @@ def auroc(probabilities: Probabilities, truth: Classes, /) -> float:
     import numpy as np
 
     classes = probabilities.shape[1]
-    areas = [_area(probabilities[:, each], truth == each) for each in range(classes)]
-    known = [area for area in areas if not math.isnan(area)]
-    return float(np.mean(known)) if known else math.nan
+    areas = [_area(probabilities[:, index], truth == index) for index in range(classes)]
+    finite = [area for area in areas if not math.isnan(area)]
+    return float(np.mean(finite)) if finite else math.nan
 
 
 def _area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
@@ -220,10 +220,10 @@ def recall(probabilities: Probabilities, truth: Classes, /, *, class_index: int)
         truth: True classes, (n,).
         class_index: The class.
     """
-    mine = truth == class_index
-    if not mine.any():
+    of_class = truth == class_index
+    if not of_class.any():
         return math.nan
-    return float((probabilities[mine].argmax(1) == class_index).mean())
+    return float((probabilities[of_class].argmax(1) == class_index).mean())
 
 
 @METRICS.register("val_calibration_error", direction="minimize")

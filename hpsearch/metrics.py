@@ -140,7 +140,7 @@ SHARE = MetricFormat("accuracy")
 
 def format_metrics(values: Mapping[str, float]) -> str:
     """Return several metrics on one line: ``val_accuracy 93.75 %  parameters 9,610``."""
-    return "  ".join(f"{name} {MetricFormat(name).value(each)}" for name, each in values.items())
+    return "  ".join(f"{name} {MetricFormat(name).value(value)}" for name, value in values.items())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -195,19 +195,19 @@ class EpochMetrics:
 
     def value(self, metric: str) -> float:
         """Return the value of a metric, one of the fields or of ``others``."""
-        found = self.others.get(metric)
-        return float(getattr(self, metric)) if found is None else found
+        other = self.others.get(metric)
+        return float(getattr(self, metric)) if other is None else other
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name, as ``EpochMetrics(**fields)`` takes them."""
-        found = asdict(self)
+        values = asdict(self)
         if not self.others:
-            del found["others"]  # equals what earlier versions stored
-        return found
+            del values["others"]  # equals what earlier versions stored
+        return values
 
 
 #: The columns that every curve has.
-METRIC_COLUMNS = tuple(each.name for each in fields(EpochMetrics) if each.name != "others")
+METRIC_COLUMNS = tuple(column.name for column in fields(EpochMetrics) if column.name != "others")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -23,7 +23,7 @@ def wait_passively(environment: MutableMapping[str, str] | None = None) -> None:
     Args:
         environment: The environment to change; ``None``: that of this process.
     """
-    found = os.environ if environment is None else environment
+    variables = os.environ if environment is None else environment
     # If the user has set one of them, neither is changed: the runtimes may read either
-    if not PASSIVE.keys() & found.keys():
-        found.update(PASSIVE)
+    if not PASSIVE.keys() & variables.keys():
+        variables.update(PASSIVE)

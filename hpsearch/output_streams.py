@@ -66,8 +66,8 @@ class OutputStream:
 
     def write(self, text: str) -> int:
         """Write ``text``; return the number of its characters."""
-        shown = text if self._filtered is None else self._filtered(text)
-        self._try(lambda: self._stream.write(shown))
+        output = text if self._filtered is None else self._filtered(text)
+        self._try(lambda: self._stream.write(output))
         return len(text)
 
     def writelines(self, lines: Iterator[str]) -> None:
@@ -165,16 +165,18 @@ def require_output(*, whole: bool = False) -> None:
         raise OutputLost(stream.lost)
 
 
-def _replaced(error: UnicodeError) -> tuple[str, int]:
+def _replacement(error: UnicodeError) -> tuple[str, int]:
     """Return replacements of characters that the encoding lacks: an error handler of codecs."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     encoding = error.encoding
-    shown = "".join(_spelled(char, encoding) for char in error.object[error.start : error.end])
-    return shown, error.end
+    replacement = "".join(
+        _spelling(char, encoding) for char in error.object[error.start : error.end]
+    )
+    return replacement, error.end
 
 
-def _spelled(char: str, encoding: str) -> str:
+def _spelling(char: str, encoding: str) -> str:
     # é becomes an e without its accent
     plain = unicodedata.normalize("NFKD", char)
     for candidate in (_INSTEAD.get(char), plain, plain[:1]):
@@ -185,4 +187,4 @@ def _spelled(char: str, encoding: str) -> str:
     return "?"
 
 
-codecs.register_error(_ERRORS, _replaced)
+codecs.register_error(_ERRORS, _replacement)

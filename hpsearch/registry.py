@@ -151,10 +151,12 @@ class Registry(Generic[T]):
         if not _is_of_plugin(entry.build):
             return entry.build(*args, **extra, **settings)
         try:
-            made = entry.build(*args, **extra, **settings)
-            if made is None or not isinstance(made, self._returns or object):
-                wanted = "something" if self._returns is None else self._returns.__name__
-                raise TypeError(f"it must return {wanted}, but returned {type(made).__name__}")
+            instance = entry.build(*args, **extra, **settings)
+            if instance is None or not isinstance(instance, self._returns or object):
+                type_name = "something" if self._returns is None else self._returns.__name__
+                raise TypeError(
+                    f"it must return {type_name}, but returned {type(instance).__name__}"
+                )
         except HpsearchError:
             raise
         except Exception as error:
@@ -162,7 +164,7 @@ class Registry(Generic[T]):
             place = "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"
             error.add_note(f"{_NOTE}{self.kind} {component.name!r} of a plug-in{place}")
             raise
-        return made
+        return instance
 
 
 def _keys_of(build: Callable[..., Any]) -> dict[str, Key]:
@@ -185,11 +187,15 @@ def _argument(annotation: Any, default: Any, value: Any) -> Any:
         return Component(name, settings or {})
     if base is not None and dataclasses.is_dataclass(base) and isinstance(value, Mapping):
         hints = get_type_hints(base, include_extras=True)
-        own = {field.name: field.default for field in dataclasses.fields(base)}
+        defaults = {field.name: field.default for field in dataclasses.fields(base)}
         if isinstance(default, base):
-            own = {name: getattr(default, name) for name in own}
-        given = {key: _argument(hints[key], own[key], each) for key, each in value.items()}
-        return dataclasses.replace(default, **given) if isinstance(default, base) else base(**given)
+            defaults = {name: getattr(default, name) for name in defaults}
+        fields = {
+            key: _argument(hints[key], defaults[key], setting) for key, setting in value.items()
+        }
+        return (
+            dataclasses.replace(default, **fields) if isinstance(default, base) else base(**fields)
+        )
     return value
 
 
@@ -239,7 +245,7 @@ def _is_of_plugin(build: Callable[..., Any]) -> bool:
 def _lies_beside(path: Path, module: str | None) -> bool:
     first = (module or "").partition(".")[0]
     return bool(first) and any(
-        (path.parent / each).exists() for each in (f"{first}.py", f"{first}/__init__.py")
+        (path.parent / file).exists() for file in (f"{first}.py", f"{first}/__init__.py")
     )
 
 
