@@ -101,9 +101,9 @@ def test_an_interrupted_epoch_continues_within_it(assignment: Assignment) -> Non
 
 
 def test_after_the_last_epoch_nothing_is_left_to_train(assignment: Assignment) -> None:
-    session = begin(assignment)
+    session = begin(assignment, epochs=2)
     (content,) = [session.content(end.state) for end in session.epochs() if end.last]
-    again = begin(assignment)
+    again = begin(assignment, epochs=2)
     again.resume(content)
     assert list(again.epochs()) == []
     assert same_weights(again, session)
