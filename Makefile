@@ -1,5 +1,5 @@
 # Everything that a person or a CI does here. `make help` lists it.
-# Each target sets up the virtual environment where there is none.
+# Each target sets up the virtual environment if there is none.
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -43,9 +43,10 @@ quick: lint typecheck ## While you work: style, types, and the unit tests of wha
 test: $(READY) ## All tests: unit, integration (SQLite and Postgres), acceptance, chaos, security
 	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(PYTEST_ARGS)
 
-lint: $(READY) ## Style, and that imports point down only
+lint: $(READY) ## Style, sections of docstrings, and that imports point down only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/support/docstring_sections.py
 	$(BIN)/lint-imports
 
 typecheck: $(READY) ## mypy, strict
