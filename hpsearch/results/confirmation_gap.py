@@ -75,7 +75,8 @@ class TestGap:
         """Return a JSON-like dictionary for programs and frozen configs."""
         content = {**asdict(self), "by_chance": self.by_chance, "headline": self.headline}
         return {
-            name: list(each) if isinstance(each, tuple) else each for name, each in content.items()
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in content.items()
         }
 
 
@@ -93,12 +94,14 @@ def read_test_gap(
         The gap; ``None`` if there is no contradiction: the search isn't confirmed, there is no test
         evaluation or it is of another trial, or the value is inside the interval.
     """
-    found = evaluations(database, record.study.study_id)
-    if not found:
+    oldest_first = evaluations(database, record.study.study_id)
+    if not oldest_first:
         return None
     verdict = verdict or read_confirmation(database, record)
     # Only the first evaluation is a test
-    return None if verdict is None else find_test_gap(verdict, found[0], record.study.document)
+    return (
+        None if verdict is None else find_test_gap(verdict, oldest_first[0], record.study.document)
+    )
 
 
 def find_test_gap(
@@ -151,37 +154,37 @@ def _reasons(
     document: Mapping[str, Any],
 ) -> list[str]:
     data = document.get("data", {})
-    found = [_chance(gap, evaluation), _classes(gap, verdict, evaluation)]
+    sentences = [_chance(gap, evaluation), _classes(gap, verdict, evaluation)]
     if verdict.lacks_groups or (evaluation.groups is None and names_groups(data)):
-        found.append(
+        sentences.append(
             "The images have groups, but a value was stored before hpsearch recorded them: its "
             "interval treats each image as independent, so it is too narrow. `hpsearch confirm "
             "--again` records them."
         )
     if gap.worse and not verdict.new_splits:
-        found.append(
+        sentences.append(
             "The finalists were chosen on the same validation images that confirm them, because "
             "these images are fixed. This makes the confirmed value optimistic, but not the test "
             "value."
         )
     if gap.worse and Goals.of(document).objective.at == "best":
-        found.append(
+        sentences.append(
             "Each training counts with its best epoch (`at: best`), chosen by its validation "
             "images. This makes the confirmed value optimistic."
         )
     if gap.worse and verdict.groups is None and not names_groups(data):
-        found.append(
+        sentences.append(
             "The study has no groups. If several images show one object, person or place and are "
             "on both sides of a split, validation measures memory: keep them together with the "
             "source's `group` or `groups_key` (docs/data.md)."
         )
     if not _mentions(data.get("source"), _HELD_OUT):
         kind = "harder or of another kind" if gap.worse else "easier, or copies of training images"
-        found.append(
+        sentences.append(
             "The test images are a separate part, not drawn at random from the same images as the "
             f"validation images: they may be {kind}."
         )
-    return [each for each in found if each]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _chance(gap: TestGap, evaluation: FinalEvaluation) -> str:
@@ -203,10 +206,10 @@ def _classes(gap: TestGap, verdict: ConfirmationResult, evaluation: FinalEvaluat
     if gap.metric != "val_accuracy" or len(verdict.per_class) != len(evaluation.confusion):
         return ""
     images = np.asarray(evaluation.confusion, dtype=np.float64).sum(axis=1)
-    known = [each.recall is not None for each in verdict.per_class]
-    if not images.sum() or images[~np.array(known)].sum():
+    is_known = [metrics.recall is not None for metrics in verdict.per_class]
+    if not images.sum() or images[~np.array(is_known)].sum():
         return ""  # a class in the test images has no validation images
-    recall = np.array([each.recall or 0.0 for each in verdict.per_class])
+    recall = np.array([metrics.recall or 0.0 for metrics in verdict.per_class])
     mixed = float(images @ recall / images.sum())
     moved, missing = mixed - gap.confirmed, gap.test - gap.confirmed
     if moved * missing <= 0 or abs(moved) < _WORTH_NAMING * abs(missing):
@@ -221,4 +224,4 @@ def _classes(gap: TestGap, verdict: ConfirmationResult, evaluation: FinalEvaluat
 def _mentions(node: Any, key: str) -> bool:
     if not isinstance(node, Mapping):
         return False
-    return node.get(key) is not None or any(_mentions(each, key) for each in node.values())
+    return node.get(key) is not None or any(_mentions(child, key) for child in node.values())

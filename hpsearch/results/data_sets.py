@@ -65,16 +65,16 @@ def groups(database: Database, study_id: int, tickets: Sequence[Ticket]) -> list
         study_id: Its id.
         tickets: All its tickets.
     """
-    noted = trial_attributes.read_many(database, study_id, [DATA_HASH])
-    found: dict[str, dict[int, str]] = {}
+    attributes = trial_attributes.read_many(database, study_id, [DATA_HASH])
+    hashes: dict[str, dict[int, str]] = {}
     firsts: dict[str, Ticket] = {}
     for ticket in tickets:
-        recorded = noted.get(ticket.trial_id or -1, {}).get(DATA_HASH)
+        recorded = attributes.get(ticket.trial_id or -1, {}).get(DATA_HASH)
         if isinstance(recorded, str) and _counts(ticket):
             key = _choice(ticket.params or {})
             firsts.setdefault(key, ticket)
-            found.setdefault(key, {})[ticket.ticket] = recorded
-    return [ImagesOfGroup(hashes=found[key], first=firsts[key]) for key in found]
+            hashes.setdefault(key, {})[ticket.ticket] = recorded
+    return [ImagesOfGroup(hashes=hashes[key], first=firsts[key]) for key in hashes]
 
 
 def differing(database: Database, study_id: int, tickets: Sequence[Ticket]) -> dict[int, str]:
@@ -89,15 +89,15 @@ def differing(database: Database, study_id: int, tickets: Sequence[Ticket]) -> d
     """
     if len(KnownHashes(study_id).read(database)) < 2:
         return {}
-    names = {each.ticket: each.number for each in tickets}
+    names = {ticket.ticket: ticket.number for ticket in tickets}
     content: dict[int, str] = {}
     for group in groups(database, study_id, tickets):
         first = group.hashes[group.first.ticket]
-        for ticket, found in group.hashes.items():
-            if found != first:
+        for ticket, data_hash in group.hashes.items():
+            if data_hash != first:
                 content[ticket] = (
                     f"trained on other images than trial {names[group.first.ticket]} "
-                    f"(data hash {found[:12]}, not {first[:12]})"
+                    f"(data hash {data_hash[:12]}, not {first[:12]})"
                 )
     return content
 
@@ -108,15 +108,15 @@ class KnownHashes:
     def __init__(self, study_id: int) -> None:
         self.study_id = study_id
         self._newest = 0
-        self._found: set[str] = set()
+        self._hashes: set[str] = set()
 
     def read(self, database: Database) -> set[str]:
         """Return the hashes of all trials so far."""
         rows = database.read(lambda connection: _hashes(connection, self.study_id, self._newest))
         # A trial's row is written whole, and ids grow in the order of the commits
         self._newest = max([self._newest, *(trial_id for trial_id, _ in rows)])
-        self._found.update(_hash_in(text) for _, text in rows)
-        return self._found - {""}
+        self._hashes.update(_hash_in(text) for _, text in rows)
+        return self._hashes - {""}
 
 
 def require_same(
@@ -143,12 +143,12 @@ def require_same(
     study_id = hashes.study_id
     tickets = queries.all_tickets(database, study_id)
     for group in groups(database, study_id, tickets):
-        others = {each for each in group.hashes.values() if each != images.data_hash}
+        others = {data_hash for data_hash in group.hashes.values() if data_hash != images.data_hash}
         if not others or _choice(group.first.params or {}) != _choice(params):
             continue
-        other = next(each for each in tickets if group.hashes.get(each.ticket) in others)
+        other = next(ticket for ticket in tickets if group.hashes.get(ticket.ticket) in others)
         before = _images_of(database, other.trial_id or -1)
-        trials = _trials(each for each in tickets if group.hashes.get(each.ticket) in others)
+        trials = _trials(ticket for ticket in tickets if group.hashes.get(ticket.ticket) in others)
         raise DataError(
             f"study {study!r} must use the images that its trials were trained on, but they have "
             f"changed: the data hash is {images.data_hash} now, and was {before.data_hash} for "
@@ -162,7 +162,7 @@ def mixed(tickets: Sequence[Ticket], others: Mapping[int, str]) -> str | None:
     """Return the warning to show with every ranking; ``None`` if all images are the same."""
     if not others:
         return None
-    trials = [each for each in tickets if each.ticket in others]
+    trials = [ticket for ticket in tickets if ticket.ticket in others]
     return (
         f"the images have changed during this study: {_trials(trials)} "
         f"{'was' if len(trials) == 1 else 'were'} trained on other images than the first trials, "
@@ -188,21 +188,21 @@ def _hashes(connection: Connection, study_id: int, after: int) -> Sequence[sa.Ro
 
 
 def _hash_in(text: str) -> str:
-    found: str = decode_or("", text, "trial_user_attributes", DATA_HASH, str)
-    return found
+    data_hash: str = decode_or("", text, "trial_user_attributes", DATA_HASH, str)
+    return data_hash
 
 
 def _images_of(database: Database, trial_id: int) -> Images:
-    noted = trial_attributes.read(database, trial_id)
-    per_class = tuple(noted.get("images_per_class", ()))
+    attributes = trial_attributes.read(database, trial_id)
+    per_class = tuple(attributes.get("images_per_class", ()))
     total = sum(per_class) if per_class else None
-    train, validation = noted.get("train_images"), noted.get("val_images")
+    train, validation = attributes.get("train_images"), attributes.get("val_images")
     if total is None and isinstance(train, int) and isinstance(validation, int):
         # With folds, these count images several times
-        total = train + validation if noted.get("trainings", 1) == 1 else None
+        total = train + validation if attributes.get("trainings", 1) == 1 else None
     return Images(
-        data_hash=str(noted.get(DATA_HASH)),
-        class_names=tuple(map(str, noted.get("class_names", ()))),
+        data_hash=str(attributes.get(DATA_HASH)),
+        class_names=tuple(map(str, attributes.get("class_names", ()))),
         per_class=per_class,
         total=total,
     )
@@ -213,9 +213,9 @@ def _changes(before: Images, now: Images) -> str:
     lines = []
     if before.total is not None and now.total is not None and before.total != now.total:
         lines.append(f"{before.total} images -> {now.total}")
-    known = before.class_names or now.class_names
-    gone = [name for name in known if name not in now.class_names]
-    new = [name for name in now.class_names if name not in known]
+    old_names = before.class_names or now.class_names
+    gone = [name for name in old_names if name not in now.class_names]
+    new = [name for name in now.class_names if name not in old_names]
     lines += [f"removed classes: {first_few([*map(repr, gone)], _LISTED)}"] if gone else []
     lines += [f"new classes: {first_few([*map(repr, new)], _LISTED)}"] if new else []
     if before.per_class and now.per_class:
@@ -242,11 +242,11 @@ def _choice(params: Mapping[str, Any]) -> str:
         path: value
         for path, value in params.items()
         if path.startswith("data.")
-        and not any(path == each or path.startswith(f"{each}.") for each in _NOT_DECIDING)
+        and not any(path == section or path.startswith(f"{section}.") for section in _NOT_DECIDING)
     }
     return repr(sorted(deciding.items()))
 
 
 def _trials(tickets: Iterable[Ticket]) -> str:
-    numbers = [str(each.number) for each in tickets]
+    numbers = [str(ticket.number) for ticket in tickets]
     return f"trial{'' if len(numbers) == 1 else 's'} {first_few(numbers, _LISTED)}"

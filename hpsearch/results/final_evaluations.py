@@ -76,8 +76,8 @@ class FinalEvaluation:
         """Return the 95 % interval of ``value_of(metric)``; ``None`` if it isn't known."""
         if metric == "val_accuracy":
             return self.interval
-        known = self.intervals.get(metric)
-        return None if known is None else (known[0], known[1])
+        interval = self.intervals.get(metric)
+        return None if interval is None else (interval[0], interval[1])
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -94,8 +94,8 @@ class FinalEvaluation:
         from scipy.stats import binomtest
 
         right = round(self.accuracy * self.images)
-        found = binomtest(right, self.images).proportion_ci(0.95, method="wilson")
-        return float(found.low), float(found.high)
+        wilson = binomtest(right, self.images).proportion_ci(0.95, method="wilson")
+        return float(wilson.low), float(wilson.high)
 
     def metrics(self) -> dict[str, Any]:
         """Return the part that reports show: trial, images and metrics, without the matrix."""
@@ -140,7 +140,7 @@ def evaluations(database: Database, study_id: int) -> list[FinalEvaluation]:
 
 def _is_whole(event: Event) -> bool:
     required = {
-        each.name for each in fields(FinalEvaluation) if each.default is each.default_factory
+        field.name for field in fields(FinalEvaluation) if field.default is field.default_factory
     }
     return required <= event.detail.keys()
 

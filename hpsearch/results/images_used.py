@@ -23,7 +23,7 @@ def images_used(study: StudyFile) -> list[DataConfig]:
     Raises:
         UserError: If there are more than ``MAX_CONFIGS``.
     """
-    found: dict[str, DataConfig] = {}
+    configs: dict[str, DataConfig] = {}
     turns: list[int] = []  # index of each deciding parameter's value, like an odometer
     while True:
         sizes: list[int] = []
@@ -38,8 +38,8 @@ def images_used(study: StudyFile) -> list[DataConfig]:
 
         draw = study.space.draw(suggest)
         config = replace(study.trial_config(draw.params, ticket=1).data, augmentation=())
-        found.setdefault(repr(config), config)
-        if len(found) > MAX_CONFIGS:
+        configs.setdefault(repr(config), config)
+        if len(configs) > MAX_CONFIGS:
             raise UserError(
                 f"at most {MAX_CONFIGS} sizes can be prepared in advance, but study {study.name!r} "
                 "allows more; workers prepare what they need"
@@ -47,12 +47,12 @@ def images_used(study: StudyFile) -> list[DataConfig]:
         while turns and turns[-1] == sizes[len(turns) - 1] - 1:
             turns.pop()
         if not turns:
-            return list(found.values())
+            return list(configs.values())
         turns[-1] += 1
 
 
 def _decides(path: str) -> bool:
-    later = any(path == each or path.startswith(f"{each}.") for each in _LATER)
+    later = any(path == section or path.startswith(f"{section}.") for section in _LATER)
     return path.startswith("data.") and not later
 
 

@@ -26,7 +26,7 @@ def winner_of(record: StudyRecord, study: StudyFile, number: int | None = None) 
     order = ranked(record)
     name, counts = record.study.name, record.counts
     if number is None and record.goals.is_multi_objective and order:
-        listed = ", ".join(str(each.number) for each in front(record)[:KEPT_WEIGHTS])
+        listed = ", ".join(str(trial.number) for trial in front(record)[:KEPT_WEIGHTS])
         raise UserError(
             f"study {name!r} has several objectives, so it has no single winner; name a trial of "
             f"its front ({listed}) with from: {{study: {name}, trial: N}}"

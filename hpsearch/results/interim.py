@@ -196,20 +196,20 @@ def read_interim(
         return None
     first = first_of_try_first(database, record)
     baseline = None if first is None else first.number
-    order = [ahead, *(each for each in contenders(record) if each.number != ahead.number)]
-    kept = order[:MOST_COMPARED]
-    kept += [each for each in order[MOST_COMPARED:] if each.number == baseline]
+    order = [ahead, *(trial for trial in contenders(record) if trial.number != ahead.number)]
+    compared = order[:MOST_COMPARED]
+    compared += [trial for trial in order[MOST_COMPARED:] if trial.number == baseline]
     if curves is None:
-        tickets = [each.ticket for each in kept]
+        tickets = [trial.ticket for trial in compared]
         curves = queries.curves(database, record.study.study_id, tickets)
     return interim_answer(
         [
             Contender(
-                trial=each.number or 0,
-                curve=_curve(curves[each.ticket], record.objective),
+                trial=trial.number or 0,
+                curve=_curve(curves[trial.ticket], record.objective),
             )
-            for each in kept
-            if each.ticket in curves
+            for trial in compared
+            if trial.ticket in curves
         ],
         epochs=record.study.epochs_per_trial,
         images=int(images),
@@ -226,13 +226,13 @@ def read_interim(
 
 def _curve(epochs: Sequence[EpochMetrics], objective: Objective) -> dict[int, float]:
     """Return epoch -> the value by the study's rule (of the last epoch, or of the best so far)."""
-    found: dict[int, float] = {}
-    for each in epochs:
-        value = each.value(objective.metric)
-        if objective.at == "best" and found:
-            value = max(value, found[each.epoch - 1])
-        found[each.epoch] = value
-    return found
+    values: dict[int, float] = {}
+    for epoch in epochs:
+        value = epoch.value(objective.metric)
+        if objective.at == "best" and values:
+            value = max(value, values[epoch.epoch - 1])
+        values[epoch.epoch] = value
+    return values
 
 
 def interim_answer(
@@ -258,23 +258,28 @@ def interim_answer(
     Returns:
         The answer; ``None`` if fewer than ``LEAST_COMPLETE`` contenders are complete.
     """
-    complete = [each for each in contenders if each.epochs_done == epochs]
+    complete = [contender for contender in contenders if contender.epochs_done == epochs]
     if len(complete) < LEAST_COMPLETE:
         return None
     compared = list(contenders)
     scale = _Scale(images)
     noise = _noise(complete, epochs, scale)
     at_end, deviations = _ends(compared, complete, epochs, noise, scale)
-    found = true_values(at_end, deviations)
-    expected, variance = found.mean(0), found.variance(0)
+    estimates = true_values(at_end, deviations)
+    expected, variance = estimates.mean(0), estimates.variance(0)
     spread = _NORMAL * math.sqrt(variance + noise**2 / seeds)
     against = next(
-        (place for place, each in enumerate(compared) if each.trial == baseline and place), None
+        (
+            place
+            for place, contender in enumerate(compared)
+            if contender.trial == baseline and place
+        ),
+        None,
     )
     begun = max(progress.trials, len(contenders))
     seconds = 3600.0 * max(1, progress.running)
     order = sorted(range(len(compared)), key=lambda place: -at_end[place])
-    means = [found.mean(place) for place in order]
+    means = [estimates.mean(place) for place in order]
 
     def gain(more: float) -> float:
         return scale.share(expected + _gain(means, begun, more)) - scale.share(expected)
@@ -287,7 +292,7 @@ def interim_answer(
         interval=(scale.share(expected - spread), scale.share(expected + spread)),
         seeds=seeds,
         baseline=None if against is None else baseline,
-        better_than_baseline=None if against is None else found.is_better(0, against),
+        better_than_baseline=None if against is None else estimates.is_better(0, against),
         gain_per_hour=gain(begun * seconds / progress.compute_seconds)
         if progress.compute_seconds > 0
         else None,
@@ -360,17 +365,17 @@ def _shapes(grid: Floats, sigma: float) -> Floats:
     bulk = np.concatenate([normal, below]).reshape(-1, len(grid)) + 1e-12
     bulk /= bulk.sum(axis=1, keepdims=True)
     anywhere = np.full(len(grid), 1 / len(grid))
-    found: Floats = np.concatenate([(1 - share) * bulk + share * anywhere for share in _FAILURES])
-    return found
+    shapes: Floats = np.concatenate([(1 - share) * bulk + share * anywhere for share in _FAILURES])
+    return shapes
 
 
 def _noise(complete: Sequence[Contender], epochs: int, scale: _Scale) -> float:
     """Return the standard deviation of one training's value, as an angle."""
-    better = sorted(complete, key=lambda each: each.value, reverse=True)
+    better = sorted(complete, key=lambda contender: contender.value, reverse=True)
     steps = [
-        abs(scale.angle(each.curve[epochs]) - scale.angle(each.curve[epochs - 1]))
-        for each in better[: max(LEAST_COMPLETE, len(better) // 2)]
-        if epochs - 1 in each.curve
+        abs(scale.angle(contender.curve[epochs]) - scale.angle(contender.curve[epochs - 1]))
+        for contender in better[: max(LEAST_COMPLETE, len(better) // 2)]
+        if epochs - 1 in contender.curve
     ]
     return math.hypot(scale.noise, median(steps) if steps else 0.0)
 
@@ -387,27 +392,29 @@ def _ends(
     An incomplete one is expected to grow as the complete ones did from its epoch on.
     """
     growth: dict[int, tuple[float, float]] = {epochs: (0.0, 0.0)}
-    for epoch in {each.epochs_done for each in compared} - growth.keys():
+    for epoch in {contender.epochs_done for contender in compared} - growth.keys():
         steps = [
-            scale.angle(each.value) - scale.angle(each.curve[epoch])
-            for each in complete
-            if epoch in each.curve
+            scale.angle(contender.value) - scale.angle(contender.curve[epoch])
+            for contender in complete
+            if epoch in contender.curve
         ]
         middle = median(steps) if steps else 0.0
         # Of a few trials' growth, the mean isn't known well either
-        spread = sum((each - middle) ** 2 for each in steps) + middle**2
+        spread = sum((step - middle) ** 2 for step in steps) + middle**2
         growth[epoch] = middle, math.sqrt(spread / max(1, len(steps)))
-    ends = [scale.angle(each.value) + growth[each.epochs_done][0] for each in compared]
-    deviations = [math.hypot(noise, growth[each.epochs_done][1]) for each in compared]
+    ends = [
+        scale.angle(contender.value) + growth[contender.epochs_done][0] for contender in compared
+    ]
+    deviations = [math.hypot(noise, growth[contender.epochs_done][1]) for contender in compared]
     return np.array(ends), np.array(deviations)
 
 
 def _gain(means: Sequence[float], begun: int, more: float) -> float:
     """Return by how much the pick of ``more`` further trials is expected to be better.
 
-    It follows from what the last ``more`` of the trials brought, and the ``more`` before them, on
-    average over all orders in which the same trials could have come: each time less. Of more than
-    as many again, the first doubling counts, and each further one as much.
+    It is extrapolated from the gain of the last ``more`` trials, which is usually less than that of
+    the ``more`` trials before them. Both are averages over all orders in which the same trials
+    could have come. If ``more`` is above ``begun``, each further doubling counts as the first.
 
     Args:
         means: The expected true values, in the order in which a search would pick them.
@@ -417,26 +424,26 @@ def _gain(means: Sequence[float], begun: int, more: float) -> float:
     if more <= 0:
         return 0.0
     doublings = max(1.0, math.log2(1 + more / begun))
-    kept = begun / (begun + min(more, begun))
-    last = means[0] - _best_of_share(means, kept)
-    before = means[0] - last - _best_of_share(means, kept**2)
+    share = begun / (begun + min(more, begun))
+    last = means[0] - _best_of_share(means, share)
+    before = means[0] - last - _best_of_share(means, share**2)
     if last <= 0:
         return 0.0
     return last * min(1.0, last / before if before > 0 else 1.0) * doublings
 
 
-def _best_of_share(means: Sequence[float], kept: float) -> float:
+def _best_of_share(means: Sequence[float], share: float) -> float:
     """Return the mean of the first of ``means`` that is in a random part of the trials.
 
     Args:
         means: As in ``_gain``.
-        kept: The probability that the part contains a trial.
+        share: The probability that the part contains a trial.
     """
-    chance, found = 1.0, 0.0
+    chance, expected = 1.0, 0.0
     for mean in means:
-        found += chance * kept * mean
-        chance *= 1 - kept
-    return found + chance * means[-1]
+        expected += chance * share * mean
+        chance *= 1 - share
+    return expected + chance * means[-1]
 
 
 @dataclass(frozen=True)

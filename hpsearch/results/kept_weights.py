@@ -23,11 +23,11 @@ def weights_kept(record: StudyRecord) -> list[TrialRecord]:
     if len(points) <= KEPT_WEIGHTS:
         return points
     costs = objective_costs(record, points)
-    kept = dict.fromkeys(int(place) for place in costs.argmin(axis=0))
+    places = dict.fromkeys(int(place) for place in costs.argmin(axis=0))
     nearest = knee(record)
     if nearest is not None:
-        kept[points.index(nearest)] = None
-    rest = [place for place in range(len(points)) if place not in kept]
-    free = KEPT_WEIGHTS - len(kept)
-    kept.update(dict.fromkeys(rest[index * len(rest) // free] for index in range(free)))
-    return [points[place] for place in sorted(kept)]
+        places[points.index(nearest)] = None
+    rest = [place for place in range(len(points)) if place not in places]
+    free = KEPT_WEIGHTS - len(places)
+    places.update(dict.fromkeys(rest[index * len(rest) // free] for index in range(free)))
+    return [points[place] for place in sorted(places)]

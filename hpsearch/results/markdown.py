@@ -68,10 +68,10 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def filled_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Return ``table`` without the columns that have a value in no row; ``-`` is none."""
     heads, lines = list(columns), [list(row) for row in rows]
-    kept = [
+    places = [
         place for place in range(len(heads)) if any(line[place] not in ("", "-") for line in lines)
     ]
-    return table([heads[place] for place in kept], [[line[p] for p in kept] for line in lines])
+    return table([heads[place] for place in places], [[line[p] for p in places] for line in lines])
 
 
 def _longest_ticks(line: str) -> int:

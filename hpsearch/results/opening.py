@@ -126,30 +126,30 @@ def _stored_definition(name: str, storage: str, unknown: UnknownName) -> StoredS
 
     try:
         with database_for_reading(storage) as database:
-            found = studies.find_or_none(database, name)
-            stored = [each.name for each in studies.everything(database)]
+            study = studies.find_or_none(database, name)
+            stored = [other.name for other in studies.everything(database)]
     except NothingStored:
         raise unknown from None
-    if found is None:
+    if study is None:
         raise UnknownName(
             "study", name, {*unknown.names, *stored}, "You can also give the path of a .yaml file."
         )
-    if (parent := parent_of(found)) is not None:
+    if (parent := parent_of(study)) is not None:
         raise UserError(
             f"a study or a study file must be named, but {name!r} is the {parent.kind} of "
             f"{parent.search!r}; to continue it, run: {parent.command}"
         )
-    return found
+    return study
 
 
 def head_of_definition(name_or_path: str, storage: str) -> Mapping[str, object]:
     """Return the keys of a study's file, or of the stored study (``definition_of``)."""
-    found = definition_of(name_or_path, storage)
-    return head_of(found) if isinstance(found, Path) else found.document
+    definition = definition_of(name_or_path, storage)
+    return head_of(definition) if isinstance(definition, Path) else definition.document
 
 
 def study_file(
-    given: str | StudyDict,
+    study: str | StudyDict,
     *,
     storage: str,
     overrides: Sequence[str] = (),
@@ -158,7 +158,7 @@ def study_file(
     """Load and check a study file, a dict, or a stored study.
 
     Args:
-        given: A name or path as for ``definition_of``, or a study's dict.
+        study: A name or path as for ``definition_of``, or a study's dict.
         storage: The URL of the database with the stored study, or with those that the file's
             ``from`` names; opened only then.
         overrides: ``path=value`` texts.
@@ -171,7 +171,7 @@ def study_file(
         StudyFileError: If it has errors; the exception lists all of them.
         UserError: As ``definition_of``.
     """
-    found = definition_of(given, storage) if isinstance(given, str) else given
+    definition = definition_of(study, storage) if isinstance(study, str) else study
     # Imported late: it imports torch, and errors in the name or the text don't need it
     from hpsearch.component_registries import registries
     from hpsearch.study_file.loading import (
@@ -182,15 +182,17 @@ def study_file(
     )
 
     finder = _finder(storage)
-    if isinstance(found, Path):
-        return load_study(found, registries, overrides=overrides, name=name, resolve=finder)
-    if isinstance(found, StudyDict):
-        return load_study_dict(found, registries, overrides=overrides, name=name, resolve=finder)
+    if isinstance(definition, Path):
+        return load_study(definition, registries, overrides=overrides, name=name, resolve=finder)
+    if isinstance(definition, StudyDict):
+        return load_study_dict(
+            definition, registries, overrides=overrides, name=name, resolve=finder
+        )
     return study_from_document(
-        found.document,
+        definition.document,
         registries,
-        text=found.text,
-        where=f"stored study {found.name}",
+        text=definition.text,
+        where=f"stored study {definition.name}",
         overrides=overrides,
         name=name,
     )
@@ -207,12 +209,12 @@ def components_of(name_or_path: str, *, storage: str) -> Registries:
         StudyFileError: The file can't be read, or a plug-in is missing, has changed or fails.
         UserError: As ``definition_of``.
     """
-    found = definition_of(name_or_path, storage)
+    definition = definition_of(name_or_path, storage)
     from hpsearch.component_registries import registries
     from hpsearch.study_file.loading import load_components
 
-    definition = found if isinstance(found, Path) else found.document
-    return load_components(definition, registries, resolve=_finder(storage))
+    source = definition if isinstance(definition, Path) else definition.document
+    return load_components(source, registries, resolve=_finder(storage))
 
 
 def _finder(storage: str) -> Resolve:

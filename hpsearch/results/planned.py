@@ -62,7 +62,7 @@ def plan_of(record: StudyRecord) -> Plan:
         now, spec = ablation.progress_of(record), ablation_spec.spec_of(record.study)
         return Plan(
             trainings=now.planned,
-            params={number: each.params for number, each in enumerate(spec.variants)},
+            params={number: variant.params for number, variant in enumerate(spec.variants)},
             seeds_before=spec.seeds_before,
             last_seed=spec.last_seed,
             finished=now.finished,
@@ -86,10 +86,10 @@ def seeds_used(stored: Sequence[StoredStudy]) -> int:
     """Return the last fresh seed that some of a search's planned studies may use; 0 for none."""
     return max(
         (
-            ablation_spec.spec_of(each).last_seed
-            if ablation.ablated_search(each) is not None
-            else confirmation_spec.spec_of(each).last_seed
-            for each in stored
+            ablation_spec.spec_of(study).last_seed
+            if ablation.ablated_search(study) is not None
+            else confirmation_spec.spec_of(study).last_seed
+            for study in stored
         ),
         default=0,
     )

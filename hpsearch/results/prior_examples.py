@@ -69,10 +69,10 @@ def examples_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> P
             f"scratch, with SGD, Adam, AdamW or RMSprop), but {name!r} has {len(rows)}"
         )
     order: Mapping[tuple[float, float], int] = {
-        each: place for place, each in enumerate(sorted(set(worth)))
+        trial_worth: place for place, trial_worth in enumerate(sorted(set(worth)))
     }
     features_of = np.stack(rows)
-    ranks = unit_ranks([order[each] for each in worth]).astype(np.float32)
+    ranks = unit_ranks([order[trial_worth] for trial_worth in worth]).astype(np.float32)
     return PriorExamples(
         name=called(name),
         sha256=hashlib.sha256(features_of.tobytes() + ranks.tobytes()).hexdigest(),

@@ -83,9 +83,9 @@ def question_of(document: Mapping[str, Any]) -> str:
 
 
 def introduction(document: Mapping[str, Any]) -> str:
-    """Return what a page shows of a study first: its ``question`` and its ``description``."""
+    """Return a study's ``question`` and its ``description``, which a page shows first."""
     question = structured_question(document) or document.get("question")
-    return " ".join(str(each) for each in (question, document.get("description")) if each)
+    return " ".join(str(part) for part in (question, document.get("description")) if part)
 
 
 def asked_about(record: StudyRecord) -> tuple[str, ...]:
@@ -94,12 +94,12 @@ def asked_about(record: StudyRecord) -> tuple[str, ...]:
     They are in the order of the text; parameters of one name (``sgd.lr``, ``adam.lr``) stay
     together. A parameter is searched if its trials have at least two values.
     """
-    known = structured_question(record.study.document)
-    if known is not None:
+    question = structured_question(record.study.document)
+    if question is not None:
         several = [path for path, values in values_by_path(record).items() if len(values) > 1]
-        return tuple(path for path in (known.parameter, *known.by) if path in several)
+        return tuple(path for path in (question.parameter, *question.by) if path in several)
     words, own = _text_of(record)
-    found: dict[str, tuple[int, int]] = {}
+    mentions: dict[str, tuple[int, int]] = {}
     for path, values in values_by_path(record).items():
         places = [
             (start, -len(phrase))
@@ -107,8 +107,8 @@ def asked_about(record: StudyRecord) -> tuple[str, ...]:
             if (start := _place(words, phrase)) is not None
         ]
         if len(values) > 1 and places:
-            found[path] = min(places)
-    return tuple(sorted(_longest(found), key=lambda path: found[path]))
+            mentions[path] = min(places)
+    return tuple(sorted(_longest(mentions), key=lambda path: mentions[path]))
 
 
 def compared_values(record: StudyRecord) -> int:
@@ -117,9 +117,9 @@ def compared_values(record: StudyRecord) -> int:
     Of a number with many values these are the winner's and the two beside it; at least two.
     """
     written = structured_question(record.study.document)
-    asked = [written.parameter] if written is not None else asked_about(record)[:1]
-    values = values_of(record, asked[0]) if asked else []
-    many = len(values) > _FEW and all(isinstance(each, int | float) for each in values)
+    paths = [written.parameter] if written is not None else asked_about(record)[:1]
+    values = values_of(record, paths[0]) if paths else []
+    many = len(values) > _FEW and all(isinstance(value, int | float) for value in values)
     return max(2, 3 if many else len(values))
 
 
@@ -131,20 +131,22 @@ def values_by_path(record: StudyRecord) -> dict[str, list[Any]]:
 
 def values_of(record: StudyRecord, path: str) -> list[Any]:
     """Return the different values of one parameter that the study's trials have."""
-    drawn = (trial.params[path] for trial in record.trials if path in trial.params)
+    values = (trial.params[path] for trial in record.trials if path in trial.params)
     # Not a comparison of each with each: a study may have ten thousand learning rates
     return list(
-        {repr(each) if isinstance(each, list | dict) else each: each for each in drawn}.values()
+        {
+            repr(value) if isinstance(value, list | dict) else value: value for value in values
+        }.values()
     )
 
 
-def compared(record: StudyRecord, params: Mapping[str, Any], asked: Sequence[str]) -> str | None:
-    """Return the first of ``asked`` whose other values are worth a comparison.
+def compared(record: StudyRecord, params: Mapping[str, Any], paths: Sequence[str]) -> str | None:
+    """Return the first of ``paths`` whose other values are worth a comparison.
 
     Args:
         record: The study.
         params: Path -> value of one trial.
-        asked: Paths of parameters.
+        paths: Paths of parameters.
 
     Returns:
         The path; ``None`` if there is none that the trial has and that has a few other values.
@@ -152,7 +154,7 @@ def compared(record: StudyRecord, params: Mapping[str, Any], asked: Sequence[str
     return next(
         (
             path
-            for path in asked
+            for path in paths
             if path in params and 1 < len(values_of(record, path)) <= _MOST_VALUES
         ),
         None,
@@ -174,15 +176,23 @@ def rivals(
         Those with another value of the parameter; if the question names other values, only those.
     """
     words, own = _text_of(record)
-    named = [
+    values_in_question = [
         value
         for value in values_of(record, path)
         if value != mine[path]
         and isinstance(value, str)
-        and any(_place(words, each) is not None for each in _phrases_of_value(value.lower(), own))
+        and any(
+            _place(words, phrase) is not None for phrase in _phrases_of_value(value.lower(), own)
+        )
     ]
-    others = [each for each in trials if path in each.params and each.params[path] != mine[path]]
-    return [each for each in others if not named or each.params[path] in named]
+    others = [
+        trial for trial in trials if path in trial.params and trial.params[path] != mine[path]
+    ]
+    return [
+        trial
+        for trial in others
+        if not values_in_question or trial.params[path] in values_in_question
+    ]
 
 
 def rival_of(record: StudyRecord, order: Sequence[TrialRecord]) -> int | None:
@@ -199,16 +209,16 @@ def rival_of(record: StudyRecord, order: Sequence[TrialRecord]) -> int | None:
         return None
     mine = order[0].params
     path = compared(record, mine, asked_about(record))
-    found = rivals(record, order, mine, path) if path else []
-    return found[0].number if found else None
+    others = rivals(record, order, mine, path) if path else []
+    return others[0].number if others else None
 
 
 def model_of(document: Mapping[str, Any], params: Mapping[str, Any]) -> str:
     """Return the name of a trial's model, searched or fixed; empty if it isn't known."""
     if MODEL in params:
         return str(params[MODEL])
-    given = document.get(MODEL)
-    names = list(given) if isinstance(given, Mapping) else [given]
+    model = document.get(MODEL)
+    names = list(model) if isinstance(model, Mapping) else [model]
     return str(names[0]) if len(names) == 1 and names[0] else ""
 
 
@@ -226,11 +236,11 @@ def describe(record: StudyRecord, params: Mapping[str, Any], paths: Sequence[str
     """
     among = dict.fromkeys(record.paths)
     mine = [path for path in paths if path in params][:_NAMED]
-    named = [name_value(path, params[path], among) for path in mine]
+    settings = [name_value(path, params[path], among) for path in mine]
     model = model_of(record.study.document, params)
     if model and MODEL not in mine:
-        named.append(f"model {model}" if named else model)
-    return ", ".join(named)
+        settings.append(f"model {model}" if settings else model)
+    return ", ".join(settings)
 
 
 def best_with(path: str, value: Any, among: Mapping[str, Any]) -> str:
@@ -310,12 +320,12 @@ def _matches(word: str, pattern: str) -> bool:
     return word.startswith(pattern[:-1]) if pattern.endswith("*") else word == pattern
 
 
-def _longest(found: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+def _longest(mentions: Mapping[str, tuple[int, int]]) -> Iterator[str]:
     """Yield the paths whose words aren't a part of a longer phrase of another one."""
-    for path, (start, less) in found.items():
+    for path, (start, less) in mentions.items():
         end = start - less
         if not any(
             other <= start and end <= other - longer and longer < less
-            for other, longer in found.values()
+            for other, longer in mentions.values()
         ):
             yield path

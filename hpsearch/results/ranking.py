@@ -73,17 +73,17 @@ def best_complete(database: Database, study_id: int, objective: Objective) -> in
     """
     most = 5
     while True:
-        found = queries.complete_tickets(
+        tickets = queries.complete_tickets(
             database,
             study_id,
             by="best_value" if objective.at == "best" else "value",
             maximize=objective.direction == "maximize",
             most=most,
         )
-        for ticket in found:
+        for ticket in tickets:
             if not ticket.damaged:
                 return ticket.number
-        if len(found) < most:
+        if len(tickets) < most:
             return None
         most *= 10
 
@@ -97,19 +97,19 @@ def contenders(record: StudyRecord) -> list[TrialRecord]:
     or constraints, only complete trials can be compared.
     """
     order = ranked(record)
-    kept = [
+    at_rung = [
         trial
         for trial in record.trials
         if trial.rung is not None
         and trial.state in (TicketState.PAUSED, TicketState.PRUNED)
         and trial.value is not None
     ]
-    if not kept or not record.goals.is_single_unconstrained:
+    if not at_rung or not record.goals.is_single_unconstrained:
         return order
-    furthest = max(trial.rung or 0 for trial in kept)
+    furthest = max(trial.rung or 0 for trial in at_rung)
     sign = -1.0 if record.objective.direction == "maximize" else 1.0
     return sorted(
-        [*order, *(trial for trial in kept if trial.rung == furthest)],
+        [*order, *(trial for trial in at_rung if trial.rung == furthest)],
         key=lambda trial: (sign * (trial.value or 0.0), trial.number),
     )
 
@@ -193,7 +193,7 @@ def pick(record: StudyRecord, which: str | int) -> TrialRecord:
     )
 
 
-def chosen(record: StudyRecord, which: str | None = None) -> TrialRecord | None:
+def winner_or_pick(record: StudyRecord, which: str | None = None) -> TrialRecord | None:
     """Return the winner, or the picked point if a study has several objectives.
 
     Args:
@@ -263,6 +263,8 @@ def objective_costs(
 ) -> np.ndarray[tuple[int, int]]:
     """Return float64 (trials, objectives) in which less is better."""
     names = record.goals.objectives
-    signs = [-1.0 if each == "maximize" else 1.0 for each in record.goals.directions.values()]
+    signs = [
+        -1.0 if direction == "maximize" else 1.0 for direction in record.goals.directions.values()
+    ]
     rows = [[trial.metrics[name] for name in names] for trial in trials]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names)) * signs

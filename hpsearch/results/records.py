@@ -122,8 +122,8 @@ class StudyRecord:
         for trial in self.trials:
             if trial.number == number:
                 return trial
-        known = [trial.number for trial in self.trials if trial.number is not None]
-        raise UnknownName(f"trial of study {self.study.name!r}", str(number), _runs(known))
+        numbers = [trial.number for trial in self.trials if trial.number is not None]
+        raise UnknownName(f"trial of study {self.study.name!r}", str(number), _runs(numbers))
 
 
 def first_of_try_first(database: Database, record: StudyRecord) -> TrialRecord | None:
@@ -137,11 +137,11 @@ def first_of_try_first(database: Database, record: StudyRecord) -> TrialRecord |
         The trial; ``None`` if there is none. If the configuration couldn't be built, the first
         trial has another one.
     """
-    first = next((each for each in record.trials if each.ticket == 1), None)
+    first = next((trial for trial in record.trials if trial.ticket == 1), None)
     if first is None or first.trial_id is None:
         return None
-    given = trial_attributes.read(database, first.trial_id).get("try_first", False)
-    return first if given else None
+    is_from_try_first = trial_attributes.read(database, first.trial_id).get("try_first", False)
+    return first if is_from_try_first else None
 
 
 def _runs(numbers: Iterable[int]) -> list[str]:
@@ -182,14 +182,14 @@ def read_study(database: Database, name: str) -> StudyRecord:
 
 def _damage(tickets: Sequence[Ticket]) -> str | None:
     """Return the sentence that names the rows that can't be read."""
-    damaged = [each for each in tickets if each.damaged]
+    damaged = [ticket for ticket in tickets if ticket.damaged]
     if not damaged:
         return None
     rows = [
-        f"ticket {each.ticket}"
-        + ("" if each.number is None else f" (trial {each.number})")
-        + f": {', '.join(each.damaged)}"
-        for each in damaged
+        f"ticket {ticket.ticket}"
+        + ("" if ticket.number is None else f" (trial {ticket.number})")
+        + f": {', '.join(ticket.damaged)}"
+        for ticket in damaged
     ]
     return (
         "damaged rows in the database (hpsearch_tickets): "

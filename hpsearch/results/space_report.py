@@ -170,15 +170,15 @@ class SpaceReport:
     def warnings(self) -> tuple[str, ...]:
         """Warnings that forbid nothing: reasons why the study's metrics may mislead."""
         copies = tuple(
-            f"{each.copies:,} of the {each.val_images:,} validation images of data source "
-            f"{each.name} are also training images, pixel for pixel at "
-            f"{'x'.join(map(str, each.input_shapes[0][1:]))}: accuracy on them measures memory. "
+            f"{source.copies:,} of the {source.val_images:,} validation images of data source "
+            f"{source.name} are also training images, pixel for pixel at "
+            f"{'x'.join(map(str, source.input_shapes[0][1:]))}: accuracy on them measures memory. "
             "Remove the copies, or keep them on one side of the split (a source's `group`, "
             "docs/data.md)"
-            for each in self.sources
-            if each.copies
+            for source in self.sources
+            if source.copies
         )
-        of_data = (warning for each in self.sources for warning in each.warnings)
+        of_data = (warning for source in self.sources for warning in source.warnings)
         return (*map(str, self.impossible), *copies, *of_data)
 
 
@@ -199,7 +199,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     configs = [study.trial_config(draw.params, ticket=1) for _, draw in draws]
     prepared = _prepared(configs, data)
     _require_room(configs, prepared, data)
-    seen: set[str] = set()
+    keys: set[str] = set()
     infeasible: list[Infeasible] = []
     violating: list[Infeasible] = []
     sizes: dict[str, list[tuple[int, ModelSummary]]] = {}
@@ -207,17 +207,17 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     unbuilt: dict[str, list[tuple[TrialConfig, PreparedData, str]]] = {}
     for (first_trial, draw), config in zip(draws, configs, strict=True):
         key = f"{first_trial}{config}"
-        if key in seen:
+        if key in keys:
             continue
-        seen.add(key)
+        keys.add(key)
         images = _resized(prepared[_source_key(config.data)], config.data)
         shapes.setdefault(_source_key(config.data), set()).add(images.input_shape)
         try:
             plan = plan_on(config, images, torch.device("cpu"))
         except InfeasibleConfig as error:
-            found = _infeasible(first_trial, draw.params, str(error))
+            combination = _infeasible(first_trial, draw.params, str(error))
             unavailable = isinstance(error, WeightsUnavailable)
-            infeasible.append(replace(found, unavailable=unavailable))
+            infeasible.append(replace(combination, unavailable=unavailable))
             unbuilt.setdefault(config.model.name, []).append((config, images, str(error)))
             continue
         if prior is not None:
@@ -230,15 +230,15 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
         points=_points(parameters.values(), study),
         parameters=parameters,
         sources=tuple(_source(config, prepared, shapes) for config in _distinct(configs)),
-        models=tuple(_sizes(name, found) for name, found in sizes.items()),
-        tried=len(seen),
+        models=tuple(_sizes(name, entries) for name, entries in sizes.items()),
+        tried=len(keys),
         infeasible=tuple(infeasible),
         violating=tuple(violating),
         expected_complete=expected_complete(
             PRUNERS.build(study.pruner), study.budget.trials, study.budget.epochs_per_trial
         ),
         impossible=tuple(
-            _impossible(name, found) for name, found in unbuilt.items() if name not in sizes
+            _impossible(name, attempts) for name, attempts in unbuilt.items() if name not in sizes
         ),
         prior=None
         if prior is None
@@ -301,17 +301,17 @@ def require_feasible(study: StudyFile, report: SpaceReport) -> None:
     """
     if study.has_loop:
         return
-    for found in report.infeasible:
-        if found.try_first is not None and not found.unavailable:
+    for combination in report.infeasible:
+        if combination.try_first is not None and not combination.unavailable:
             raise UserError(
-                f"study {study.name!r}: try_first[{found.try_first}] must be a configuration that "
-                f"can be built, but {found.reason}"
+                f"study {study.name!r}: try_first[{combination.try_first}] must be a configuration "
+                f"that can be built, but {combination.reason}"
             )
-    for found in report.violating:
-        if found.try_first is not None:
+    for combination in report.violating:
+        if combination.try_first is not None:
             raise UserError(
-                f"study {study.name!r}: try_first[{found.try_first}] must satisfy the study's "
-                f"constraints, but {found.reason}"
+                f"study {study.name!r}: try_first[{combination.try_first}] must satisfy the "
+                f"study's constraints, but {combination.reason}"
             )
     if report.feasible == 0 and report.violating:
         raise UserError(
@@ -335,8 +335,8 @@ def require_feasible(study: StudyFile, report: SpaceReport) -> None:
 def _draws(study: StudyFile) -> Iterator[tuple[int | None, Draw]]:
     """Yield (try_first entry or None, draw)."""
     rng = random.Random(study.seed)
-    for index, given in enumerate(study.try_first):
-        yield index, _draw(study, given, lambda: 0.0)
+    for index, settings in enumerate(study.try_first):
+        yield index, _draw(study, settings, lambda: 0.0)
     for model in _models(study):
         for unit in (0.0, _LARGEST):
             yield None, _draw(study, model, lambda unit=unit: unit)
@@ -344,9 +344,9 @@ def _draws(study: StudyFile) -> Iterator[tuple[int | None, Draw]]:
             yield None, _draw(study, model, rng.random)
 
 
-def _draw(study: StudyFile, given: Mapping[str, Scalar], unit: Any) -> Draw:
+def _draw(study: StudyFile, settings: Mapping[str, Scalar], unit: Any) -> Draw:
     return study.space.draw(
-        lambda path, parameter: given[path] if path in given else at_unit(parameter, unit())
+        lambda path, parameter: settings[path] if path in settings else at_unit(parameter, unit())
     )
 
 
@@ -361,8 +361,10 @@ def _prepared(configs: Iterable[TrialConfig], data: Path | None) -> dict[str, Pr
     smallest: dict[str, TrialConfig] = {}
     for config in configs:
         key = _source_key(config.data)
-        known = smallest.get(key)
-        if known is None or (config.data.input_size or 0) < (known.data.input_size or 0):
+        smallest_so_far = smallest.get(key)
+        if smallest_so_far is None or (config.data.input_size or 0) < (
+            smallest_so_far.data.input_size or 0
+        ):
             smallest[key] = config
     return {
         key: prepare(config.data, split_seed=config.split_seed, root=data)
@@ -380,8 +382,8 @@ def _require_room(
     """
     largest: dict[str, TrialConfig] = {}
     for config in configs:
-        known = largest.setdefault(_source_key(config.data), config)
-        if (config.data.input_size or 0) > (known.data.input_size or 0):
+        largest_so_far = largest.setdefault(_source_key(config.data), config)
+        if (config.data.input_size or 0) > (largest_so_far.data.input_size or 0):
             largest[_source_key(config.data)] = config
     for key, config in largest.items():
         require_room_for(config.data, prepared[key], split_seed=config.split_seed, root=data)
@@ -418,7 +420,7 @@ def _source(
     return SourceReport(
         name=config.source.name,
         classes=len(images.class_names),
-        train_images=max(len(each.train_indices) for each in trainings),
+        train_images=max(len(training.train_indices) for training in trainings),
         val_images=len(images.val_indices),
         input_shapes=tuple(sorted(shapes[key])),
         folds=config.folds,
@@ -433,13 +435,15 @@ def _source(
 
 def _sizes(name: str, entries: Sequence[tuple[int, ModelSummary]]) -> ModelSizes:
     summaries = [summary for _, summary in entries]
-    fields = [each.receptive_field for each in summaries if each.receptive_field is not None]
+    fields = [
+        summary.receptive_field for summary in summaries if summary.receptive_field is not None
+    ]
     return ModelSizes(
         name=name,
-        smallest_parameters=min(each.parameters for each in summaries),
-        largest_parameters=max(each.parameters for each in summaries),
-        largest_multiply_adds=max(each.multiply_adds for each in summaries),
-        largest_activation_bytes=max(each.activation_bytes(batch) for batch, each in entries),
+        smallest_parameters=min(summary.parameters for summary in summaries),
+        largest_parameters=max(summary.parameters for summary in summaries),
+        largest_multiply_adds=max(summary.multiply_adds for summary in summaries),
+        largest_activation_bytes=max(summary.activation_bytes(batch) for batch, summary in entries),
         receptive_fields=(min(fields), max(fields)) if fields else None,
         example=summaries[0],
     )
@@ -484,6 +488,7 @@ def _infeasible(first_trial: int | None, params: Mapping[str, Scalar], reason: s
 
 def _points(parameters: Iterable[Parameter], study: StudyFile) -> int | None:
     endless = any(
-        isinstance(each, Range) and not each.integer and each.step is None for each in parameters
+        isinstance(parameter, Range) and not parameter.integer and parameter.step is None
+        for parameter in parameters
     )
     return None if endless else grid_size(study.space)

@@ -24,7 +24,7 @@ def counts_of(counts: Counts) -> dict[str, int]:
     return content | ({"invalid": counts.invalid} if counts.invalid else {})
 
 
-def _seen(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
+def _trial_summary(record: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     """Return a trial with its value in the search."""
     params = record.values(trial.params)
     return {"number": trial.number, "value": trial.value, "params": params}
@@ -42,7 +42,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
     """
     order = ranked(record)
     winner = next(iter(order), None)
-    ahead, seen = leader(record), best_seen(record)
+    ahead, best = leader(record), best_seen(record)
     content = {
         "study": record.study.name,
         "trials": counts_of(record.counts),
@@ -52,10 +52,10 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         },
         "epochs_run": record.counts.epochs_run,
         "compute_seconds": record.counts.compute_seconds,
-        "best": None if winner is None else {**_seen(record, winner), "confirmed": False},
-        "best_seen": None if winner is None else _seen(record, winner),
-        "winner": None if seen is None else seen.sentence,
-        "against": None if seen is None else seen.against,
+        "best": None if winner is None else {**_trial_summary(record, winner), "confirmed": False},
+        "best_seen": None if winner is None else _trial_summary(record, winner),
+        "winner": None if best is None else best.sentence,
+        "against": None if best is None else best.against,
     }
     if ahead is not None and ahead is not winner:
         # It may still win, but only a complete trial can be exported
@@ -92,6 +92,6 @@ def summary(record: StudyRecord) -> dict[str, Any]:
             if trial.invalid is not None
         ]
     if goals.constraints:
-        content["constraints"] = [str(each) for each in goals.constraints]
+        content["constraints"] = [str(constraint) for constraint in goals.constraints]
         content["violating"] = len(violators(record))
     return content

@@ -47,10 +47,10 @@ def read_many(database: Database, study_id: int, names: Sequence[str]) -> dict[i
     )
 
     def work(connection: Connection) -> dict[int, dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
+        attributes: dict[int, dict[str, Any]] = {}
         for row in connection.execute(query):
-            _take(found.setdefault(row.trial_id, {}), row)
-        return found
+            _take(attributes.setdefault(row.trial_id, {}), row)
+        return attributes
 
     return database.read(work)
 
@@ -58,7 +58,11 @@ def read_many(database: Database, study_id: int, names: Sequence[str]) -> dict[i
 def infeasible_draws(database: Database, study_id: int) -> list[InfeasibleDraw]:
     """Return every draw that couldn't be built, by number."""
     marked = read_many(database, study_id, ["infeasible", "ticket"])
-    marked = {trial_id: each for trial_id, each in marked.items() if "infeasible" in each}
+    marked = {
+        trial_id: attributes
+        for trial_id, attributes in marked.items()
+        if "infeasible" in attributes
+    }
     params, trials = rows.PARAMS, rows.TRIALS
     query = (
         sa.select(
@@ -81,13 +85,13 @@ def infeasible_draws(database: Database, study_id: int) -> list[InfeasibleDraw]:
     )
 
     def work(connection: Connection) -> dict[tuple[int, int], dict[str, Any]]:
-        found: dict[tuple[int, int], dict[str, Any]] = {}
+        draws: dict[tuple[int, int], dict[str, Any]] = {}
         for row in connection.execute(query):
-            known = drawn_value(row.distribution_json, row.param_value)
-            params = found.setdefault((row.number, row.trial_id), {})
-            if known is not None:
-                params[row.param_name] = known[1]
-        return found
+            parameter = drawn_value(row.distribution_json, row.param_value)
+            params = draws.setdefault((row.number, row.trial_id), {})
+            if parameter is not None:
+                params[row.param_name] = parameter[1]
+        return draws
 
     return [
         InfeasibleDraw(
@@ -119,14 +123,14 @@ def infeasible_draw(database: Database, study_id: int, number: int) -> Infeasibl
                 rows.TRIALS.c.study_id == study_id, rows.TRIALS.c.number == number
             )
         ).scalar_one_or_none()
-        noted = {} if trial_id is None else _attributes(connection, trial_id)
-        if trial_id is None or "infeasible" not in noted:
+        attributes = {} if trial_id is None else _attributes(connection, trial_id)
+        if trial_id is None or "infeasible" not in attributes:
             return None
         return InfeasibleDraw(
             number=number,
-            ticket=_ticket_in(noted),
+            ticket=_ticket_in(attributes),
             params=_params(connection, trial_id),
-            reason=str(noted["infeasible"]),
+            reason=str(attributes["infeasible"]),
         )
 
     return database.read(work)
@@ -137,10 +141,10 @@ def _attributes(connection: Connection, trial_id: int) -> dict[str, Any]:
     query = sa.select(table.c.trial_id, table.c.key, table.c.value_json).where(
         table.c.trial_id == trial_id
     )
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for row in connection.execute(query):
-        _take(found, row)
-    return found
+        _take(attributes, row)
+    return attributes
 
 
 def _take(attributes: dict[str, Any], row: sa.Row[Any]) -> None:
@@ -161,8 +165,8 @@ def _ticket_in(attributes: Mapping[str, Any]) -> int:
 def _params(connection: Connection, trial_id: int) -> dict[str, Any]:
     table = rows.PARAMS
     query = sa.select(table).where(table.c.trial_id == trial_id).order_by(table.c.param_id)
-    known = {
+    parameters = {
         row.param_name: drawn_value(row.distribution_json, row.param_value)
         for row in connection.execute(query)
     }
-    return {name: found[1] for name, found in known.items() if found is not None}
+    return {name: parameter[1] for name, parameter in parameters.items() if parameter is not None}

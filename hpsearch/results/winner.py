@@ -59,95 +59,97 @@ class Winner:
 
 
 def winner_of(
-    record: StudyRecord, verdict: ConfirmationResult | None, named: Sequence[str] = ()
+    record: StudyRecord, verdict: ConfirmationResult | None, fallback_paths: Sequence[str] = ()
 ) -> Winner | None:
     """Return the confirmed winner, or the best seen if there is none.
 
     Args:
         record: The search.
         verdict: The verdict of its newest confirmation; ``None`` without one.
-        named: Paths of the parameters to name first if the study's question names none.
+        fallback_paths: Paths of the parameters to name first if the study's question names none.
 
     Returns:
         The winner; ``None`` if no trial has a rank. With several objectives, it is the point of the
         front that is best by the objective that pruners use.
     """
-    return (verdict and confirmed_winner(record, verdict, named)) or best_seen(record, named)
+    return (verdict and confirmed_winner(record, verdict, fallback_paths)) or best_seen(
+        record, fallback_paths
+    )
 
 
 def confirmed_winner(
-    record: StudyRecord, verdict: ConfirmationResult, named: Sequence[str] = ()
+    record: StudyRecord, verdict: ConfirmationResult, fallback_paths: Sequence[str] = ()
 ) -> Winner | None:
     """Return the winner of a finished confirmation; ``None`` if it has no valid one.
 
     Args:
         record: The search.
         verdict: The verdict of one of its confirmations.
-        named: As in ``winner_of``.
+        fallback_paths: As in ``winner_of``.
     """
     spread = verdict.over_seeds_and_images or verdict.over_seeds
     if verdict.winner is None or not verdict.has_valid_winner or spread is None:
         return None
     form, interval = MetricFormat(verdict.metric), (spread.low, spread.high)
-    asked = asked_about(record) or named
+    paths = asked_about(record) or fallback_paths
     return Winner(
         trial=verdict.winner,
         metric=verdict.metric,
         value=spread.estimate,
         interval=interval,
         seeds=len(verdict.reported),
-        sentence=f"The winner is {_which(record, verdict.winner, asked)}: {verdict.metric} "
+        sentence=f"The winner is {_which(record, verdict.winner, paths)}: {verdict.metric} "
         f"{form.value(spread.estimate)} (95 %: {form.interval(interval)}), confirmed with "
         f"{count_noun(len(verdict.reported), 'fresh seed')}.",
-        against=_against(record, verdict, verdict.winner, asked),
+        against=_against(record, verdict, verdict.winner, paths),
     )
 
 
-def best_seen(record: StudyRecord, named: Sequence[str] = ()) -> Winner | None:
+def best_seen(record: StudyRecord, fallback_paths: Sequence[str] = ()) -> Winner | None:
     """Return the best trial of the search itself; ``None`` if no trial has a rank.
 
     Args:
         record: The search.
-        named: As in ``winner_of``.
+        fallback_paths: As in ``winner_of``.
     """
     order = ranked(record)
     if not order or order[0].number is None or order[0].value is None:
         return None
-    asked = asked_about(record) or named
+    paths = asked_about(record) or fallback_paths
     against = ""
     if not record.goals.is_multi_objective:
-        against = _best_other(record, order[0], asked)
+        against = _best_other(record, order[0], paths)
     return Winner(
         trial=order[0].number,
         metric=record.objective.metric,
         value=order[0].value,
-        sentence=unconfirmed_sentence(record, order[0], named),
+        sentence=unconfirmed_sentence(record, order[0], fallback_paths),
         against=against and f"{against}.",
     )
 
 
-def _which(record: StudyRecord, number: int, named: Sequence[str]) -> str:
+def _which(record: StudyRecord, number: int, paths: Sequence[str]) -> str:
     """Return ``simple_cnn (trial 4)``, and only ``trial 4`` if the study has no model."""
-    what = describe(record, record.trial(number).params, named)
+    what = describe(record, record.trial(number).params, paths)
     return f"{what} (trial {number})" if what else f"trial {number}"
 
 
 def _against(
-    record: StudyRecord, verdict: ConfirmationResult, winner: int, asked: Sequence[str]
+    record: StudyRecord, verdict: ConfirmationResult, winner: int, paths: Sequence[str]
 ) -> str:
     """Return what a confirmed winner is compared with, in one or two sentences."""
     mine, metric = record.trial(winner), verdict.metric
-    path = compared(record, mine.params, asked)
+    path = compared(record, mine.params, paths)
     unconfirmed = ""
     if path is not None:
-        finalists = [record.trial(each.standing.trial) for each in verdict.finalists]
+        finalists = [record.trial(finalist.standing.trial) for finalist in verdict.finalists]
         others = rivals(record, finalists, mine.params, path)
         for other in others:
             lead = verdict.leads.get(other.number or 0)
             if lead is not None:
                 best = best_with(path, other.params[path], dict.fromkeys(record.paths))
                 return lead.sentence(metric, f"{best} (trial {other.number})")
-        unconfirmed = "" if others else _best_other(record, mine, asked)
+        unconfirmed = "" if others else _best_other(record, mine, paths)
         unconfirmed = unconfirmed and (
             f"{unconfirmed}, and wasn't trained again with fresh seeds: no fair comparison. "
         )
@@ -158,20 +160,22 @@ def _against(
         return unconfirmed + verdict.baseline.sentence(metric, name)
     if verdict.runner_up is not None:
         second = verdict.runner_up.trial
-        which = describe(record, record.trial(second).params, asked)
+        which = describe(record, record.trial(second).params, paths)
         name = f"the second, {which} (trial {second})" if which else f"the second (trial {second})"
         return unconfirmed + verdict.runner_up.sentence(metric, name)
     return unconfirmed.rstrip()
 
 
-def _best_other(record: StudyRecord, mine: TrialRecord, asked: Sequence[str]) -> str:
+def _best_other(record: StudyRecord, mine: TrialRecord, paths: Sequence[str]) -> str:
     """Return the best trial of the search that differs in what the study asks about.
 
     As a sentence without its full stop; empty if there is none.
     """
-    path = compared(record, mine.params, asked)
-    known = [each for each in record.trials if each.invalid is None and each.value is not None]
-    others = rivals(record, known, mine.params, path) if path is not None else []
+    path = compared(record, mine.params, paths)
+    candidates = [
+        trial for trial in record.trials if trial.invalid is None and trial.value is not None
+    ]
+    others = rivals(record, candidates, mine.params, path) if path is not None else []
     if path is None or not others:
         return ""
     sign = 1.0 if record.objective.direction == "maximize" else -1.0
@@ -184,13 +188,15 @@ def _best_other(record: StudyRecord, mine: TrialRecord, asked: Sequence[str]) ->
     return f"{what[:1].upper()}{what[1:]} in the search (trial {best.number}) had {value}{stopped}"
 
 
-def unconfirmed_sentence(record: StudyRecord, trial: TrialRecord, named: Sequence[str] = ()) -> str:
+def unconfirmed_sentence(
+    record: StudyRecord, trial: TrialRecord, fallback_paths: Sequence[str] = ()
+) -> str:
     """Return a trial's value in the search, and its meaning: the best of many is optimistic.
 
     Args:
         record: The search.
         trial: One of its trials.
-        named: As in ``winner_of``.
+        fallback_paths: As in ``winner_of``.
     """
     if trial.invalid is not None:
         return (
@@ -210,8 +216,8 @@ def unconfirmed_sentence(record: StudyRecord, trial: TrialRecord, named: Sequenc
     elif place == 1:
         basis = f"one seed, the best of {trials}: optimistic"
     if len(order) == 1 or (place == 1 and not record.goals.is_multi_objective):
-        asked = asked_about(record) or named
-        head = f"The best seen is {_which(record, trial.number or 0, asked)}"
+        paths = asked_about(record) or fallback_paths
+        head = f"The best seen is {_which(record, trial.number or 0, paths)}"
     metric = record.objective.metric
     return f"{head}: {metric} {MetricFormat(metric).value(trial.value)}, not confirmed ({basis})."
 

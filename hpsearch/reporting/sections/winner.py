@@ -189,7 +189,7 @@ def _finalists_table(confirmation: Confirmed, unit: Unit) -> Table:
             [
                 str(finalist.place),
                 str(finalist.standing.trial),
-                unit.value(finalist.seen),
+                unit.value(finalist.search_value),
                 unit.value(finalist.standing.mean),
                 str(finalist.standing.seeds),
                 unit.value(finalist.reported),

@@ -85,17 +85,17 @@ class Design:
             by: Other parameters that it has.
             most_cells: The largest number of configurations.
         """
-        known = self.space.parameters()
-        levels = _levels(known[path], self.params[path])
-        listed = [_levels(known[each], self.params[each]) for each in by]
-        own = {each: self.params[each] for each in by}
+        parameters = self.space.parameters()
+        levels = _levels(parameters[path], self.params[path])
+        listed = [_levels(parameters[other], self.params[other]) for other in by]
+        own = {other: self.params[other] for other in by}
         places = [dict(zip(by, values, strict=True)) for values in product(*listed)]
         if len(places) * len(levels) > most_cells:
             places = [
-                {**own, each: value}
-                for each, values in zip(by, listed, strict=True)
+                {**own, other: value}
+                for other, values in zip(by, listed, strict=True)
                 for value in values
-                if not _same(value, own[each])
+                if not _same(value, own[other])
             ]
         others = [place for place in places if place != own]
         for place in [own, *others][: max(1, most_cells // len(levels))]:
@@ -124,9 +124,9 @@ class Design:
         if params is not None:
             reason = self.refuse(params)
         if params is None or reason is not None:
-            known = LeftOut(changed=changed, reason=reason or "")
-            if known not in self.left_out:
-                self.left_out.append(known)
+            left_out = LeftOut(changed=changed, reason=reason or "")
+            if left_out not in self.left_out:
+                self.left_out.append(left_out)
             return None
         self.variants.append(Variant(params=params, changed=changed))
         return len(self.variants) - 1
@@ -135,9 +135,9 @@ class Design:
         donors = [self.donor(path, value) for path, value in changed.items()]
 
         def value_of(path: str, parameter: Parameter) -> Scalar:
-            for known in (changed, self.params, *filter(None, donors)):
-                if path in known:
-                    return known[path]
+            for settings in (changed, self.params, *filter(None, donors)):
+                if path in settings:
+                    return settings[path]
             raise KeyError(path)
 
         try:
@@ -172,21 +172,21 @@ def _neighbours(parameter: Range, value: float) -> Iterator[Scalar]:
     low, high = on_scale(parameter.low), on_scale(parameter.high)
     for sign in (-1, 1):
         at = min(max(on_scale(value) + sign * STEP * (high - low), low), high)
-        found = math.exp(at) if parameter.log else at
+        candidate = math.exp(at) if parameter.log else at
         step = parameter.step or (1 if parameter.integer else None)
         if step is not None and not parameter.log:
-            steps = max(1, round(abs(found - value) / step))
-            found = value + sign * steps * step
-            if not parameter.low <= found <= parameter.high + 1e-9 * step:
+            steps = max(1, round(abs(candidate - value) / step))
+            candidate = value + sign * steps * step
+            if not parameter.low <= candidate <= parameter.high + 1e-9 * step:
                 continue
         elif parameter.integer:
-            found = round(found)
-            found = found if found != value else value + sign
+            candidate = round(candidate)
+            candidate = candidate if candidate != value else value + sign
         else:
             if abs(at - on_scale(value)) < _LEAST * STEP * (high - low):
                 continue
-            found = min(max(float(f"{found:.3g}"), parameter.low), parameter.high)
-        number: Scalar = round(found) if parameter.integer else float(found)
+            candidate = min(max(float(f"{candidate:.3g}"), parameter.low), parameter.high)
+        number: Scalar = round(candidate) if parameter.integer else float(candidate)
         if parameter.contains(number) and number != value:
             yield number
 
@@ -195,5 +195,5 @@ def _same(one: Scalar, other: Scalar) -> bool:
     return type(one) is type(other) and one == other
 
 
-def _among(value: Scalar, known: Sequence[Scalar]) -> bool:
-    return any(_same(value, each) for each in known)
+def _among(value: Scalar, values: Sequence[Scalar]) -> bool:
+    return any(_same(value, other) for other in values)

@@ -7,9 +7,9 @@ interval has the confidence at which that method compares it, so that an interva
 exactly if the answer is "yes".
 
 A difference may be settled before the last seed (``spec.looks``), by Haybittle and Peto's rule: at
-the far stricter level ``INTERIM``. What all looks together may err, the last one loses, so the
-level of the family stays ``ALPHA``. The interval of a settled one has the confidence of its look:
-it holds although the differences that are settled are those that look the largest.
+the far stricter level ``INTERIM``. The last look gets only the part of ``ALPHA`` that the earlier
+looks leave, so the level of the family stays ``ALPHA``. The interval of a settled difference has
+the confidence of its look, so it is valid although the largest differences are settled first.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class AblationResult:
     @property
     def compared(self) -> int:
         """The number of comparisons that the intervals are corrected for."""
-        return sum(each.ahead is not None for each in self.effects)
+        return sum(effect.ahead is not None for effect in self.effects)
 
 
 def judge(
@@ -98,7 +98,7 @@ def judge(
     """
     trained = _trained(spec, outcomes, has_images)
     means = {
-        number: float(np.mean([each.mean for each in seeds.values()]))
+        number: float(np.mean([training.mean for training in seeds.values()]))
         for number, seeds in trained.items()
         if seeds
     }
@@ -120,15 +120,15 @@ def _trained(
     has_images: bool,
 ) -> dict[int, dict[int, Judged]]:
     """Return variant -> seed -> training, of those that have a value."""
-    found: dict[int, dict[int, Judged]] = {}
+    trainings: dict[int, dict[int, Judged]] = {}
     for entry, outcome in outcomes.items():
         if outcome.score is None:
             continue
         one = of_value(outcome.score)
         if has_images and outcome.predictions is not None:
             one = judged(spec.metric, outcome.predictions)
-        found.setdefault(entry.trial, {})[entry.seed] = one
-    return found
+        trainings.setdefault(entry.trial, {})[entry.seed] = one
+    return trainings
 
 
 def effects_of(
@@ -145,20 +145,20 @@ def effects_of(
         now: The ablation's progress.
         margin: Differences below this don't matter, in the objective's unit.
     """
-    found: dict[int, Effect] = {}
-    for look in spec.taken:
-        tested = _tested(spec, trained, look.seeds, set(found), INTERIM)
-        found |= {
+    effects: dict[int, Effect] = {}
+    for look in spec.looks_taken:
+        tested = _tested(spec, trained, look.seeds, set(effects), INTERIM)
+        effects |= {
             number: _effect(spec, number, tested[number], margin, settled=True)
             for number in look.settled
             if number in tested
         }
-    tested = _tested(spec, trained, spec.seeds, set(found), final_level(spec))
+    tested = _tested(spec, trained, spec.seeds, set(effects), final_level(spec))
     for number, contrast in enumerate(spec.contrasts):
         if number in tested:
-            found[number] = _effect(spec, number, tested[number], margin)
-        elif number not in found:
-            found[number] = Effect(
+            effects[number] = _effect(spec, number, tested[number], margin)
+        elif number not in effects:
+            effects[number] = Effect(
                 contrast=contrast,
                 ahead=None,
                 seeds=0,
@@ -166,7 +166,7 @@ def effects_of(
                 answer=Verdict.UNDECIDED,
                 reason=_reason(contrast, now),
             )
-    return [found[number] for number in range(len(spec.contrasts))]
+    return [effects[number] for number in range(len(spec.contrasts))]
 
 
 def settled_now(
@@ -232,23 +232,23 @@ def _tested(
     The variance of the family is also that of the settled ones, over the seeds until then.
     """
     pairs = [
-        _pair(spec, trained, each, spec.settled[number] if number in settled else seeds)
-        for number, each in enumerate(spec.contrasts)
+        _pair(spec, trained, contrast, spec.settled[number] if number in settled else seeds)
+        for number, contrast in enumerate(spec.contrasts)
     ]
     tried = {
-        number: each
-        for number, each in enumerate(estimated(pairs))
-        if each is not None and number not in settled
+        number: estimate
+        for number, estimate in enumerate(estimated(pairs))
+        if estimate is not None and number not in settled
     }
     tests = corrected(list(tried.values()), level)
     return {
         number: _Test(
-            ahead=_possible(each.over_seeds_and_images(confidence=confidence), spec.metric),
+            ahead=_possible(estimate.over_seeds_and_images(confidence=confidence), spec.metric),
             p_value=p_value,
             level=level,
-            seeds=each.seeds,
+            seeds=estimate.seeds,
         )
-        for (number, each), (p_value, confidence) in zip(tried.items(), tests, strict=True)
+        for (number, estimate), (p_value, confidence) in zip(tried.items(), tests, strict=True)
     }
 
 
@@ -285,7 +285,7 @@ def _pair(
 ) -> tuple[Mapping[int, Judged], Mapping[int, Judged]]:
     """Return the trainings of both variants so that their difference is positive if it is good."""
     one, other = (
-        {seed: each for seed, each in trained.get(variant, {}).items() if seed <= seeds}
+        {seed: training for seed, training in trained.get(variant, {}).items() if seed <= seeds}
         for variant in (contrast.one, contrast.other)
     )
     return (one, other) if spec.maximize else (other, one)
@@ -303,20 +303,20 @@ def estimated(
         The differences; ``None`` for those with fewer than two common seeds.
     """
     alone = [difference(one, other) for one, other in pairs]
-    known = [each for each in alone if each is not None and each.seeds > 1]
-    if not known:
+    with_variance = [estimate for estimate in alone if estimate is not None and estimate.seeds > 1]
+    if not with_variance:
         return [None] * len(pairs)
     # One training's variance, so that comparisons over fewer seeds count as they should
-    usual = float(np.mean([each.seeds_variance * each.seeds for each in known]))
-    found: list[Estimate | None] = []
-    for each, (one, other) in zip(alone, pairs, strict=True):
-        if each is None or each.seeds < 2:
-            found.append(None)
+    usual = float(np.mean([estimate.seeds_variance * estimate.seeds for estimate in with_variance]))
+    differences: list[Estimate | None] = []
+    for own, (one, other) in zip(alone, pairs, strict=True):
+        if own is None or own.seeds < 2:
+            differences.append(None)
             continue
-        spread = max(each.seeds_variance * each.seeds, usual)
-        freedom = (each.seeds - 1) * min(len(known), _INDEPENDENT)
-        found.append(difference(one, other, noise=(math.sqrt(spread / 2), freedom)))
-    return found
+        spread = max(own.seeds_variance * own.seeds, usual)
+        freedom = (own.seeds - 1) * min(len(with_variance), _INDEPENDENT)
+        differences.append(difference(one, other, noise=(math.sqrt(spread / 2), freedom)))
+    return differences
 
 
 def corrected(estimates: Sequence[Estimate], level: float = ALPHA) -> list[tuple[float, float]]:
@@ -326,14 +326,14 @@ def corrected(estimates: Sequence[Estimate], level: float = ALPHA) -> list[tuple
     and so on, and ends at the first that is larger. The estimates from there on have intervals of
     that last level.
     """
-    alone = [_p_value(each) for each in estimates]
+    alone = [_p_value(estimate) for estimate in estimates]
     p_values, left = holm(alone), len(alone)
-    found = [(1.0, 0.0)] * len(alone)
+    tests = [(1.0, 0.0)] * len(alone)
     for place in np.argsort(alone, kind="stable"):
-        found[place] = (p_values[place], 1 - level / left)
+        tests[place] = (p_values[place], 1 - level / left)
         if p_values[place] <= level:
             left -= 1
-    return found
+    return tests
 
 
 def _p_value(estimate: Estimate) -> float:

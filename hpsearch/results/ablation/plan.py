@@ -2,8 +2,8 @@
 
 Every variant is trained with every seed; the seeds are the same for all variants. A variant whose
 training fails in the first round (a learning rate that diverges, usually) gets no further seeds.
-The same holds for a variant all of whose differences are settled: after some seeds (``spec.looks``)
-they are looked at, by a bound that is strict enough not to change the error rates (``judging``).
+Nor does a variant all of whose differences are settled: after some seeds (``spec.looks``) they are
+tested at a level that is strict enough not to change the error rates (``judging``).
 
 As in a confirmation, the plan only grows, so ticket n is entry n.
 """
@@ -40,7 +40,7 @@ def progress(
     """Return the plan that follows from the trainings that have ended."""
     going = list(range(len(spec.variants)))
     planned: list[PlannedTraining] = []
-    taken = {look.seeds for look in spec.taken}
+    past_looks = {look.seeds for look in spec.looks_taken}
     before, finished, due = 0, False, None
     for last in sorted({min(FIRST_ROUND, spec.seeds), *spec.early_looks, spec.seeds}):
         seeds = range(before + 1, last + 1)
@@ -50,9 +50,9 @@ def progress(
             break
         # Not those of later rounds: known entries keep their places
         lost = _failed({entry: outcomes[entry] for entry in planned})
-        going = [each for each in going if each not in lost]
+        going = [variant for variant in going if variant not in lost]
         if last in spec.early_looks:
-            if last not in taken:
+            if last not in past_looks:
                 finished, due = False, last
                 break
             going = _undecided(spec, going, last)
@@ -69,13 +69,16 @@ def _undecided(spec: AblationSpec, going: Sequence[int], seeds: int) -> list[int
     settled = {number for number, at in spec.settled.items() if at <= seeds}
     needed = {
         variant
-        for number, each in enumerate(spec.contrasts)
-        if number not in settled and each.one in going and each.other in going
-        for variant in (each.one, each.other)
+        for number, contrast in enumerate(spec.contrasts)
+        if number not in settled and contrast.one in going and contrast.other in going
+        for variant in (contrast.one, contrast.other)
     }
-    return [each for each in going if each in needed]
+    return [variant for variant in going if variant in needed]
 
 
 def _failed(outcomes: Mapping[PlannedTraining, TrainingResult]) -> dict[int, int]:
     lost = [entry for entry, outcome in outcomes.items() if outcome.score is None]
-    return {each.trial: each.seed for each in sorted(lost, key=lambda each: -each.seed)}
+    return {
+        training.trial: training.seed
+        for training in sorted(lost, key=lambda training: -training.seed)
+    }

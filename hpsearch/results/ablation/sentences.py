@@ -29,7 +29,7 @@ def settings(values: Mapping[str, Any], spec: AblationSpec) -> str:
 
 def variant_names(spec: AblationSpec) -> list[str]:
     """Return each variant's name: what differs from the ablated trial."""
-    return [settings(each.changed, spec) or f"trial {spec.trial}" for each in spec.variants]
+    return [settings(variant.changed, spec) or f"trial {spec.trial}" for variant in spec.variants]
 
 
 def effect_name(effect: Effect, spec: AblationSpec) -> str:
@@ -45,12 +45,14 @@ def effect_result(effect: Effect, spec: AblationSpec) -> str:
     if effect.ahead is None:
         return f"undecided: {effect.reason}"
     form, ahead = MetricFormat(spec.metric), effect.ahead
-    told: str = effect.answer
+    answer: str = effect.answer
     if effect.answer is Verdict.YES:
-        told += ", better" if ahead.estimate > 0 else ", worse"
+        answer += ", better" if ahead.estimate > 0 else ", worse"
     if effect.settled:
-        told += f"; settled after {effect.seeds} of {count_noun(spec.seeds, 'seed')}"
-    return f"{form.difference(ahead.estimate)} ({form.differences(ahead.low, ahead.high)}): {told}"
+        answer += f"; settled after {effect.seeds} of {count_noun(spec.seeds, 'seed')}"
+    return (
+        f"{form.difference(ahead.estimate)} ({form.differences(ahead.low, ahead.high)}): {answer}"
+    )
 
 
 def effect_sentence(effect: Effect, spec: AblationSpec) -> str:
@@ -72,7 +74,7 @@ def basis(result: AblationResult) -> str:
     spec = result.spec
     many = result.compared
     # Fewer than planned if it isn't finished
-    seeds = max((each.seeds for each in result.effects), default=0) or spec.seeds
+    seeds = max((effect.seeds for effect in result.effects), default=0) or spec.seeds
     chance = 'A false "yes" has a chance of at most 5 %.'
     if many > 1:
         chance = (
@@ -80,8 +82,8 @@ def basis(result: AblationResult) -> str:
             'false "yes" has a chance of at most 5 %.'
         )
     early = ""
-    if any(each.settled for each in result.effects):
-        early = " What a look before the last seed settled (p < 0.001) got no more of them."
+    if any(effect.settled for effect in result.effects):
+        early = " A comparison that was settled before the last seed (p < 0.001) got no more seeds."
     return (
         f"Each value was trained with the same {count_noun(seeds, 'fresh seed')}, and is "
         f"compared in pairs of the same seed.{early} {chance} {held_fixed(spec)}"
@@ -91,7 +93,9 @@ def basis(result: AblationResult) -> str:
 def what_undecided_means(result: AblationResult) -> str | None:
     """Return what is open if a finished ablation didn't decide all, and how to decide it."""
     spec = result.spec
-    is_open = [each for each in result.effects if each.ahead and each.answer is Verdict.UNDECIDED]
+    is_open = [
+        effect for effect in result.effects if effect.ahead and effect.answer is Verdict.UNDECIDED
+    ]
     if not is_open or not result.progress.finished:
         return None
     small = MetricFormat(spec.metric).difference(result.margin).lstrip("+")
@@ -104,14 +108,17 @@ def what_undecided_means(result: AblationResult) -> str | None:
 
 def left_out(spec: AblationSpec) -> list[str]:
     """Return a line for each configuration that isn't trained."""
-    return [f"{settings(each.changed, spec)}: not trained, {each.reason}" for each in spec.left_out]
+    return [
+        f"{settings(configuration.changed, spec)}: not trained, {configuration.reason}"
+        for configuration in spec.left_out
+    ]
 
 
 def answers(result: AblationResult) -> list[str]:
     """Return the comparisons that are decided, a line each: first "yes", then "no"."""
     return [
-        effect_sentence(each, result.spec)
+        effect_sentence(effect, result.spec)
         for answer in (Verdict.YES, Verdict.NO)
-        for each in result.effects
-        if each.answer is answer
+        for effect in result.effects
+        if effect.answer is answer
     ]

@@ -14,9 +14,9 @@ from hpsearch.study_file.goals import Goals
 if TYPE_CHECKING:
     from hpsearch.search.ledger.studies import StoredStudy
 
-#: Default number of fresh seeds: with them, a difference of 2 points is found in more than 80 % of
-#: the cases if there are up to 8 comparisons, and if seeds vary a configuration's value by a
-#: standard deviation of up to 1.05 points (docs/honest-numbers.md).
+#: Default number of fresh seeds: with them, a difference of 2 points is detected in more than 80 %
+#: of the cases, for up to 8 comparisons and a standard deviation between seeds of up to 1.05 points
+#: (docs/honest-numbers.md).
 SEEDS = 10
 
 #: The fewest seeds: fewer hardly show how much seeds differ.
@@ -98,15 +98,15 @@ class AblationSpec:
     seeds: int
     #: Fresh seeds that earlier confirmations and ablations of the search have used.
     seeds_before: int
-    asked: RequestedChanges
+    requested: RequestedChanges
     #: The first one is the trial itself.
     variants: tuple[Variant, ...]
     contrasts: tuple[Contrast, ...]
     left_out: tuple[LeftOut, ...]
     #: Seeds after which differences may be settled; empty: never before the last one.
     looks: tuple[int, ...] = ()
-    #: The looks that were taken, in order.
-    taken: tuple[Look, ...] = ()
+    #: In order.
+    looks_taken: tuple[Look, ...] = ()
     #: ``seeds`` follows the time until a deadline, and is at most this; ``None``: it is fixed.
     most_seeds: int | None = None
 
@@ -121,7 +121,7 @@ class AblationSpec:
             metric: The study's objective.
             maximize: Whether more of it is better.
         """
-        asked = section["asked"]
+        requested = section["asked"]
         return cls(
             study=section["study"],
             fingerprint=section["fingerprint"],
@@ -130,19 +130,19 @@ class AblationSpec:
             maximize=maximize,
             seeds=section["seeds"],
             seeds_before=section["seeds_before"],
-            asked=RequestedChanges(
-                parameters=tuple(asked["parameters"]),
-                crossed=tuple((path, tuple(by)) for path, by in asked["crossed"]),
-                most_cells=asked["most_cells"],
+            requested=RequestedChanges(
+                parameters=tuple(requested["parameters"]),
+                crossed=tuple((path, tuple(by)) for path, by in requested["crossed"]),
+                most_cells=requested["most_cells"],
             ),
-            variants=tuple(Variant(**each) for each in section["variants"]),
-            contrasts=tuple(Contrast(**each) for each in section["contrasts"]),
-            left_out=tuple(LeftOut(**each) for each in section["left_out"]),
+            variants=tuple(Variant(**variant) for variant in section["variants"]),
+            contrasts=tuple(Contrast(**contrast) for contrast in section["contrasts"]),
+            left_out=tuple(LeftOut(**configuration) for configuration in section["left_out"]),
             # Ablations of earlier versions have none of these
             looks=tuple(section.get("looks", ())),
-            taken=tuple(
-                Look(seeds=each["seeds"], settled=tuple(each["settled"]))
-                for each in section.get("taken", ())
+            looks_taken=tuple(
+                Look(seeds=look["seeds"], settled=tuple(look["settled"]))
+                for look in section.get("taken", ())
             ),
             most_seeds=section.get("most_seeds"),
         )
@@ -156,15 +156,17 @@ class AblationSpec:
             "seeds": self.seeds,
             "seeds_before": self.seeds_before,
             "asked": {
-                "parameters": list(self.asked.parameters),
-                "crossed": [[path, list(by)] for path, by in self.asked.crossed],
-                "most_cells": self.asked.most_cells,
+                "parameters": list(self.requested.parameters),
+                "crossed": [[path, list(by)] for path, by in self.requested.crossed],
+                "most_cells": self.requested.most_cells,
             },
-            "variants": [asdict(each) for each in self.variants],
-            "contrasts": [asdict(each) for each in self.contrasts],
-            "left_out": [asdict(each) for each in self.left_out],
+            "variants": [asdict(variant) for variant in self.variants],
+            "contrasts": [asdict(contrast) for contrast in self.contrasts],
+            "left_out": [asdict(configuration) for configuration in self.left_out],
             "looks": list(self.looks),
-            "taken": [{"seeds": each.seeds, "settled": list(each.settled)} for each in self.taken],
+            "taken": [
+                {"seeds": look.seeds, "settled": list(look.settled)} for look in self.looks_taken
+            ],
             "most_seeds": self.most_seeds,
         }
 
@@ -181,12 +183,12 @@ class AblationSpec:
     @property
     def early_looks(self) -> tuple[int, ...]:
         """The looks before the last seed."""
-        return tuple(each for each in self.looks if each < self.seeds)
+        return tuple(seeds for seeds in self.looks if seeds < self.seeds)
 
     @property
     def settled(self) -> dict[int, int]:
         """The settled contrasts: number -> seeds after which it was settled."""
-        return {number: look.seeds for look in self.taken for number in look.settled}
+        return {number: look.seeds for look in self.looks_taken for number in look.settled}
 
 
 def timed_search(study: StoredStudy) -> str | None:

@@ -94,6 +94,6 @@ def read_results(database: Database, study: str) -> list[tuple[str, AblationResu
         StorageError: If stored predictions are damaged.
     """
     return [
-        (each.name, read_result(database, read_study(database, each.name)))
-        for each in ablations(database, study)
+        (ablation.name, read_result(database, read_study(database, ablation.name)))
+        for ablation in ablations(database, study)
     ]

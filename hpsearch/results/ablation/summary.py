@@ -122,9 +122,9 @@ def fields_of(name: str, result: AblationResult) -> dict[str, Any]:
         "held_fixed": {
             path: value
             for path, value in spec.variants[0].params.items()
-            if all(path not in each.changed for each in spec.variants)
+            if all(path not in variant.changed for variant in spec.variants)
         },
-        "effects": tuple(_effect(each, spec) for each in result.effects),
+        "effects": tuple(_effect(effect, spec) for effect in result.effects),
         "configurations": tuple(
             TrainedConfiguration(
                 name=variant_name,

@@ -85,13 +85,13 @@ def choose(
     order = contenders(search)
     candidates = [
         Candidate(
-            trial=each.number,
-            value=each.value,
-            params=each.params,
-            complete=each.state is TicketState.COMPLETE,
+            trial=trial.number,
+            value=trial.value,
+            params=trial.params,
+            complete=trial.state is TicketState.COMPLETE,
         )
-        for each in order
-        if each.number is not None and each.value is not None
+        for trial in order
+        if trial.number is not None and trial.value is not None
     ]
     images = 1
     if order and order[0].trial_id is not None:
@@ -124,8 +124,8 @@ def choose(
             epochs_per_trial=search.study.epochs_per_trial,
         )
     if share is None:
-        chosen = best(settings.top, True)
-        return Choice(finalists=chosen, seeds=settings.seeds, rule=chosen.rule)
+        all_finalists = best(settings.top, True)
+        return Choice(finalists=all_finalists, seeds=settings.seeds, rule=all_finalists.rule)
     return within_share(
         best,
         settings,
@@ -161,12 +161,12 @@ def within_share(
     """
     allowed = share * search_epochs
     for top, seeds, with_rival in smaller(settings):
-        chosen = best(top, with_rival)
-        most = most_trainings(len(chosen.trials), seeds, baseline=chosen.baseline is not None)
+        finalists = best(top, with_rival)
+        most = most_trainings(len(finalists.trials), seeds, baseline=finalists.baseline is not None)
         cost = most * epochs_per_trial
         if cost <= allowed:
             break
-    rule = chosen.rule
+    rule = finalists.rule
     if (top, seeds) != (settings.top, settings.seeds) or cost > allowed:
         bound = (
             f"it may cost as many epochs as the search ran, {search_epochs}"
@@ -181,7 +181,7 @@ def within_share(
         )
     if cost > allowed:
         rule += f" (no confirmation is smaller: it may take {cost})"
-    return Choice(finalists=chosen, seeds=seeds, rule=rule)
+    return Choice(finalists=finalists, seeds=seeds, rule=rule)
 
 
 def within_time(
@@ -205,13 +205,13 @@ def within_time(
         The choice; its rule describes how the settings were changed.
     """
     for top, seeds, with_rival in smaller(settings):
-        chosen = best(top, with_rival)
-        most = most_trainings(len(chosen.trials), seeds, baseline=chosen.baseline is not None)
+        finalists = best(top, with_rival)
+        most = most_trainings(len(finalists.trials), seeds, baseline=finalists.baseline is not None)
         if most_epochs is not None and most * epochs_per_trial > most_epochs:
             continue
-        if fits(chosen, seeds):
+        if fits(finalists, seeds):
             break
-    rule = chosen.rule
+    rule = finalists.rule
     changed = [
         f"{name} {before} became {now}"
         for name, before, now in (("top", settings.top, top), ("seeds", settings.seeds, seeds))
@@ -219,7 +219,7 @@ def within_time(
     ]
     if changed:
         rule += f"; to end before the deadline, {' and '.join(changed)}"
-    return Choice(finalists=chosen, seeds=seeds, rule=rule)
+    return Choice(finalists=finalists, seeds=seeds, rule=rule)
 
 
 def smaller(settings: Confirm) -> list[tuple[int, int, bool]]:
@@ -240,8 +240,8 @@ def _error_of(database: Database, search: StudyRecord, number: int) -> Error | N
     trial_id = search.trial(number).trial_id
     if trial_id is None:
         return None
-    known = of_json(trial_attributes.read(database, trial_id).get(OVER_GROUPS))
-    return None if known is None else known.figures.get(search.objective.metric)
+    errors = of_json(trial_attributes.read(database, trial_id).get(OVER_GROUPS))
+    return None if errors is None else errors.figures.get(search.objective.metric)
 
 
 def _baseline(database: Database, search: StudyRecord) -> int | None:

@@ -45,13 +45,13 @@ def table_of_groups(
     Returns:
         ``(trainings, groups)`` tables: the sum of the values, and the number of images.
     """
-    known = np.unique(np.concatenate(groups))
-    sums = np.zeros((len(values), len(known)))
+    group_numbers = np.unique(np.concatenate(groups))
+    sums = np.zeros((len(values), len(group_numbers)))
     counts = np.zeros_like(sums)
     for row, (own, of_image) in enumerate(zip(values, groups, strict=True)):
-        places = np.searchsorted(known, of_image)
-        sums[row] = np.bincount(places, own, minlength=len(known))
-        counts[row] = np.bincount(places, minlength=len(known))
+        places = np.searchsorted(group_numbers, of_image)
+        sums[row] = np.bincount(places, own, minlength=len(group_numbers))
+        counts[row] = np.bincount(places, minlength=len(group_numbers))
     return sums, counts
 
 

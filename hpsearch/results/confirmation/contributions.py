@@ -98,16 +98,16 @@ def jackknife(
     mixed = (units * 2_654_435_761) % 2**32
     block = mixed % _BLOCKS if len(np.unique(units)) > _BLOCKS else units
     whole, count = measure(np.ones(len(rows), dtype=bool)), len(rows)
-    found = np.full(count, whole)
-    for each in np.unique(block):
-        left_out = block == each
+    scores = np.full(count, whole)
+    for number in np.unique(block):
+        left_out = block == number
         size = int(left_out.sum())
         without = measure(~left_out) if size < count else np.nan
         if np.isfinite(without):
             influence = (whole - without) * (count - size) / size
-            found[left_out] += np.sqrt(len(np.unique(units[left_out]))) * influence
-    found += whole - found.mean()
-    return found
+            scores[left_out] += np.sqrt(len(np.unique(units[left_out]))) * influence
+    scores += whole - scores.mean()
+    return scores
 
 
 def judged(metric: str, predictions: Predictions) -> Judged:
@@ -140,8 +140,8 @@ def _balanced_accuracy(predictions: Predictions) -> NDArray[np.float64]:
     recall = np.bincount(truth, right) / np.maximum(images, 1.0)
     present = images > 0
     influence = len(truth) / (present.sum() * images[truth]) * (right - recall[truth])
-    found: NDArray[np.float64] = recall[present].mean() + influence
-    return found
+    contribution: NDArray[np.float64] = recall[present].mean() + influence
+    return contribution
 
 
 def _macro_f1(predictions: Predictions) -> NDArray[np.float64]:
@@ -152,10 +152,10 @@ def _macro_f1(predictions: Predictions) -> NDArray[np.float64]:
     """
     truth, predicted = predictions.truth, predictions.predicted
     right, both, f1 = _f1(predictions)
-    known = both > 0
+    present = both > 0
     moved = (2.0 * right - f1[truth]) / both[truth] - f1[predicted] / both[predicted]
-    found: NDArray[np.float64] = f1[known].mean() + len(truth) / known.sum() * moved
-    return found
+    contribution: NDArray[np.float64] = f1[present].mean() + len(truth) / present.sum() * moved
+    return contribution
 
 
 def _f1(predictions: Predictions) -> tuple[NDArray[np.float64], ...]:
@@ -186,8 +186,8 @@ def lean(metric: str, predictions: Predictions) -> float:
     truth, predicted = predictions.truth, predictions.predicted
     right, both, f1 = _f1(predictions)
     groups = predictions.rows if predictions.groups is None else predictions.groups
-    known, group = np.unique(groups, return_inverse=True)
-    if len(known) < 2:
+    group_numbers, group = np.unique(groups, return_inverse=True)
+    if len(group_numbers) < 2:
         return 0.0
     # An image counts for its class and for the predicted one, so in two (group, class) cells
     cells = np.concatenate([group * len(f1) + truth, group * len(f1) + predicted])
@@ -195,7 +195,7 @@ def lean(metric: str, predictions: Predictions) -> float:
     cells, places = np.unique(cells, return_inverse=True)
     sizes, moved = np.bincount(places), np.bincount(places, moved)
     bias = -np.sum(moved * sizes / both[cells % len(f1)] ** 2) / np.count_nonzero(both)
-    return float(bias * len(known) / (len(known) - 1))
+    return float(bias * len(group_numbers) / (len(group_numbers) - 1))
 
 
 #: Blocks of images that are left out in turn; more take longer and change an interval by little.

@@ -99,9 +99,9 @@ def finalists(
     noise, over = standard_error(metric, best[-1].value, images), count_noun(images, "image")
     if error is not None and error.standard_error is not None:
         noise, over = error.standard_error, f"{over} in {count_noun(error.groups, 'group')}"
-    asked = next((candidate for candidate in ranked if candidate.trial == rival), None)
+    rival_candidate = next((candidate for candidate in ranked if candidate.trial == rival), None)
     tied = [other for other in others if abs(other.value - best[-1].value) <= noise]
-    if asked is not None and top == 1:
+    if rival_candidate is not None and top == 1:
         tied = []  # two can be trained: the best, and what the question compares it with
     complete = sum(candidate.complete for candidate in ranked)
     rule = f"the best {len(best)} of {complete} complete trials"
@@ -112,19 +112,21 @@ def finalists(
             f", and {len(tied)} within {MetricFormat(metric).width(noise)} of the last of them: "
             f"one standard error of {metric} over {over}"
         )
-    chosen = [*best, *tied]
-    if asked is not None and all(candidate.params != asked.params for candidate in chosen):
-        chosen.append(asked)
+    choice = [*best, *tied]
+    if rival_candidate is not None and all(
+        candidate.params != rival_candidate.params for candidate in choice
+    ):
+        choice.append(rival_candidate)
         rule += (
-            f", and trial {asked.trial}: the best that differs from the first in what the study "
-            "asks about"
+            f", and trial {rival_candidate.trial}: the best that differs from the first in what "
+            "the study asks about"
         )
     first = next((candidate for candidate in ranked if candidate.trial == baseline), None)
     if first is not None:  # a finalist with the same configuration replaces it
-        same = (candidate.trial for candidate in chosen if candidate.params == first.params)
+        same = (candidate.trial for candidate in choice if candidate.params == first.params)
         baseline = next(same, baseline)
     return Finalists(
-        trials=tuple(candidate.trial for candidate in chosen),
+        trials=tuple(candidate.trial for candidate in choice),
         baseline=baseline,
         noise=noise,
         rule=rule,

@@ -128,7 +128,7 @@ class _Judge:
 
     def trained(self, trial: int, seeds: Sequence[int]) -> dict[int, Judged]:
         """Return seed -> training, of those that have a value."""
-        found = {}
+        trainings = {}
         for entry in (PlannedTraining(trial=trial, seed=seed) for seed in seeds):
             outcome = self.outcomes.get(entry)
             if outcome is None or outcome.score is None:
@@ -136,11 +136,11 @@ class _Judge:
             if entry not in self.judged and not self.search.has_images:
                 self.judged[entry] = of_value(outcome.score)
             if entry not in self.judged:
-                said = self.predictions(entry)
-                said = replace(said, groups=self.groups_of(said))
-                self.judged[entry] = judged(self.search.metric, said)
-            found[entry.seed] = self.judged[entry]
-        return found
+                predictions = self.predictions(entry)
+                predictions = replace(predictions, groups=self.groups_of(predictions))
+                self.judged[entry] = judged(self.search.metric, predictions)
+            trainings[entry.seed] = self.judged[entry]
+        return trainings
 
     def groups_of(self, predictions: Predictions) -> NDArray[np.int64] | None:
         """Return the groups of a training's images.
@@ -150,32 +150,36 @@ class _Judge:
         """
         if predictions.groups is not None:
             return predictions.groups
-        known = self.known_groups
-        places = np.searchsorted(known[0], predictions.rows)
-        if not len(known[0]) or np.any(places == len(known[0])):
+        rows, groups = self.stored_groups
+        places = np.searchsorted(rows, predictions.rows)
+        if not len(rows) or np.any(places == len(rows)):
             return None
-        return known[1][places] if np.array_equal(known[0][places], predictions.rows) else None
+        return groups[places] if np.array_equal(rows[places], predictions.rows) else None
 
     @cached_property
-    def known_groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def stored_groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows of all images whose group some training stored, ascending, and their groups."""
-        found = [each.predictions for each in self.outcomes.values() if each.predictions]
-        grouped = [(said.rows, said.groups) for said in found if said.groups is not None]
+        stored = [outcome.predictions for outcome in self.outcomes.values() if outcome.predictions]
+        grouped = [
+            (predictions.rows, predictions.groups)
+            for predictions in stored
+            if predictions.groups is not None
+        ]
         if not grouped:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        rows = np.concatenate([each for each, _ in grouped])
-        known, first = np.unique(rows, return_index=True)
-        return known, np.concatenate([each for _, each in grouped])[first]
+        rows = np.concatenate([rows for rows, _ in grouped])
+        images, first = np.unique(rows, return_index=True)
+        return images, np.concatenate([groups for _, groups in grouped])[first]
 
     def predictions(self, entry: PlannedTraining) -> Predictions:
-        said = self.outcomes[entry].predictions
-        if said is None:
+        predictions = self.outcomes[entry].predictions
+        if predictions is None:
             raise StorageError(
                 "every training of a confirmation must have stored predictions, but the training "
                 f"of trial {entry.trial} with seed {entry.seed} has none; confirm again with "
                 "--again"
             )
-        return said
+        return predictions
 
     def comparison(self, other: int | None) -> Comparison | None:
         winner, seeds = self.state.winner, self.spec.report_seeds
@@ -229,7 +233,7 @@ class _Judge:
         winner = self.state.winner
         if winner is None:
             return []
-        fit = [each.trial for each in self.state.standings if not each.failed]
+        fit = [rank.trial for rank in self.state.standings if not rank.failed]
         leads = (self.over_all(winner, other) for other in fit if other != winner)
         return [lead for lead in leads if lead is not None]
 
@@ -262,7 +266,7 @@ class _Judge:
                 Finalist(
                     standing=rank,
                     place=place,
-                    seen=self.search.values[trial],
+                    search_value=self.search.values[trial],
                     reported=float(np.mean([one.mean for one in reported.values()]))
                     if reported
                     else None,
@@ -277,10 +281,10 @@ class _Judge:
     def cheaper(self, winner: int, other: int) -> dict[str, float]:
         costs = [self.search.costs.get(trial, Cost()) for trial in (winner, other)]
         ratios = {}
-        for each in fields(Cost):
-            mine, others = (getattr(cost, each.name) for cost in costs)
+        for field in fields(Cost):
+            mine, others = (getattr(cost, field.name) for cost in costs)
             if mine is not None and others:
-                ratios[each.name] = mine / others
+                ratios[field.name] = mine / others
         return ratios
 
     def per_class(
@@ -290,26 +294,28 @@ class _Judge:
         winner = self.state.winner
         if winner is None:
             return []
-        said = [self.predictions(PlannedTraining(trial=winner, seed=seed)) for seed in seeds]
-        groups = [self.groups_of(each) for each in said]
+        all_predictions = [
+            self.predictions(PlannedTraining(trial=winner, seed=seed)) for seed in seeds
+        ]
+        groups = [self.groups_of(predictions) for predictions in all_predictions]
         table = []
-        for index, each in enumerate(per_class(confusion, self.search.class_names)):
-            judged = []
-            for predictions, of_image in zip(said, groups, strict=True):
+        for index, metrics in enumerate(per_class(confusion, self.search.class_names)):
+            trainings = []
+            for predictions, of_image in zip(all_predictions, groups, strict=True):
                 mine = predictions.truth == index
-                judged.append(
+                trainings.append(
                     Judged(
                         rows=predictions.rows[mine],
                         values=(predictions.predicted[mine] == index).astype(np.float64),
                         groups=None if of_image is None else of_image[mine],
                     )
                 )
-            known = len(judged) > 1 and all(len(one.rows) > 1 for one in judged)
-            found = estimate(judged, share=True) if known else None
+            is_known = len(trainings) > 1 and all(len(one.rows) > 1 for one in trainings)
+            recall = estimate(trainings, share=True) if is_known else None
             interval = None
-            if found is not None and found.freedom > 0:
-                interval = found.over_seeds_and_images()
-            table.append(replace(each, recall_interval=interval))
+            if recall is not None and recall.freedom > 0:
+                interval = recall.over_seeds_and_images()
+            table.append(replace(metrics, recall_interval=interval))
         return table
 
     def confusion(self, trial: int, seeds: Mapping[int, Judged]) -> NDArray[np.int64] | None:
@@ -317,8 +323,12 @@ class _Judge:
         classes = len(self.search.class_names)
         if not seeds or not self.search.has_images:
             return None
-        said = [self.predictions(PlannedTraining(trial=trial, seed=seed)) for seed in seeds]
-        cells = np.concatenate([each.truth * classes + each.predicted for each in said])
+        all_predictions = [
+            self.predictions(PlannedTraining(trial=trial, seed=seed)) for seed in seeds
+        ]
+        cells = np.concatenate(
+            [predictions.truth * classes + predictions.predicted for predictions in all_predictions]
+        )
         return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 

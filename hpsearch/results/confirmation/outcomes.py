@@ -34,11 +34,11 @@ def walk(
             entry keeps its place.
     """
     ended = {trial.ticket: trial for trial in record.trials if trial.state.is_finished}
-    known = -1
+    previous = -1
     outcomes: dict[PlannedTraining, TrainingResult] = {}
     # Each completed round determines the next one, and its tickets
-    while len(outcomes) > known:
-        known = len(outcomes)
+    while len(outcomes) > previous:
+        previous = len(outcomes)
         outcomes = {
             entry: _outcome(ended[number])
             for number, entry in enumerate(plan(outcomes), start=1)

@@ -56,8 +56,8 @@ class Error:
         low, high = value - reach, value + reach
         if share and 0 <= value <= 1:
             low, high = wilson(value, self.standard_error**2, quantile, self.groups)
-        found = Interval(estimate=value, low=low, high=high).reaching(self.lean, share=share)
-        return found.low, found.high
+        interval = Interval(estimate=value, low=low, high=high).reaching(self.lean, share=share)
+        return interval.low, interval.high
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def over_groups(
     if groups is None or not len(predictions):
         return None
     right = (predictions.predicted == predictions.truth).astype(np.float64)
-    known = classes if classes <= CONFUSION_CLASSES else 0
+    recalls = classes if classes <= CONFUSION_CLASSES else 0
     return OverGroups(
         images=len(predictions),
         groups=len(np.unique(groups)),
@@ -100,7 +100,7 @@ def over_groups(
         },
         recall=tuple(
             error_of(Judged(rows=predictions.rows[mine], values=right[mine], groups=groups[mine]))
-            for mine in (predictions.truth == index for index in range(known))
+            for mine in (predictions.truth == index for index in range(recalls))
         ),
     )
 
@@ -111,8 +111,8 @@ def of_json(stored: Any) -> OverGroups | None:
         return OverGroups(
             images=int(stored["images"]),
             groups=int(stored["groups"]),
-            figures={name: Error(**each) for name, each in stored["figures"].items()},
-            recall=tuple(Error(**each) for each in stored["recall"]),
+            figures={name: Error(**fields) for name, fields in stored["figures"].items()},
+            recall=tuple(Error(**fields) for fields in stored["recall"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -127,7 +127,7 @@ def expected_length(
     """
     assumed = dict(outcomes)
     while not (now := progress(spec, assumed)).finished:
-        means = [each.mean for each in now.standings if each.mean is not None]
+        means = [rank.mean for rank in now.standings if rank.mean is not None]
         level = means[0] if means else 0.0
         assumed |= {
             entry: TrainingResult(value=level) for entry in now.planned if entry not in assumed
@@ -175,10 +175,10 @@ class _Walk:
             baseline = self.spec.baseline_trial
             if baseline is not None and not any(s.trial == baseline for s in self._failed()):
                 trained.append(baseline)
-            wanted = [
+            trainings = [
                 PlannedTraining(trial=t, seed=s) for s in self.spec.report_seeds for t in trained
             ]
-            self.planned += [e for e in dict.fromkeys(wanted) if e not in self.planned]
+            self.planned += [e for e in dict.fromkeys(trainings) if e not in self.planned]
             if not self._ended():
                 return fit[0]
             lost = self._failures(fit[0], self.spec.report_seeds)
@@ -211,12 +211,12 @@ class _Walk:
 
     def _scores(self, trial: int) -> dict[int, float]:
         """Return seed -> value."""
-        found = {}
+        scores = {}
         for seed in range(1, self.seed + 1):
             outcome = self.outcomes.get(PlannedTraining(trial=trial, seed=seed))
             if outcome is not None and outcome.score is not None:
-                found[seed] = outcome.score
-        return found
+                scores[seed] = outcome.score
+        return scores
 
     def _mean(self, trial: int) -> float | None:
         scores = self._scores(trial)

@@ -56,7 +56,7 @@ class Predictions:
         loss = np.asarray(self.loss, dtype=np.float64)
         if self.groups is not None:
             whole["groups"] = _whole(self.groups, "groups")
-        if any(each.shape != loss.shape or each.ndim != 1 for each in whole.values()):
+        if any(array.shape != loss.shape or array.ndim != 1 for array in whole.values()):
             raise ValueError("rows, predicted, truth, loss and groups must be lists of one length")
         order = np.argsort(whole["rows"], kind="stable")
         rows = whole["rows"][order]
@@ -138,7 +138,7 @@ def _unpack(packed: bytes, version: str) -> Predictions:
         raise ValueError(f"{size} bytes expected, and no bytes after them")
     columns, start = [], 0
     kinds = [f"<u{row_bytes}", f"<u{class_bytes}", f"<u{class_bytes}", "<f2"]
-    for kind in (*kinds, *(f"<u{each}" for each in group_bytes), *(["<f4"] if scored else [])):
+    for kind in (*kinds, *(f"<u{width}" for width in group_bytes), *(["<f4"] if scored else [])):
         columns.append(np.frombuffer(body, dtype=kind, count=count, offset=start))
         start += columns[-1].nbytes
     gaps, predicted, truth, loss, *others = columns

@@ -24,7 +24,7 @@ from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries
 
-_NOTED = ("split_hash", "class_names", "parameters", "multiply_adds")
+_ATTRIBUTES = ("split_hash", "class_names", "parameters", "multiply_adds")
 
 
 def read_confirmation(database: Database, search: StudyRecord) -> ConfirmationResult | None:
@@ -53,12 +53,12 @@ def read_verdict(
         StorageError: If stored predictions are damaged.
     """
     begun = trainings(confirmation)
-    noted = trial_attributes.read_many(database, confirmation.study.study_id, _NOTED)
+    attributes = trial_attributes.read_many(database, confirmation.study.study_id, _ATTRIBUTES)
     spec = spec_of(confirmation.study)
     values = {trial.number: trial.value for trial in search.trials}
     splits: dict[int, set[str]] = {}
     for entry, trial in begun.items():
-        split = noted.get(trial.trial_id or -1, {}).get("split_hash")
+        split = attributes.get(trial.trial_id or -1, {}).get("split_hash")
         if split is not None:
             splits.setdefault(entry.seed, set()).add(split)
     facts = Search(
@@ -70,8 +70,8 @@ def read_verdict(
         confirmation_epochs=confirmation.counts.epochs_run,
         epochs_per_trial=confirmation.study.epochs_per_trial,
         new_splits=len(set().union(*splits.values())) > 1,
-        class_names=next((each["class_names"] for each in noted.values()), []),
-        costs=_costs(database, confirmation, begun, noted),
+        class_names=next((of_trial["class_names"] for of_trial in attributes.values()), []),
+        costs=_costs(database, confirmation, begun, attributes),
         folds=confirmation.study.document.get("data", {}).get("folds"),
         field=spec.search.field,
         has_images="data" in confirmation.study.document,
@@ -90,15 +90,15 @@ def _costs(
     """Return trial -> cost of its configuration, from its trainings in the confirmation."""
     curves = queries.curves(database, confirmation.study.study_id)
     measured = latencies(database, confirmation)
-    found = {}
+    costs = {}
     for number in spec_of(confirmation.study).params:
         mine = [trial for entry, trial in begun.items() if entry.trial == number]
         seconds = [epoch.seconds for trial in mine for epoch in curves.get(trial.ticket, [])]
-        facts = next(filter(None, (attributes.get(each.trial_id or -1) for each in mine)), {})
-        found[number] = Cost(
+        facts = next(filter(None, (attributes.get(trial.trial_id or -1) for trial in mine)), {})
+        costs[number] = Cost(
             epoch_seconds=median(seconds) if seconds else None,
             parameters=facts.get("parameters"),
             multiply_adds=facts.get("multiply_adds"),
             latency_seconds=measured.get(number),
         )
-    return found
+    return costs

@@ -1,8 +1,8 @@
 """The settings of a confirmation, and how they are stored.
 
 A confirmation is a study of its own. Its settings are fixed when it is created, and stored in its
-document under ``confirms``. Earlier versions left some keys out; written again, a section is what
-it was.
+document under ``confirms``. Earlier versions left some keys out; they stay left out if the settings
+are written again.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class ConfirmationSpec:
             maximize: Whether more of it is better.
         """
         requested, search = section["asked"], section["search"]
-        given, baseline = requested.get("given"), section["baseline"]
+        options, baseline = requested.get("given"), section["baseline"]
         return cls(
             study=section["study"],
             fingerprint=section["fingerprint"],
@@ -142,10 +142,10 @@ class ConfirmationSpec:
                 top=requested["top"],
                 seeds=requested["seeds"],
                 share=requested["share"],
-                given=None if given is None else tuple(given),
+                given=None if options is None else tuple(options),
             ),
             rule=section["rule"],
-            finalists=tuple(Configuration(**each) for each in section["finalists"]),
+            finalists=tuple(Configuration(**finalist) for finalist in section["finalists"]),
             baseline=None if baseline is None else Configuration(**baseline),
             search=SearchSnapshot(
                 **{**search, "field": Field(**search["field"]) if "field" in search else None}
@@ -170,7 +170,7 @@ class ConfirmationSpec:
             "seeds_before": self.seeds_before,
             "asked": requested,
             "rule": self.rule,
-            "finalists": [asdict(each) for each in self.finalists],
+            "finalists": [asdict(finalist) for finalist in self.finalists],
             "baseline": None if self.baseline is None else asdict(self.baseline),
             "search": search,
             **shortened,
@@ -179,7 +179,7 @@ class ConfirmationSpec:
     @property
     def trials(self) -> tuple[int, ...]:
         """Trial numbers of the finalists in the search's rank order, best first."""
-        return tuple(each.trial for each in self.finalists)
+        return tuple(finalist.trial for finalist in self.finalists)
 
     @property
     def baseline_trial(self) -> int | None:
@@ -190,7 +190,7 @@ class ConfirmationSpec:
     def params(self) -> dict[int, Mapping[str, Any]]:
         """Trial -> its stored parameters, of the finalists and of the baseline."""
         listed = [*self.finalists, *filter(None, [self.baseline])]
-        return {each.trial: each.params for each in listed}
+        return {configuration.trial: configuration.params for configuration in listed}
 
     @property
     def selection_seeds(self) -> range:

@@ -161,7 +161,7 @@ class Estimate:
         known, and the images' spread is known better.
         """
         alone = self._interval(self.seeds_variance, self.seeds_freedom)
-        return min(alone, self.over_seeds_and_images(), key=lambda each: each.half_width)
+        return min(alone, self.over_seeds_and_images(), key=lambda interval: interval.half_width)
 
     def over_seeds_and_images(
         self, luck: float = 0.0, *, confidence: float = CONFIDENCE
@@ -173,8 +173,8 @@ class Estimate:
                 ``luck``); below 0 if less is better.
             confidence: Of the interval; more if several are corrected for their number.
         """
-        found = self._interval(self.standard_error**2, self.freedom, confidence)
-        return found.reaching(self.lean + luck, share=self.share)
+        interval = self._interval(self.standard_error**2, self.freedom, confidence)
+        return interval.reaching(self.lean + luck, share=self.share)
 
     def next_training(self) -> Interval:
         """Return the prediction interval of a training with a fresh seed (and split, if drawn)."""
@@ -277,7 +277,7 @@ def _estimate(
 
 def grouped(trainings: Sequence[Judged]) -> bool:
     """Whether the images' groups are known."""
-    return all(each.groups is not None for each in trainings)
+    return all(training.groups is not None for training in trainings)
 
 
 def prob_best(rivals: Sequence[Estimate]) -> float:
@@ -316,33 +316,38 @@ class _Luck:
 def _luck_of_images(trainings: Sequence[Judged]) -> _Luck:
     values, judged = _table(trainings)
     scatter = np.mean(
-        [each.values.var(ddof=len(each.rows) > 1) / len(each.rows) for each in trainings]
+        [
+            training.values.var(ddof=len(training.rows) > 1) / len(training.rows)
+            for training in trainings
+        ]
     )
     shared = _shared_luck(values, judged) if len(trainings) > 1 else 0.0
     return _Luck(shared=shared, scatter=float(scatter), images=values.shape[1])
 
 
 def _luck_of_groups(trainings: Sequence[Judged]) -> _Luck:
-    known = [each.groups for each in trainings if each.groups is not None]
-    values = [each.values for each in trainings]
+    groups = [training.groups for training in trainings if training.groups is not None]
+    values = [training.values for training in trainings]
     alike = clusters.likeness(*_of_image(trainings))
-    sums, counts = clusters.table_of_groups(values, known)
+    sums, counts = clusters.table_of_groups(values, groups)
     variances: list[float | None] = []
     covariances: list[float | None] = []
     for one in range(len(trainings)):
         for other in range(one + 1):
             both = (sums[one], sums[other]), (counts[one], counts[other])
-            found = clusters.covariance(*both, alike)
+            covariance = clusters.covariance(*both, alike)
             # Splits with fewer than two common groups have no covariance (`None`)
-            (variances if one == other else covariances).append(found)
-    measured = [each for each in variances if each is not None]
+            (variances if one == other else covariances).append(covariance)
+    measured = [variance for variance in variances if variance is not None]
     # A group's size is its number of images in one training, not in all of them
     sizes = counts.max(axis=0)
     every = len(measured) == len(trainings)
     return _Luck(
-        shared=float(np.mean([each or 0.0 for each in covariances])) if covariances else 0.0,
+        shared=float(np.mean([covariance or 0.0 for covariance in covariances]))
+        if covariances
+        else 0.0,
         scatter=float(np.mean(measured)) if measured else 0.0,
-        images=len(np.unique(np.concatenate([each.rows for each in trainings]))),
+        images=len(np.unique(np.concatenate([training.rows for training in trainings]))),
         groups=len(sizes),
         freedom=clusters.freedom(sizes, alike) if every else 0.0,
     )
@@ -350,12 +355,12 @@ def _luck_of_groups(trainings: Sequence[Judged]) -> _Luck:
 
 def _of_image(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return each image's mean residual over its trainings, and its group."""
-    known = [each.groups for each in trainings if each.groups is not None]
-    residuals = np.concatenate([each.values - each.mean for each in trainings])
-    rows = np.concatenate([each.rows for each in trainings])
+    groups = [training.groups for training in trainings if training.groups is not None]
+    residuals = np.concatenate([training.values - training.mean for training in trainings])
+    rows = np.concatenate([training.rows for training in trainings])
     _, first, places = np.unique(rows, return_index=True, return_inverse=True)
     means = np.bincount(places, residuals) / np.bincount(places)
-    return means, np.concatenate(known)[first]
+    return means, np.concatenate(groups)[first]
 
 
 def _table(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

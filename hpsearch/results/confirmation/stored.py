@@ -48,8 +48,8 @@ def confirmations(database: Database, study: str) -> list[StoredStudy]:
 
 def newest(database: Database, study: str) -> StudyRecord | None:
     """Read the newest confirmation of the search called ``study``; ``None`` if there is none."""
-    found = confirmations(database, study)
-    return read_study(database, found[-1].name) if found else None
+    oldest_first = confirmations(database, study)
+    return read_study(database, oldest_first[-1].name) if oldest_first else None
 
 
 def trainings(confirmation: StudyRecord) -> dict[PlannedTraining, TrialRecord]:
@@ -135,7 +135,10 @@ def record_latencies(
         seconds: Trial -> seconds per image.
         device: The device that they were measured on.
     """
-    detail = {"device": device, "seconds": {str(trial): each for trial, each in seconds.items()}}
+    detail = {
+        "device": device,
+        "seconds": {str(trial): latency for trial, latency in seconds.items()},
+    }
     studies.record_study_event(
         database, confirmation.study.study_id, EventKind.LATENCY_MEASURED, detail
     )
@@ -146,5 +149,5 @@ def latencies(database: Database, confirmation: StudyRecord) -> dict[int, float]
     log = event_log(database, confirmation.study.study_id)
     for event in reversed(log):
         if event.kind == EventKind.LATENCY_MEASURED and "seconds" in event.detail:
-            return {int(trial): each for trial, each in event.detail["seconds"].items()}
+            return {int(trial): latency for trial, latency in event.detail["seconds"].items()}
     return {}

@@ -125,7 +125,7 @@ class Finalist:
     #: 1-based rank: the winner's is 1.
     place: int
     #: Its value in the search.
-    seen: float
+    search_value: float
     #: Mean over its report seeds; ``None`` if it has none.
     reported: float | None
     #: Trainings that ended, including failed ones.
@@ -241,12 +241,12 @@ class ConfirmationResult:
         """The validation images of all seeds as text; splits of several seeds overlap."""
         if not self.images:
             return self.sample
-        each = f"each seed with {self.split_of_a_seed}"
+        split = f"each seed with {self.split_of_a_seed}"
         seeds = len(self.reported)
         judged = sum(map(sum, self.confusion)) if self.confusion is not None else 0
         if not (judged and seeds) or judged // seeds == self.images:
-            return f"{self.sample}, {each}"
-        return f"{judged // seeds:,} images a seed, {each}; {self.sample} in all"
+            return f"{self.sample}, {split}"
+        return f"{judged // seeds:,} images a seed, {split}; {self.sample} in all"
 
     @property
     def images_in_words(self) -> str:
@@ -264,9 +264,9 @@ class ConfirmationResult:
         if not self.new_splits or seeds == 1:
             return f"Validated on {self.sample}, the same in {trainings}, and never trained on."
         judged = sum(map(sum, self.confusion)) if self.confusion is not None else 0
-        each = f"{judged // seeds:,} images" if judged else "images"
+        images = f"{judged // seeds:,} images" if judged else "images"
         return (
-            f"Each of {trainings} kept {each} out of its training to validate on, drawn anew. "
+            f"Each of {trainings} kept {images} out of its training to validate on, drawn anew. "
             f"Some were drawn more than once, so together they are {self.sample}."
         )
 

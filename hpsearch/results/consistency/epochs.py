@@ -15,15 +15,15 @@ from hpsearch.search.ledger.queries import Ticket
 
 def each_epoch_once(facts: Facts) -> Iterator[Breach]:
     """A trial's epochs are 1 to its ``epochs_done``, at most as many as one may train."""
-    known = {ticket.ticket for ticket in facts.tickets}
+    numbers = {ticket.ticket for ticket in facts.tickets}
     most = facts.record.study.epochs_per_trial
     for ticket in facts.tickets:
-        found = [row.epoch for row in facts.epochs_of(ticket.ticket)]
-        if found != list(range(1, ticket.epochs_done + 1)):
-            yield name_of(ticket), f"counts {ticket.epochs_done} epochs, but has {_spans(found)}"
+        epochs = [row.epoch for row in facts.epochs_of(ticket.ticket)]
+        if epochs != list(range(1, ticket.epochs_done + 1)):
+            yield name_of(ticket), f"counts {ticket.epochs_done} epochs, but has {_spans(epochs)}"
         if ticket.epochs_done > most:
             yield name_of(ticket), f"has {ticket.epochs_done} epochs, but at most {most} are run"
-    for number in sorted(facts.epochs.keys() - known):
+    for number in sorted(facts.epochs.keys() - numbers):
         yield f"ticket {number}", "has epochs, but no row"
 
 
@@ -104,7 +104,7 @@ def reported_values_agree(facts: Facts) -> Iterator[Breach]:
         row = rows.get(ticket.trial_id) if ticket.trial_id is not None else None
         if row is None:
             continue  # `trials.every_trial_has_its_row` reports it
-        ours = {each.epoch: each.value for each in facts.epochs_of(ticket.ticket)}
+        ours = {ledger_row.epoch: ledger_row.value for ledger_row in facts.epochs_of(ticket.ticket)}
         for epoch in sorted(ours.keys() | row.values.keys()):
             if ours.get(epoch) != row.values.get(epoch):
                 yield (

@@ -73,11 +73,11 @@ class Facts:
     @cached_property
     def logs(self) -> Mapping[int, Sequence[Event]]:
         """Ticket -> its events, oldest first; withdrawn tickets have events, too."""
-        found: dict[int, list[Event]] = {}
+        by_ticket: dict[int, list[Event]] = {}
         for event in self.events:
             if event.ticket is not None:
-                found.setdefault(event.ticket, []).append(event)
-        return found
+                by_ticket.setdefault(event.ticket, []).append(event)
+        return by_ticket
 
     def log(self, ticket: int) -> Sequence[Event]:
         """Return one ticket's events, oldest first."""
@@ -144,11 +144,11 @@ def _epochs(connection: Connection, study_id: int) -> dict[int, list[EpochRow]]:
         .where(epochs_table.c.study_id == study_id)
         .order_by(epochs_table.c.ticket, epochs_table.c.epoch)
     )
-    found: dict[int, list[EpochRow]] = {}
+    by_ticket: dict[int, list[EpochRow]] = {}
     for ticket, *values in connection.execute(query):
-        named = dict(zip(EpochRow.__dataclass_fields__, values, strict=True))
-        found.setdefault(ticket, []).append(EpochRow(**named))
-    return found
+        fields = dict(zip(EpochRow.__dataclass_fields__, values, strict=True))
+        by_ticket.setdefault(ticket, []).append(EpochRow(**fields))
+    return by_ticket
 
 
 def _rows(connection: Connection, study_id: int) -> list[OptunaRow]:
@@ -167,19 +167,19 @@ def _rows(connection: Connection, study_id: int) -> list[OptunaRow]:
     table = rows.PARAMS
     columns = (table.c.param_name, table.c.param_value, table.c.distribution_json)
     for trial_id, name, value, distribution in of_trials(table, *columns):
-        known = drawn_value(distribution, value)
-        if known is None:
+        parameter = drawn_value(distribution, value)
+        if parameter is None:
             damaged.append((trial_id, f"trial_params: {name}"))
         else:
-            params.setdefault(trial_id, {})[name] = known[1]
-    noted: dict[int, dict[str, Any]] = {}
+            params.setdefault(trial_id, {})[name] = parameter[1]
+    attributes: dict[int, dict[str, Any]] = {}
     table = rows.TRIAL_USER_ATTRS
     for trial_id, key, text in of_trials(table, table.c.key, table.c.value_json):
         try:
-            noted.setdefault(trial_id, {})[key] = decode(text, object)
+            attributes.setdefault(trial_id, {})[key] = decode(text, object)
         except Damaged:
             damaged.append((trial_id, f"trial_user_attributes: {key}"))
-            noted.setdefault(trial_id, {})[key] = None
+            attributes.setdefault(trial_id, {})[key] = None
     table = rows.TRIAL_SYSTEM_ATTRS
     marked = set()
     for trial_id, key, text in of_trials(table, table.c.key, table.c.value_json):
@@ -207,10 +207,10 @@ def _rows(connection: Connection, study_id: int) -> list[OptunaRow]:
             objectives=objectives.get(trial_id, []),
             values=steps.get(trial_id, {}),
             params=params.get(trial_id, {}),
-            ticket=noted.get(trial_id, {}).get("ticket"),
-            infeasible="infeasible" in noted.get(trial_id, {}),
+            ticket=attributes.get(trial_id, {}).get("ticket"),
+            infeasible="infeasible" in attributes.get(trial_id, {}),
             marked=trial_id in marked,
-            damaged=tuple(what for each, what in damaged if each == trial_id),
+            damaged=tuple(what for damaged_trial, what in damaged if damaged_trial == trial_id),
         )
         for trial_id, number, state in connection.execute(query)
     ]

@@ -26,10 +26,10 @@ def within_budget(facts: Facts) -> Iterator[Breach]:
 def numbered_without_gap(facts: Facts) -> Iterator[Breach]:
     """Tickets are 1, 2, 3 and so on; only those that an exhausted space withdrew are missing."""
     withdrawn = {event.ticket for event in facts.events if event.kind == EventKind.WITHDRAWN}
-    known = {ticket.ticket for ticket in facts.tickets}
-    last = max([*known, *facts.logs], default=0)
+    numbers = {ticket.ticket for ticket in facts.tickets}
+    last = max([*numbers, *facts.logs], default=0)
     for number in range(1, last + 1):
-        if number not in known and number not in withdrawn:
+        if number not in numbers and number not in withdrawn:
             yield f"ticket {number}", "was issued, but its row is missing"
 
 
@@ -178,13 +178,13 @@ def _late_epochs(facts: Facts, ticket: int, log: Sequence[Event]) -> Iterator[Br
     for event in log:
         if event.kind != EventKind.RESUMED:
             continue
-        found, attempt = event.detail.get("epochs_done"), event.attempt or 0
-        if not isinstance(found, int):
+        epochs_done, attempt = event.detail.get("epochs_done"), event.attempt or 0
+        if not isinstance(epochs_done, int):
             continue  # `readable` reports it
         for row in rows:
-            if (row.epoch > found) != (row.attempt >= attempt):
+            if (row.epoch > epochs_done) != (row.attempt >= attempt):
                 yield (
                     f"ticket {ticket}",
                     f"epoch {row.epoch} was accepted from attempt {row.attempt}, but attempt "
-                    f"{attempt} began after epoch {found}",
+                    f"{attempt} began after epoch {epochs_done}",
                 )

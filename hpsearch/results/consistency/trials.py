@@ -85,9 +85,9 @@ def every_trial_has_its_row(facts: Facts) -> Iterator[Breach]:
 
 def every_row_has_its_trial(facts: Facts) -> Iterator[Breach]:
     """A row of Optuna's belongs to a ticket, or is an infeasible draw, which is PRUNED."""
-    known = {ticket.trial_id for ticket in facts.tickets}
+    trial_ids = {ticket.trial_id for ticket in facts.tickets}
     for row in facts.rows:
-        if row.trial_id in known:
+        if row.trial_id in trial_ids:
             continue
         if not row.infeasible:
             yield f"trial {row.number}", "is a row of Optuna's without a ticket"
@@ -96,7 +96,7 @@ def every_row_has_its_trial(facts: Facts) -> Iterator[Breach]:
     if any(row.damaged for row in facts.rows):
         return  # the unreadable part may be the draw's ticket
     draws = Counter(
-        row.ticket for row in facts.rows if row.infeasible and row.trial_id not in known
+        row.ticket for row in facts.rows if row.infeasible and row.trial_id not in trial_ids
     )
     for ticket in facts.tickets:
         if draws[ticket.ticket] != ticket.infeasible:

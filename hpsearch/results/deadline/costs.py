@@ -37,10 +37,10 @@ def spread_of(curves: Sequence[Sequence[float]]) -> float:
         curves: For each trial the seconds of its epochs.
     """
     shares = [
-        each / mean
+        epoch_seconds / mean
         for seconds in curves
         if len(seconds) > 1 and (mean := fmean(seconds)) > 0
-        for each in seconds
+        for epoch_seconds in seconds
     ]
     return pstdev(shares) if len(shares) >= _ENOUGH else _UNKNOWN_SPREAD
 
@@ -91,10 +91,10 @@ def confirmation_seconds(
         baseline: Seconds of a training of the baseline; ``None`` without one.
         workers: How many workers train side by side.
     """
-    rounds: list[Sequence[float]] = [[each for each in finalists for _ in range(FIRST_ROUND)]]
+    rounds: list[Sequence[float]] = [[seconds for seconds in finalists for _ in range(FIRST_ROUND)]]
     if len(finalists) > 1:
         rounds += [finalists] * (seeds - FIRST_ROUND)
     # Any of the finalists may win
     reported = sorted(finalists, reverse=True)[:2] + ([] if baseline is None else [baseline])
     rounds.append(reported * seeds)
-    return sum(makespan(each, workers) for each in rounds)
+    return sum(makespan(trainings, workers) for trainings in rounds)

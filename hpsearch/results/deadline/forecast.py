@@ -49,10 +49,10 @@ _UNKNOWN_OVERHEAD = 0.5
 #: The newest events from which that is measured.
 _RECENT = 300
 
-#: The share of the trials whose epochs take less than those that are expected of a new trial.
+#: Epochs of a new trial are expected to take as long as this quantile of the trials' epochs.
 _MOST = 0.8
 
-#: Seconds of the deadline's end for what can't be estimated: a worker that leaves, a last write.
+#: Seconds before the deadline for what can't be estimated: a worker that leaves, a last write.
 _SLACK = 2.0
 
 #: Seconds from the last trial of a search to the first training of its confirmation: the launch
@@ -62,7 +62,7 @@ _HANDOVER = 3.0
 #: Seconds that the answer keeps free, or the share of its time, if that is more.
 _ANSWER_SLACK, _ANSWER_SHARE = 5.0, 0.05
 
-#: The share of the reserved time by which a slow epoch may enter it, before it is stopped inside.
+#: How far a slow epoch may run into the reserved time before it is interrupted, as a share of it.
 _INTO_THE_RESERVE = 0.1
 
 
@@ -93,12 +93,12 @@ class Forecast:
 
     @property
     def search_is_cut(self) -> float:
-        """The moment at which an epoch of the search that still runs is stopped inside."""
+        """The moment at which an epoch of the search that still runs is interrupted."""
         into = _INTO_THE_RESERVE * self.reserved.get("confirm", 0.0)
         return self.search_ends + into
 
     def training_ends(self, stage: str | None) -> float:
-        """Return the moment at which a training that still runs is stopped inside its epoch.
+        """Return the moment at which a training that still runs is interrupted within its epoch.
 
         Args:
             stage: The stage that it belongs to; ``None`` for the search.
@@ -121,9 +121,9 @@ class Forecast:
         Args:
             stage: A stage after the search, in ``reserved`` or not.
         """
-        order = [each.name for each in STAGES]
+        order = [stage.name for stage in STAGES]
         later = order[order.index(stage) + 1 :]
-        end = self.at - sum(self.reserved.get(each, 0.0) for each in later) - _SLACK
+        end = self.at - sum(self.reserved.get(name, 0.0) for name in later) - _SLACK
         if stage == "answer":  # it uses all of its time, and then its result is computed
             end -= max(_ANSWER_SLACK, _ANSWER_SHARE * self.reserved.get(stage, 0.0))
         return end
@@ -177,13 +177,13 @@ def read_forecast(
     if deadline is None:
         return None
     search = read_study(database, search_of(study) or study.name)
-    known = forecast(database, search, deadline, now, workers)
+    estimate = forecast(database, search, deadline, now, workers)
     if search.study.study_id == study.study_id:
-        return known
+        return estimate
     # Its own epochs show better how long another training of it takes
     means = _epoch_means(read_study(database, study.name))
-    mean = quantile(means, _MOST) if means else known.epoch.mean
-    return replace(known, epoch=EpochTime(mean=mean, spread=known.epoch.spread))
+    mean = quantile(means, _MOST) if means else estimate.epoch.mean
+    return replace(estimate, epoch=EpochTime(mean=mean, spread=estimate.epoch.spread))
 
 
 def forecast(
@@ -205,10 +205,10 @@ def forecast(
     if at is None:
         left = (deadline.worker_seconds or 0.0) - (used(database, record) - deadline.used_before)
         at = now + left / workers
-    trained = [each for each in record.trials if each.epochs_done and each.compute_seconds > 0]
+    trained = [trial for trial in record.trials if trial.epochs_done and trial.compute_seconds > 0]
     means = _epoch_means(record)
-    chosen = [each for each in _candidates(record, trained) if each.compute_seconds > 0]
-    sample = [each.ticket for each in chosen[:12]]
+    candidates = [trial for trial in _candidates(record, trained) if trial.compute_seconds > 0]
+    sample = [trial.ticket for trial in candidates[:12]]
     curves = queries.curves(database, study_id, sample) if sample else {}
     spread = spread_of([[end.seconds for end in curve] for curve in curves.values()])
     total = record.study.epochs_per_trial
@@ -218,12 +218,12 @@ def forecast(
         mean = trial.compute_seconds / trial.epochs_done
         return training_seconds(EpochTime(mean=mean, spread=spread), total, overhead=overhead)
 
-    first = next((each for each in trained if each.ticket == 1), None)
+    first = next((trial for trial in trained if trial.ticket == 1), None)
     tried = bool(record.study.document.get("try_first"))
     report = stage_seconds(database, study_id, "report")
     measured = Measured(
         workers=workers,
-        finalists=tuple(map(whole, chosen[: settings.top])),
+        finalists=tuple(map(whole, candidates[: settings.top])),
         baseline=whole(first) if tried and first is not None else None,
         confirm=settings,
         total=at - deadline.begun,
@@ -235,20 +235,20 @@ def forecast(
         ),
     )
     closing = closing_of(database, study_id, deadline)
-    kept = reserved(measured, deadline.stages)
+    reserved_seconds = reserved(measured, deadline.stages)
     if record.goals.is_multi_objective:
-        kept["confirm"] = 0.0  # finalists are compared by one objective
+        reserved_seconds["confirm"] = 0.0  # finalists are compared by one objective
     return Forecast(
         at=at,
-        reserved=kept,
+        reserved=reserved_seconds,
         closed_at=None if closing is None else closing.moment,
         epoch=EpochTime(mean=quantile(means, _MOST) if means else 0.0, spread=spread),
         overhead=overhead,
         complete=record.counts.complete,
         epoch_seconds={
-            each.number: each.compute_seconds / each.epochs_done
-            for each in trained
-            if each.number is not None
+            trial.number: trial.compute_seconds / trial.epochs_done
+            for trial in trained
+            if trial.number is not None
         },
     )
 
@@ -256,41 +256,41 @@ def forecast(
 def _epoch_means(record: StudyRecord) -> list[float]:
     """Return the mean seconds of an epoch of each trial that has any."""
     return [
-        each.compute_seconds / each.epochs_done
-        for each in record.trials
-        if each.epochs_done and each.compute_seconds > 0
+        trial.compute_seconds / trial.epochs_done
+        for trial in record.trials
+        if trial.epochs_done and trial.compute_seconds > 0
     ]
 
 
 def used(database: Database, record: StudyRecord) -> float:
     """Return the seconds of training that a search and what follows it have used.
 
-    That are its newest confirmation, and the ablations that keep its deadline.
+    Its newest confirmation follows it, and the ablations that keep its deadline.
     """
     confirmation = newest(database, record.study.name)
     timed = [
-        read_study(database, each.name)
-        for each in ablations(database, record.study.name)
-        if timed_search(each) is not None
+        read_study(database, ablation.name)
+        for ablation in ablations(database, record.study.name)
+        if timed_search(ablation) is not None
     ]
     planned = [*([] if confirmation is None else [confirmation]), *timed]
-    return sum(_used(database, each) for each in [record, *planned])
+    return sum(_used(database, study) for study in [record, *planned])
 
 
 def _used(database: Database, record: StudyRecord) -> float:
-    attempts = sum(each.attempts for each in record.trials)
+    attempts = sum(trial.attempts for trial in record.trials)
     overhead = _overhead(database, record.study.study_id) if attempts else 0.0
     return record.counts.compute_seconds + attempts * overhead
 
 
 def _candidates(record: StudyRecord, trained: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the trials that may be confirmed, best first; before there are any, all trials."""
-    found = [
-        each
-        for each in contenders(record)
-        if each.state is TicketState.COMPLETE or each.rung is not None
+    trials = [
+        trial
+        for trial in contenders(record)
+        if trial.state is TicketState.COMPLETE or trial.rung is not None
     ]
-    return found or sorted(trained, key=lambda each: -each.epochs_done)
+    return trials or sorted(trained, key=lambda trial: -trial.epochs_done)
 
 
 def _overhead(database: Database, study_id: int) -> float:
@@ -332,5 +332,5 @@ def _overhead(database: Database, study_id: int) -> float:
         seconds = {(row[0], row[1]): float(row[2]) for row in connection.execute(trained)}
         return [max(0.0, took[key] - seconds[key]) for key in took if key in seconds]
 
-    found = database.read(work)
-    return fmean(found) if found else _UNKNOWN_OVERHEAD
+    overheads = database.read(work)
+    return fmean(overheads) if overheads else _UNKNOWN_OVERHEAD

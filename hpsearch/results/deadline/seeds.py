@@ -1,8 +1,8 @@
 """An ablation under a deadline gets as many seeds as there is time for.
 
-The number follows from measured times alone, never from values: a question isn't asked until its
-answer is the wanted one, so the error rates stay those of a fixed number of seeds. Trainings that
-a settled difference saves don't buy seeds either, as that would depend on values.
+The number follows from measured times alone, never from values. So nothing can add seeds until an
+answer is the desired one, and the error rates stay those of a fixed number of seeds. For the same
+reason, the time that a settled difference saves adds no seeds either.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def seconds_for(
     """
     lost = progress(spec, begun.outcomes).failed
     total, before = 0.0, 0
-    looks = {each for each in spec.looks if each < seeds}
+    looks = {look for look in spec.looks if look < seeds}
     for last in sorted({min(FIRST_ROUND, seeds), *looks, seeds}):  # workers wait between rounds
         entries = [
             PlannedTraining(trial=one, seed=seed)

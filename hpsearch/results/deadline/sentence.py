@@ -47,7 +47,9 @@ class DeadlineState:
         return {
             "at": iso(self.at),
             "worker_seconds": self.worker_seconds,
-            "reserved_seconds": {name: round(each, 1) for name, each in self.reserved.items()},
+            "reserved_seconds": {
+                name: round(seconds, 1) for name, seconds in self.reserved.items()
+            },
             "search_ends": iso(self.search_ends),
             "search_closed": iso(self.closed_at),
             "paused_trials": self.paused,
@@ -72,7 +74,7 @@ def deadline_state(
     if deadline is None:
         return None
     now = time.time() if now is None else now
-    known = forecast(database, record, deadline, now, workers)
+    estimate = forecast(database, record, deadline, now, workers)
     closing = closing_of(database, record.study.study_id, deadline)
     paused = len(paused_for_it(database, record.study.study_id, deadline))
     confirmation = newest(database, record.study.name)
@@ -84,13 +86,15 @@ def deadline_state(
                 f"{spec.shortened.selection} of {spec.seeds} seeds choose and "
                 f"{spec.shortened.report} of {spec.seeds} report"
             )
-    limit = f"deadline {clock_time(known.at, now)}"
+    limit = f"deadline {clock_time(estimate.at, now)}"
     if deadline.worker_seconds is not None:
         limit = (
             f"{format_long_duration(deadline.worker_seconds)} of workers' time, used up about "
-            f"{clock_time(known.at, now)}"
+            f"{clock_time(estimate.at, now)}"
         )
-    reserved = ", ".join(f"{name} {format_seconds(each)}" for name, each in known.reserved.items())
+    reserved = ", ".join(
+        f"{name} {format_seconds(seconds)}" for name, seconds in estimate.reserved.items()
+    )
     if closing is not None:
         sentence = f"{limit}: the search ended at {clock_time(closing.moment, now)} to confirm"
         if paused:
@@ -100,21 +104,21 @@ def deadline_state(
             )
         if shortened:
             sentence += f"; the confirmation was shortened: {shortened}"
-    elif now >= known.at:
+    elif now >= estimate.at:
         sentence = f"{limit} has passed"
     else:
         sentence = (
-            f"{limit}: the search ends about {clock_time(known.search_ends, now)}; reserved for "
+            f"{limit}: the search ends about {clock_time(estimate.search_ends, now)}; reserved for "
             f"what follows: {reserved}"
         )
     if deadline.has_passed(now) and _is_unconfirmed(record, confirmation):
         sentence += f"; no winner is confirmed: run `hpsearch confirm --study {record.study.name}`"
     return DeadlineState(
-        at=known.at,
+        at=estimate.at,
         worker_seconds=deadline.worker_seconds,
-        reserved=known.reserved,
-        search_ends=known.search_ends,
-        closed_at=known.closed_at,
+        reserved=estimate.reserved,
+        search_ends=estimate.search_ends,
+        closed_at=estimate.closed_at,
         paused=paused,
         shortened=shortened,
         sentence=sentence,

@@ -44,7 +44,7 @@ def seconds_left(
     assumed, total = dict(begun.outcomes), 0.0
     otherwise = max(seconds.values(), default=0.0)
     while not (now := progress(spec, assumed)).finished:
-        means = [each.mean for each in now.standings if each.mean is not None]
+        means = [rank.mean for rank in now.standings if rank.mean is not None]
         level = means[0] if means else 0.0
         left = [entry for entry in now.planned if entry not in assumed]
         total += makespan(
@@ -72,9 +72,9 @@ def shorter_specs(spec: ConfirmationSpec, begun: Begun) -> Iterator[Confirmation
     for number in range(spec.seeds, 0, -1):
         selection = max(least, min(number, len(spec.selection_seeds)))
         report = max(fewest, min(number, len(spec.report_seeds)))
-        found = replace(spec, shortened=Shortened(selection=selection, report=report))
+        shorter = replace(spec, shortened=Shortened(selection=selection, report=report))
         if (selection, report) != (len(spec.selection_seeds), len(spec.report_seeds)):
-            yield found
+            yield shorter
         if (selection, report) == (least, fewest):
             return
 
@@ -146,7 +146,7 @@ def shorten_if_late(
     spec, started = spec_of(record.study), trainings(record)
     begun = begun_of(record, started)
     usual = {trial: forecast.epoch_seconds.get(trial, forecast.epoch.mean) for trial in spec.params}
-    found = fitting(
+    shorter = fitting(
         spec,
         begun,
         seconds_of_trainings(record, started, usual, forecast),
@@ -154,19 +154,19 @@ def shorten_if_late(
         workers=max(1, workers, record.counts.running),
         left=forecast.confirmation_ends - now,
     )
-    return found is not None and _store(database, record, found, begun)
+    return shorter is not None and _store(database, record, shorter, begun)
 
 
 def cut_to_what_ended(database: Database, name: str) -> bool:
     """Drop the seeds of the report that haven't ended; return whether that ends a confirmation."""
     record = read_study(database, name)
     begun = begun_of(record, trainings(record))
-    found = cut(spec_of(record.study), begun)
-    return found is not None and _store(database, record, found, begun)
+    shorter = cut(spec_of(record.study), begun)
+    return shorter is not None and _store(database, record, shorter, begun)
 
 
 def _store(database: Database, record: StudyRecord, spec: ConfirmationSpec, begun: Begun) -> bool:
-    """Write the settings, unless another training has begun meanwhile; return whether it did."""
+    """Write the settings, unless another training has begun; return whether they were written."""
     planned = len(progress(spec, begun.outcomes).planned)
     study, before = record.study, spec_of(record.study)
     rule = (

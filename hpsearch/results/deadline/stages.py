@@ -1,8 +1,8 @@
 """What follows a search, in order, each stage with its estimated seconds.
 
 To insert a stage: add it to ``STAGES`` with its estimate, and its work under the same name to
-``hpsearch.cli.commands.after_search``. A stage that is not always wanted is ``optional``: it runs
-if the stored deadline names it (``Deadline.stages``).
+``hpsearch.cli.commands.after_search``. An ``optional`` stage runs only if the stored deadline names
+it (``Deadline.stages``).
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ def _confirm(measured: Measured) -> float:
     most = share * measured.total
     if not measured.finalists:
         return most / 2  # whatever it costs, the search must begin
-    known = measured.finalists
+    durations = measured.finalists
     cost = most
     for top, seeds, _ in smaller(measured.confirm):
         # Trials that don't exist yet take as long as the slowest that does
-        finalists = [*known[:top], *[max(known)] * (top - len(known))]
+        finalists = [*durations[:top], *[max(durations)] * (top - len(durations))]
         cost = confirmation_seconds(
             finalists, seeds=seeds, baseline=measured.baseline, workers=measured.workers
         )
@@ -96,7 +96,7 @@ def _confirm(measured: Measured) -> float:
 
 
 def _answer(measured: Measured) -> float:
-    """Return the time of the largest ablation that may be reserved; it is made to fit later."""
+    """Return the time of the largest ablation that may be reserved; it may get fewer seeds."""
     total = measured.total
     if not measured.finalists:
         return MOST_FOR_ANSWER * total / 2
@@ -136,18 +136,18 @@ def stage_of(study: StoredStudy) -> str | None:
     return None if timed_search(study) is None else "answer"
 
 
-def stages_of(wanted: frozenset[str]) -> Iterator[Stage]:
-    """Yield the stages that run, in order; ``wanted`` are the names of optional ones."""
+def stages_of(names: frozenset[str]) -> Iterator[Stage]:
+    """Yield the stages that run, in order; ``names`` are those of the optional ones."""
     for stage in STAGES:
-        if not stage.optional or stage.name in wanted:
+        if not stage.optional or stage.name in names:
             yield stage
 
 
-def reserved(measured: Measured, wanted: frozenset[str]) -> dict[str, float]:
+def reserved(measured: Measured, names: frozenset[str]) -> dict[str, float]:
     """Return stage -> estimated seconds, in order.
 
     Args:
         measured: What the search has measured.
-        wanted: The names of the optional stages that run.
+        names: The names of the optional stages that run.
     """
-    return {stage.name: stage.seconds(measured) for stage in stages_of(wanted)}
+    return {stage.name: stage.seconds(measured) for stage in stages_of(names)}

@@ -98,17 +98,17 @@ def deadline_of(database: Database, study: StoredStudy) -> Deadline | None:
     if of is not None:
         search = studies.find_or_none(database, of)
         return None if search is None else deadline_of(database, search)
-    found = _events(database, study.study_id, [EventKind.DEADLINE_SET], newest=True)
-    if not found or "begun" not in found[0].detail:
+    newest = _events(database, study.study_id, [EventKind.DEADLINE_SET], newest=True)
+    if not newest or "begun" not in newest[0].detail:
         return None
-    detail = found[0].detail
+    detail = newest[0].detail
     return Deadline(
         begun=detail["begun"],
         at=detail["at"],
         worker_seconds=detail["worker_seconds"],
         used_before=detail["used_before"],
         stages=frozenset(detail["stages"]),
-        event_id=found[0].event_id,
+        event_id=newest[0].event_id,
     )
 
 
@@ -135,15 +135,15 @@ def closing_of(database: Database, study_id: int, deadline: Deadline) -> Closing
     Returns:
         The end; ``None`` if the search continues.
     """
-    found = _events(
+    newest = _events(
         database, study_id, [EventKind.SEARCH_CLOSED], newest=True, after=deadline.event_id
     )
-    if not found or "moment" not in found[0].detail:
+    if not newest or "moment" not in newest[0].detail:
         return None
     return Closing(
-        at=found[0].at,
-        moment=found[0].detail["moment"],
-        reserved=dict(found[0].detail.get("reserved", {})),
+        at=newest[0].at,
+        moment=newest[0].detail["moment"],
+        reserved=dict(newest[0].detail.get("reserved", {})),
     )
 
 
@@ -156,8 +156,8 @@ def paused_for_it(database: Database, study_id: int, deadline: Deadline) -> list
         deadline: Its deadline.
     """
     kinds = [EventKind.RELEASED]
-    found = _events(database, study_id, kinds, after=deadline.event_id)
-    return [each for each in found if each.detail.get("reason") == SEARCH_IS_OVER]
+    releases = _events(database, study_id, kinds, after=deadline.event_id)
+    return [event for event in releases if event.detail.get("reason") == SEARCH_IS_OVER]
 
 
 def record_stage(database: Database, study_id: int, stage: str, seconds: float) -> None:
@@ -198,8 +198,8 @@ def stages_ended(database: Database, study_id: int, deadline: Deadline) -> froze
         study_id: Optuna's id of the search.
         deadline: Its deadline.
     """
-    found = _events(database, study_id, [EventKind.STAGE_ENDED], after=deadline.event_id)
-    return frozenset(str(event.detail.get("stage")) for event in found)
+    ends = _events(database, study_id, [EventKind.STAGE_ENDED], after=deadline.event_id)
+    return frozenset(str(event.detail.get("stage")) for event in ends)
 
 
 def _events(

@@ -50,9 +50,9 @@ def epoch_mean(
         trainings: The trainings that were started.
         trial: Count only those of this ``PlannedTraining.trial``; ``None``: all.
     """
-    counted = [each for entry, each in trainings.items() if trial in (None, entry.trial)]
-    done = sum(each.epochs_done for each in counted)
-    seconds = sum(each.compute_seconds for each in counted)
+    counted = [training for entry, training in trainings.items() if trial in (None, entry.trial)]
+    done = sum(training.epochs_done for training in counted)
+    seconds = sum(training.compute_seconds for training in counted)
     return seconds / done if done and seconds else None
 
 

@@ -78,8 +78,8 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
     study = origin.get("study", document["study"])
     trial = f", trial {inline(origin['trial'])}" if origin.get("trial") is not None else ""
     about = [f"# {inline(study)}{trial}"]
-    if asked := introduction(document):
-        about.append(plain(asked))
+    if first_paragraph := introduction(document):
+        about.append(plain(first_paragraph))
     if isinstance(origin.get("confirmed"), Mapping):
         about.append(f"**Confirmed.** {inline(worth)}")
     else:
@@ -95,10 +95,10 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
         )
     gap = (origin.get("test") or {}).get("outside_confirmed")
     if gap:
-        reasons = "\n".join(f"- {inline(each)}" for each in gap["reasons"])
+        reasons = "\n".join(f"- {inline(reason)}" for reason in gap["reasons"])
         # Before the value: a reader who stops early must have seen it
         about.insert(1, f"**{inline(gap['headline'])}** Likely reasons:\n\n{reasons}")
-    about += [f"**Warning.** {inline(each)}." for each in origin.get("warnings", ())]
+    about += [f"**Warning.** {inline(warning)}." for warning in origin.get("warnings", ())]
     return "\n\n".join(about)
 
 
@@ -163,16 +163,16 @@ def _weakest(names: Sequence[str], judgement: Judgement | None) -> list[str]:
     if judgement is None or not names:
         return []
     matrix = np.asarray(judgement.confusion, dtype=np.int64)
-    found = [
-        (each.recall, each.name, each.images)
-        for each in per_class(matrix, names)
-        if each.images and each.recall is not None and each.recall < 1
+    recalls = [
+        (metrics.recall, metrics.name, metrics.images)
+        for metrics in per_class(matrix, names)
+        if metrics.images and metrics.recall is not None and metrics.recall < 1
     ]
-    if not found:
+    if not recalls:
         return []
     weakest = ", ".join(
         f"{inline(name)} {SHARE.value(recall)} (of {count_noun(images, 'image')})"
-        for recall, name, images in sorted(found)[:_WEAKEST]
+        for recall, name, images in sorted(recalls)[:_WEAKEST]
     )
     return [f"It recognizes these classes least often: {weakest}."]
 
@@ -238,12 +238,12 @@ def _layers(origin: Mapping[str, Any]) -> str:
         return ""
     rows = [
         (
-            Code(str(each["layer"])),
-            str(each["kind"]),
-            _shape(each["output_shape"]),
-            f"{each['parameters']:,}",
+            Code(str(layer["layer"])),
+            str(layer["kind"]),
+            _shape(layer["output_shape"]),
+            f"{layer['parameters']:,}",
         )
-        for each in layers[:_MOST_LAYERS]
+        for layer in layers[:_MOST_LAYERS]
     ]
     more = len(layers) - len(rows)
     rest = f"\n\nAnd {count_noun(more, 'more layer')}." if more else ""
@@ -279,7 +279,7 @@ def _reproduction(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str
         ("seed of the study", _text(document["seed"])),
         ("seed of the training", _text(origin.get("trial_seed"))),
         ("fresh seeds and their values", seeds),
-        ("device", ", ".join(str(each) for each in (device, running) if each is not None)),
+        ("device", ", ".join(str(part) for part in (device, running) if part is not None)),
         ("precision", _text(origin.get("precision"))),
         *[(name, _text(version)) for name, version in (origin.get("versions") or {}).items()],
         ("repository", _flow(repository) if repository else None),
@@ -322,7 +322,7 @@ def _flow(value: Any) -> str:
         case bool():
             return str(value).lower()
         case Mapping():
-            return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
+            return "{" + ", ".join(f"{key}: {_flow(child)}" for key, child in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(_flow, value)) + "]"
     return str(value)

@@ -122,15 +122,18 @@ def classes_of(
         return ""
     matrix = np.asarray(judgement.confusion, dtype=np.int64)
     rows = []
-    for index, each in enumerate(per_class(matrix, names)):
+    for index, metrics in enumerate(per_class(matrix, names)):
         interval = bounds(None)
-        if judgement.once and each.images and each.recall is not None:
-            interval = bounds(_recall_interval(judgement, index, each.recall, each.images))
-        elif index < len(judgement.recall) and (known := judgement.recall[index]) is not None:
-            interval = bounds((known.low, known.high))
-        shares = (each.precision, each.recall, each.f1)
+        if judgement.once and metrics.images and metrics.recall is not None:
+            interval = bounds(_recall_interval(judgement, index, metrics.recall, metrics.images))
+        elif (
+            index < len(judgement.recall)
+            and (recall_interval := judgement.recall[index]) is not None
+        ):
+            interval = bounds((recall_interval.low, recall_interval.high))
+        shares = (metrics.precision, metrics.recall, metrics.f1)
         precision, recall, f1 = map(number, shares)
-        rows.append((each.name, f"{each.images:,}", precision, recall, interval, f1))
+        rows.append((metrics.name, f"{metrics.images:,}", precision, recall, interval, f1))
     columns = ("class", "images", "precision", "recall", "95 % of recall", "F1")
     text = f"## Classes\n\nOf {judgement.what}.\n\n" + filled_table(columns, rows)
     if picture is not None:
@@ -147,10 +150,10 @@ def _recall_interval(
 ) -> Sequence[float] | None:
     if not judgement.grouped:
         return share_interval(round(recall * images), images)
-    known = judgement.over_groups
-    if known is None or index >= len(known.recall):
+    over_groups = judgement.over_groups
+    if over_groups is None or index >= len(over_groups.recall):
         return None
-    return known.recall[index].interval(recall, share=True)
+    return over_groups.recall[index].interval(recall, share=True)
 
 
 def _own(
@@ -160,14 +163,14 @@ def _own(
     judgement: Judgement | None,
 ) -> Iterable[tuple[str, str, str, str]]:
     of = f"this training, epoch {last['epoch']}"
-    grouped, known = origin.get("val_groups") is not None, of_json(origin.get("over_groups"))
+    grouped, over_groups = origin.get("val_groups") is not None, of_json(origin.get("over_groups"))
     over = _groups({"groups": origin["val_groups"]}) if grouped else "validation images"
 
     def of_groups(name: str) -> str:
         value = last.get(name)
-        if known is None or value is None or name not in known.figures:
+        if over_groups is None or value is None or name not in over_groups.figures:
             return bounds(None)  # a binomial interval would be too narrow
-        return bounds(known.figures[name].interval(value, share=is_share(name)), name)
+        return bounds(over_groups.figures[name].interval(value, share=is_share(name)), name)
 
     interval = of_groups("val_accuracy") if grouped else bounds(None)
     if not grouped and images and last.get("val_accuracy") is not None:

@@ -20,7 +20,7 @@ from hpsearch.results.export import confirmed
 from hpsearch.results.export.front_matter import read_license
 from hpsearch.results.export.frozen import FrozenConfig, Retrained, export_trial
 from hpsearch.results.planned import parent_of
-from hpsearch.results.ranking import chosen
+from hpsearch.results.ranking import winner_or_pick
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.winner import Winner, basis_of, confirmed_winner
 from hpsearch.search.database.storage import Database
@@ -90,7 +90,7 @@ def choose(
         )
     advice = None
     if number is None and (pick is not None or record.goals.is_multi_objective):
-        picked = chosen(record, pick)
+        picked = winner_or_pick(record, pick)
         number = None if picked is None else picked.number
     if number is None and not unconfirmed:
         confirmation = newest(database, name)
@@ -147,10 +147,10 @@ def _first_report(confirmation: StudyRecord) -> TrialRecord:
 
     It must not be the best of them: a choice by value would make that value optimistic.
     """
-    kept = {trial.ticket for trial in kept_trainings(confirmation)}
+    tickets = {trial.ticket for trial in kept_trainings(confirmation)}
     seeds = spec_of(confirmation.study).report_seeds
     for entry, trial in sorted(trainings(confirmation).items(), key=lambda item: item[0].seed):
-        if entry.seed in seeds and trial.ticket in kept:
+        if entry.seed in seeds and trial.ticket in tickets:
             return trial
     raise UserError(
         f"confirmation {confirmation.study.name!r} has no training of its winner with a report "

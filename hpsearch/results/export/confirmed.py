@@ -43,8 +43,8 @@ def confirmed_section(verdict: ConfirmationResult, study: str) -> dict[str, Any]
 
 
 def _split(verdict: ConfirmationResult) -> str:
-    drawn = "newly drawn for each seed" if verdict.new_splits else "fixed"
-    return drawn if verdict.folds is None else f"{verdict.folds} folds, {drawn}"
+    split = "newly drawn for each seed" if verdict.new_splits else "fixed"
+    return split if verdict.folds is None else f"{verdict.folds} folds, {split}"
 
 
 def _bounds(interval: Interval | None) -> list[float] | None:

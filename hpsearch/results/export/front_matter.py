@@ -65,7 +65,9 @@ def front_matter(document: Mapping[str, Any]) -> str:
     results = [
         result for result in (_confirmed(document, origin), _test(document, origin)) if result
     ]
-    measured = list(dict.fromkeys(each["type"] for one in results for each in one["metrics"]))
+    measured = list(
+        dict.fromkeys(metric["type"] for result in results for metric in result["metrics"])
+    )
     content: dict[str, Any] = {
         **_license(origin.get("license") or UNKNOWN_LICENSE),
         "library_name": "hpsearch",

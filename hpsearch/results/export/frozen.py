@@ -122,7 +122,7 @@ def export_trial(
     config = (file.loop_config if file.has_loop else file.trial_config)(
         trained.params, trained.ticket
     )
-    noted = trial_attributes.read(database, trained.trial_id)
+    attributes = trial_attributes.read(database, trained.trial_id)
     rank = order.index(trial) + 1 if trial in order else None
     worth = unconfirmed_sentence(record, trial) if retrained is None else retrained.worth
     gap = None if retrained is None else retrained.gap
@@ -149,12 +149,14 @@ def export_trial(
         "overfits_from": overfits_from(curve),
         "trial_seed": config.seed,
         **({} if isinstance(config, LoopConfig) else {"split_seed": config.split_seed}),
-        **{key: value for key, value in noted.items() if key not in _LEFT_OUT},
+        **{key: value for key, value in attributes.items() if key not in _LEFT_OUT},
         # An earlier version, which didn't count groups, trained it
-        **({"lacks_groups": True} if grouped and VAL_GROUPS not in noted else {}),
+        **({"lacks_groups": True} if grouped and VAL_GROUPS not in attributes else {}),
         "cost": _cost(record, trained, retrained),
         "test": _test(database, record, retrained),
-        "architecture": None if isinstance(config, LoopConfig) else _architecture(config, noted),
+        "architecture": None
+        if isinstance(config, LoopConfig)
+        else _architecture(config, attributes),
         "versions": provenance.versions(),
         "repository": provenance.repository(Path.cwd()),
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -163,9 +165,9 @@ def export_trial(
     document = freeze(study, point, origin)
     if retrained is not None and "data" in document:
         document["data"] = single_split(document["data"])
-    if noted.get("precision") in get_args(Precision):
+    if attributes.get("precision") in get_args(Precision):
         # `auto` may choose another precision on another machine
-        document["precision"] = noted["precision"]
+        document["precision"] = attributes["precision"]
     return FrozenConfig(
         trial=trial,
         complete=len(order),
@@ -174,7 +176,7 @@ def export_trial(
         header=_header(record, trial, trained, text, retrained is not None),
         weights_study=source,
         weights_trial=trained,
-        confusion=noted.get("val_confusion"),
+        confusion=attributes.get("val_confusion"),
         worth=worth,
     )
 
@@ -182,11 +184,11 @@ def export_trial(
 def _test(
     database: Database, record: StudyRecord, retrained: Retrained | None
 ) -> dict[str, Any] | None:
-    found = final_evaluations.evaluations(database, record.study.study_id)
-    content = final_evaluations.summarize(found)
+    evaluations = final_evaluations.evaluations(database, record.study.study_id)
+    content = final_evaluations.summarize(evaluations)
     if content is None:
         return None
-    if found[0].groups is None and names_groups(record.study.document.get("data")):
+    if evaluations[0].groups is None and names_groups(record.study.document.get("data")):
         content["lacks_groups"] = True
     if retrained is not None and retrained.gap is not None:
         content["outside_confirmed"] = dict(retrained.gap)

@@ -17,8 +17,8 @@ def share_interval(right: int, images: int) -> tuple[float, float]:
     """Return Wilson's interval over images of ``right`` out of ``images``."""
     from scipy.stats import binomtest
 
-    found = binomtest(right, images).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(right, images).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def accuracy(matrix: Matrix) -> float:
@@ -34,8 +34,8 @@ def balanced_accuracy(matrix: Matrix) -> float:
 
 def macro_f1(matrix: Matrix) -> float:
     """Return the mean F1 of the classes that have images or were predicted."""
-    known = matrix.sum(0) + matrix.sum(1)
-    return float((2 * matrix.diagonal()[known > 0] / known[known > 0]).mean())
+    counts = matrix.sum(0) + matrix.sum(1)
+    return float((2 * matrix.diagonal()[counts > 0] / counts[counts > 0]).mean())
 
 
 def bootstrap_interval(
@@ -45,6 +45,6 @@ def bootstrap_interval(
     cells = np.asarray(matrix, dtype=np.int64)
     count = int(cells.sum())
     draws = np.random.default_rng(_SEED).multinomial(count, cells.ravel() / count, size=_DRAWS)
-    found = [metric(draw.reshape(cells.shape)) for draw in draws]
-    low, high = np.quantile(found, [0.025, 0.975])
+    values = [metric(draw.reshape(cells.shape)) for draw in draws]
+    low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)

@@ -59,5 +59,5 @@ def matrix_picture(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> 
 
 
 def _shortened(name: str) -> str:
-    shown = drawable(" ".join(name.split()))
-    return shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "\u2026"
+    text = drawable(" ".join(name.split()))
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "\u2026"

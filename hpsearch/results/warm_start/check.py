@@ -87,7 +87,7 @@ def check(
         raise UserError(f"there must be at least one finished run, but {source.name} has none")
     reader = _Reader(source, space, goals, mapping)
     rows = [reader.check(row) for row in source.rows]
-    caveats = [*source.caveats, *reader.told_units(), *_trained(source, epochs)]
+    caveats = [*source.caveats, *reader.unit_caveats(), *_trained(source, epochs)]
     return CheckedSource(source=source.name, rows=rows, read_from=reader.read_from, caveats=caveats)
 
 
@@ -97,15 +97,15 @@ class _Reader:
         self._goals = goals
         self._names = Names(space, source.columns, mapping.mapped)
         self._common = mapping.common
-        self._said = mapping.values
+        self._value_columns = mapping.values
         for path in mapping.common:
             if path not in space.parameters():
                 raise UnknownName("parameter", path, space.parameters())
         self._fixed = space.fixed()
         self.read_from: dict[str, str] = {}
-        known = {name for row in source.rows for name in row.metrics}
+        metrics = {name for row in source.rows for name in row.metrics}
         for metric in goals.metrics:
-            if metric in known and metric not in mapping.values:
+            if metric in metrics and metric not in mapping.values:
                 continue
             only = (metric,) == goals.objectives
             column = value_column(metric, source.columns, mapping.values.get(metric), only=only)
@@ -119,14 +119,14 @@ class _Reader:
             if is_share(metric)
         }
 
-    def told_units(self) -> list[str]:
+    def unit_caveats(self) -> list[str]:
         """Return caveats about columns whose meaning or unit was inferred."""
         unnamed = [
             f"the file doesn't name the metric of {column!r}; it is read as {metric} (--value "
             "COLUMN chooses another)"
             for metric, column in self.read_from.items()
             if metric in self._goals.objectives
-            and metric not in self._said
+            and metric not in self._value_columns
             and is_unnamed_value(metric, column)
         ]
         return unnamed + [
@@ -186,7 +186,10 @@ class _Reader:
                 continue
             column = self._column(row, path)
             # A short name that several fixed keys share (kernel_size) is ambiguous
-            if column is None or sum(column in self._names.of(each) for each in self._fixed) > 1:
+            if (
+                column is None
+                or sum(column in self._names.of(fixed_path) for fixed_path in self._fixed) > 1
+            ):
                 continue
             if not same(value, row.cells[column]):
                 raise Outside(
@@ -225,8 +228,11 @@ def _is_percent(metric: str, column: str, rows: Sequence[Row], unit: Unit) -> bo
     if unit != "auto":
         return unit == "percent"
     cells = [row.cells.get(column) for row in rows if row.refused is None]
-    found = [as_number(cell) for cell in cells if not is_percentage(cell)]
-    numbers = [number for number in found if number is not None]
+    numbers = [
+        number
+        for cell in cells
+        if not is_percentage(cell) and (number := as_number(cell)) is not None
+    ]
     above = [number for number in numbers if number > 1]
     below = [number for number in numbers if 0 < number <= 1]
     if above and below:
@@ -338,14 +344,22 @@ def _label_of(choice: Choice, cell: Any) -> Scalar:
     if choice.contains(label(cell)):
         return label(cell)
     number = as_number(cell)
-    for known in labels:
-        if number is not None and not isinstance(known, bool | str | None) and known == number:
-            return known
+    for candidate in labels:
+        if (
+            number is not None
+            and not isinstance(candidate, bool | str | None)
+            and candidate == number
+        ):
+            return candidate
     if isinstance(cell, str):
         text = cell.strip().lower()
         if text in _WORDS and choice.contains(_WORDS[text]):
             return _WORDS[text]
-        spelled = [known for known in labels if isinstance(known, str) and known.lower() == text]
+        spelled = [
+            candidate
+            for candidate in labels
+            if isinstance(candidate, str) and candidate.lower() == text
+        ]
         if len(spelled) == 1:
             return spelled[0]
         try:

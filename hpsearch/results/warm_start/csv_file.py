@@ -76,12 +76,12 @@ def read_csv(path: Path, *, ignored: Collection[str] = ()) -> Source:
 
 def _content(path: Path) -> bytes:
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise UserError(f"{path} must be a regular file with a table of runs, but it isn't one")
-        if found.st_size > MOST_BYTES:
+        if status.st_size > MOST_BYTES:
             raise UserError(
-                f"{path} may have at most {MOST_BYTES:,} bytes, but has {found.st_size:,}; keep "
+                f"{path} may have at most {MOST_BYTES:,} bytes, but has {status.st_size:,}; keep "
                 "only the columns and runs that you need"
             )
         return path.read_bytes()
@@ -122,10 +122,10 @@ def _decoded(data: bytes, path: Path) -> tuple[str, list[str]]:
 
 def _read(text: str, path: Path, caveats: list[str], ignored: Collection[str]) -> Source:
     first = 1
-    named = _SEPARATOR_LINE.match(text)
-    if named is not None:
-        text, first = text[named.end() :], 2
-    separator = named[1] if named is not None else _separator(text)
+    separator_line = _SEPARATOR_LINE.match(text)
+    if separator_line is not None:
+        text, first = text[separator_line.end() :], 2
+    separator = separator_line[1] if separator_line is not None else _separator(text)
     lines = _lines(text, separator)
     header = [name.strip() for name in next(lines, (1, []))[1]]
     if not any(header):
@@ -146,16 +146,16 @@ def _read(text: str, path: Path, caveats: list[str], ignored: Collection[str]) -
         if any(cell.strip() for cell in cells)
     )
     most = min(MOST_ROWS, MOST_CELLS // len(header))
-    found = list(itertools.islice(filled, most + 1))
-    if len(found) > most:
+    records = list(itertools.islice(filled, most + 1))
+    if len(records) > most:
         columns = "" if most == MOST_ROWS else f" of {len(header):,} columns"
         raise UserError(
             f"{path} may have at most {most:,} rows{columns}, but has more; keep the best"
         )
-    whole = [cells for _, cells in found if len(cells) == len(header)]
+    whole = [cells for _, cells in records if len(cells) == len(header)]
     reader = CellReader.of(header, whole, comma_separates=separator == ",", file=str(path))
     states = [name for name in header if _is_state(name) and name.lower() not in ignored]
-    rows = [_row(number, header, cells, reader, states) for number, cells in found]
+    rows = [_row(number, header, cells, reader, states) for number, cells in records]
     return Source(
         name=path.name[:255],
         rows=rows,
@@ -204,18 +204,18 @@ def _row(
     if len(cells) != len(header):
         why = f"has {len(cells)} cells, but the header has {len(header)}"
         return Row(place=place, cells={}, refused=why)
-    named = {
+    by_column = {
         name: reader.read(name, text) for name, text in zip(header, cells, strict=True) if name
     }
     for column in states:
-        state = named[column]
+        state = by_column[column]
         if state and state.lower() not in _ENDED:
             return Row(
                 place=place,
-                cells=named,
+                cells=by_column,
                 refused=f"its run didn't finish: {state} (--map {column}= ignores the column)",
             )
-    return Row(place=place, cells=named)
+    return Row(place=place, cells=by_column)
 
 
 #: A number as a spreadsheet may show it; other text stays as it is.

@@ -56,34 +56,34 @@ class Names:
                 raise UnknownName("column", column, columns)
             if path and path not in paths:
                 raise UnknownName("parameter", path, space.parameters())
-        self._said = {path: column for column, path in mapped.items() if path}
+        self._user_columns = {path: column for column, path in mapped.items() if path}
         self._free = [column for column in columns if column not in mapped]
-        self._found: dict[str, list[str]] = {}
+        self._columns: dict[str, list[str]] = {}
 
     def of(self, path: str) -> list[str]:
         """Return the columns that may be ``path``, all equally likely; empty if there is none."""
-        if path not in self._found:
-            self._found[path] = self._look(path)
-        return self._found[path]
+        if path not in self._columns:
+            self._columns[path] = self._look(path)
+        return self._columns[path]
 
     def _look(self, path: str) -> list[str]:
-        if path in self._said:
-            return [self._said[path]]
-        wanted = _plain(path)
-        length = {column: _matches(wanted, _plain(column)) for column in self._free}
+        if path in self._user_columns:
+            return [self._user_columns[path]]
+        parts = _plain(path)
+        length = {column: _matches(parts, _plain(column)) for column in self._free}
         longest = max(length.values(), default=0)
         return [column for column, matched in length.items() if matched == longest > 0]
 
 
 def value_column(
-    metric: str, columns: Sequence[str], named: str | None, *, only: bool = False
+    metric: str, columns: Sequence[str], user_column: str | None, *, only: bool = False
 ) -> str | None:
     """Find the column of a metric.
 
     Args:
         metric: The metric.
         columns: The names of all columns.
-        named: The column that the user names; ``None`` to search by name.
+        user_column: The column that the user names; ``None`` to search by name.
         only: Whether the metric is the only objective. If no column has its name, a column called
             "value" is then taken (``is_unnamed_value``).
 
@@ -91,24 +91,24 @@ def value_column(
         The column's name, ``None`` if there is none.
 
     Raises:
-        UnknownName: If ``named`` is no column.
+        UnknownName: If ``user_column`` is no column.
         UserError: If several columns are possible.
     """
-    if named is not None:
-        if named not in columns:
-            raise UnknownName("column", named, columns)
-        return named
+    if user_column is not None:
+        if user_column not in columns:
+            raise UnknownName("column", user_column, columns)
+        return user_column
     exact = [column for column in columns if column == metric]
     names = {metric, *_METRIC_NAMES.get(metric, ())}
-    found = exact or [column for column in columns if result_name(column) in names]
-    if not found and only:
-        found = [column for column in columns if is_unnamed_value(metric, column)]
-    if len(found) > 1:
+    matches = exact or [column for column in columns if result_name(column) in names]
+    if not matches and only:
+        matches = [column for column in columns if is_unnamed_value(metric, column)]
+    if len(matches) > 1:
         raise UserError(
-            f"one column must be the {metric}, but {_listed(found)} could be; choose one with "
-            f"--value {found[0]!r}"
+            f"one column must be the {metric}, but {_listed(matches)} could be; choose one with "
+            f"--value {matches[0]!r}"
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def is_unnamed_value(metric: str, column: str) -> bool:

@@ -68,14 +68,16 @@ def _metrics(curve: Any, trial: TrialRecord, goals: Goals) -> dict[str, float]:
         return {}
     objective = goals.objective
     last = curve[-1]
-    shown = last
+    epoch = last
     if objective.at == "best":
-        for each in curve:
-            if objective.is_better(each.value(objective.metric), shown.value(objective.metric)):
-                shown = each
-    known = {name: float(getattr(shown, name)) for name in OBJECTIVES} | dict(shown.others)
-    known |= {name: value for name, value in trial.metrics.items() if name in COSTS}
-    return {name: known[name] for name in goals.metrics if name in known}
+        for candidate in curve:
+            if objective.is_better(
+                candidate.value(objective.metric), epoch.value(objective.metric)
+            ):
+                epoch = candidate
+    metrics = {name: float(getattr(epoch, name)) for name in OBJECTIVES} | dict(epoch.others)
+    metrics |= {name: value for name, value in trial.metrics.items() if name in COSTS}
+    return {name: metrics[name] for name in goals.metrics if name in metrics}
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -88,13 +90,13 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _names_of_branches(file: StudyFile, trial: TrialRecord) -> dict[str, Any]:
     """Return the component of each section: ``optimizer`` is ``sgd``, even if it is fixed."""
-    found: dict[str, Any] = {}
+    names: dict[str, Any] = {}
     config = file.space.freeze(trial.params).config
     for section in ("model", "optimizer", "lr_schedule"):
-        named = config.get(section)
-        if isinstance(named, Mapping) and len(named) == 1:
-            found[section] = next(iter(named))
-    return found
+        branch = config.get(section)
+        if isinstance(branch, Mapping) and len(branch) == 1:
+            names[section] = next(iter(branch))
+    return names
 
 
 def _differences(other: StudyRecord, mine: Mapping[str, Any]) -> list[str]:
@@ -139,10 +141,10 @@ def from_optuna(url: str, name: str, goals: Goals) -> Source:
                 storage = RDBStorage(
                     database.url.render_as_string(hide_password=False), skip_table_creation=True
                 )
-                known = [each.study_name for each in optuna.get_all_study_summaries(storage)]
-                if name not in known:
+                names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
+                if name not in names:
                     raise UnknownName(
-                        "study", name, known, hint=f"(Those in {database.display_url}.)"
+                        "study", name, names, hint=f"(Those in {database.display_url}.)"
                     )
                 study = optuna.load_study(study_name=name, storage=storage)
                 return _of_optuna(study, name, database.display_url, goals)
@@ -161,17 +163,17 @@ def from_optuna(url: str, name: str, goals: Goals) -> Source:
 def _of_optuna(study: Any, name: str, url: str, goals: Goals) -> Source:
     from optuna.trial import TrialState
 
-    directions = [each.name.lower() for each in study.directions]
+    directions = [direction.name.lower() for direction in study.directions]
     if directions != list(goals.directions.values()):
         raise UserError(
             f"study {name!r} must have the directions of this study "
             f"({', '.join(goals.directions.values())}), but has {', '.join(directions)}"
         )
-    named = study.metric_names
-    if named is not None and list(named) != list(goals.objectives):
+    metric_names = study.metric_names
+    if metric_names is not None and list(metric_names) != list(goals.objectives):
         raise UserError(
             f"study {name!r} must measure {', '.join(goals.objectives)}, but it measures "
-            f"{', '.join(named)}"
+            f"{', '.join(metric_names)}"
         )
     titles = list(goals.objectives)
     rows = []
@@ -186,7 +188,7 @@ def _of_optuna(study: Any, name: str, url: str, goals: Goals) -> Source:
         rows.append(Row(place=place, cells=cells))
     columns = list(dict.fromkeys(column for row in rows for column in row.cells))
     caveats = []
-    if named is None:
+    if metric_names is None:
         caveats.append(f"the study doesn't name its metric; its values are read as {titles[0]}")
     caveats.append("its data and its number of epochs aren't recorded")
     return Source(name=f"{name} @ {url}"[:255], rows=rows, columns=columns, caveats=caveats)

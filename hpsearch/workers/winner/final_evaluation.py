@@ -28,7 +28,7 @@ from hpsearch.results.confirmation.stored import (
 )
 from hpsearch.results.final_evaluations import FinalEvaluation, record_evaluation
 from hpsearch.results.planned import parent_of
-from hpsearch.results.ranking import chosen, none_eligible, violators
+from hpsearch.results.ranking import none_eligible, violators, winner_or_pick
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.database.storage import Database
 from hpsearch.study_file.study import StudyFile
@@ -67,7 +67,7 @@ def evaluate_winner(
         runs: The runs place, with the kept weights.
         device: The device, as ``resolve_devices`` reads it; the first one is used.
         data: The data root; ``None``: the default one.
-        pick: A point of the front, for ``ranking.chosen``, if there are several objectives;
+        pick: A point of the front, for ``ranking.winner_or_pick``, if there are several objectives;
             otherwise ``None``.
         mirrored: Whether to evaluate with the mirror image of each image, too.
 
@@ -162,7 +162,7 @@ def _best_seen(
     record: StudyRecord, study: StudyFile, runs: Runs, pick: str | None
 ) -> tuple[int, list[Trained], list[int]]:
     """Return the best (or picked) trial of the search, its models, and no seeds."""
-    counts, winner = record.counts, chosen(record, pick)
+    counts, winner = record.counts, winner_or_pick(record, pick)
     if winner is None or winner.number is None:
         if violators(record):
             raise UserError(none_eligible(record))

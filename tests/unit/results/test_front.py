@@ -15,13 +15,13 @@ from hpsearch.results.kept_weights import weights_kept
 from hpsearch.results.ranking import (
     KEPT_WEIGHTS,
     best,
-    chosen,
     front,
     knee,
     none_eligible,
     pick,
     ranked,
     violators,
+    winner_or_pick,
 )
 from hpsearch.results.records import StudyRecord, TrialRecord
 from hpsearch.results.summary import summary
@@ -141,20 +141,20 @@ def test_the_knee_is_the_nearest_to_the_best_of_everything():
 def test_a_point_is_picked_by_name_or_number():
     assert pick(POINTS, "knee") == POINTS.trial(4)
     assert pick(POINTS, 0) == pick(POINTS, "0") == POINTS.trial(0)
-    assert chosen(POINTS, "3") == POINTS.trial(3)
+    assert winner_or_pick(POINTS, "3") == POINTS.trial(3)
     for other in ("1", "6", "99", "best"):
         with pytest.raises(
             UserError, match=rf"knee or a trial on the front .* \(3, 4, 5, 0\), .* {other}"
         ):
             pick(POINTS, other)
     with pytest.raises(UserError, match=r"several objectives .* --pick knee or --pick N"):
-        chosen(POINTS)
+        winner_or_pick(POINTS)
 
 
 def test_one_objective_has_a_winner_and_nothing_to_pick():
     one = record(POINTS.trials, objective={"metric": "val_accuracy", "at": "last"})
     assert numbers(ranked(one)) == [3, 4, 5, 1, 0, 2]
-    assert chosen(one) == best(one) == POINTS.trial(3)
+    assert winner_or_pick(one) == best(one) == POINTS.trial(3)
     assert front(one) == weights_kept(one) == [POINTS.trial(3)]
     with pytest.raises(UserError, match="has one, val_accuracy; leave --pick out"):
         pick(one, "knee")
