@@ -153,7 +153,7 @@ def problems_of_storage(storage: str) -> list[str]:
         return []
     return [
         "workers on several hosts need a Postgres database, but --storage names a SQLite file; "
-        "`hpsearch storage copy` takes a study to Postgres"
+        "`hpsearch storage copy` copies a study to Postgres"
     ]
 
 

@@ -36,7 +36,7 @@ _LOOKS_WITHOUT_WORKERS = 3
 _STOPPING = 2.0
 
 #: The most hosts and reasons that a sentence names.
-_NAMED = 5
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class FleetState:
         parts = [f"{by_state['running']} of {count_noun(self.fleet.workers, 'worker')} running"]
         if by_state["pending"]:
             pending = [worker for worker in self.workers if worker.state == "pending"]
-            why = sorted({worker.reason for worker in pending if worker.reason})[:_NAMED]
+            why = sorted({worker.reason for worker in pending if worker.reason})[:_MOST_NAMES]
             when = min((worker.expected for worker in pending if worker.expected), default=None)
             text = ", ".join([*why, *([f"expected {when}"] if when else [])])
             parts.append(f"{by_state['pending']} pending" + (f" ({text})" if text else ""))
@@ -87,7 +87,7 @@ class FleetState:
         parts += [count_noun(restarts, "restart")] if restarts else []
         excluded = sorted({host for worker in self.workers for host in worker.excluded})
         if excluded:
-            parts.append(f"excluded: {', '.join(excluded[:_NAMED])}")
+            parts.append(f"excluded: {', '.join(excluded[:_MOST_NAMES])}")
         return f"{name}: {', '.join(parts)}"
 
 
@@ -169,7 +169,7 @@ class _TimeLeft:
         self._looks_without_trials = 0
 
     def is_over(self, running: int) -> bool:
-        """Whether the trainings have ended for the deadline, or should have.
+        """Whether the trainings have ended because of the deadline, or should have.
 
         The engine isn't asked: its workers wait for what follows, or are still in its queue.
 

@@ -74,7 +74,7 @@ def read_profile(profile: str, changes: Sequence[str] = ()) -> Profile:
 
 
 def profile_files() -> list[Path]:
-    """Return the paths at which profiles are looked for, the first existing one is read."""
+    """Return the paths of files with profiles; the first one that exists is read."""
     home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return [Path("engines.yaml"), Path(home) / "hpsearch" / "engines.yaml"]
 

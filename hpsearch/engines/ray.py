@@ -459,7 +459,7 @@ def _require_listening(address: str) -> None:
 
 
 def _generation(name: str) -> int:
-    """Return which of the actors for its number a name means."""
+    """Return the generation of an actor by its name (see ``WorkerTask``)."""
     return int(name.rpartition(".")[2]) if "." in name else 1
 
 

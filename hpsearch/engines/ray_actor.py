@@ -78,8 +78,8 @@ class WorkerTask:
     environment: Mapping[str, str] = field(repr=False)
     #: Ray's options of the actor: resources and runtime environment.
     options: Mapping[str, Any]
-    #: Of the actors for one number, whose names differ in it: a replacement on another node is made
-    #: while the former actor still has its name.
+    #: Numbers the actors of one worker, whose names differ in it: a replacement on another node is
+    #: created while the former actor still has its name.
     generation: int = 1
 
     @property
@@ -100,7 +100,7 @@ class Record:
     #: How it ended; ``None``: it hasn't.
     ended: int | None = None
     reason: str | None = None
-    #: Of an ended one, its last lines, and how many came before them.
+    #: The last lines of an ended worker, and the number of lines before them.
     lines: tuple[str, ...] = ()
     skipped: int = 0
     #: The actor that wrote it, and its lines.

@@ -1,7 +1,7 @@
 """Slurm: each worker is a task of a job array.
 
-A worker that has to leave (its time limit comes) submits its task anew: a requeued task waits for
-about two minutes, a new one starts at once. Jobs are found by their name, the fleet's key, so
+A worker whose time limit comes submits its task anew: a requeued task waits for about two minutes,
+a new one starts at once. Jobs are found by their name, the fleet's key, so
 nothing has to be remembered between two commands.
 """
 
@@ -333,7 +333,7 @@ def _newest(jobs: Sequence[FleetWorker]) -> list[FleetWorker]:
 
 
 def _duplicates(jobs: Sequence[FleetWorker]) -> list[FleetWorker]:
-    """Return the first jobs of workers that an older first job is already for."""
+    """Return first jobs of workers that have an older first job already."""
     first = [job for job in jobs if job.state != "ended" and job.restarts == 0]
     by_number: dict[int, FleetWorker] = {}
     for job in sorted(first, key=_age, reverse=True):

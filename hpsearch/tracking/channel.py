@@ -97,7 +97,7 @@ class Channel:
         self._closing.set()
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            self._tell("it doesn't answer, so the worker ends without waiting for it")
+            self._warn("it doesn't answer, so the worker ends without waiting for it")
             self.lost += sum(isinstance(order, _Log) for order in list(self._queue.queue))
         if self.lost:
             logger.warning("tracker %s: %d points were not tracked", self.name, self.lost)
@@ -107,7 +107,7 @@ class Channel:
             self._queue.put_nowait(order)
         except queue.Full:
             self.lost += isinstance(order, _Log)
-            self._tell(f"it is too slow: {self._queue.maxsize} points are waiting")
+            self._warn(f"it is too slow: {self._queue.maxsize} points are waiting")
 
     def _work(self) -> None:
         while True:
@@ -121,12 +121,12 @@ class Channel:
                 self._handle(order)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - it must not affect the trial
                 self.lost += isinstance(order, _Log)
-                self._tell(f"it failed ({_first_line(error)})")
+                self._warn(f"it failed ({_first_line(error)})")
         if self._tracker is not None:
             try:
                 self._tracker.close()
             except (Exception, SystemExit) as error:  # noqa: BLE001
-                self._tell(f"it failed ({_first_line(error)})")
+                self._warn(f"it failed ({_first_line(error)})")
 
     def _handle(self, order: _Begin | _Log | _End) -> None:
         match order:
@@ -171,7 +171,7 @@ class Channel:
             self._tracker.log(epoch, metrics)
             self._last = epoch
 
-    def _tell(self, problem: str) -> None:
+    def _warn(self, problem: str) -> None:
         if not self._has_warned:
             self._has_warned = True
             logger.warning(

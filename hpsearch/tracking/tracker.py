@@ -51,8 +51,8 @@ class TrackedTrial:
 class Tracker(Protocol):
     """Writes one trial after the other to another tool; all calls come from one thread.
 
-    The first exception of a call is logged, and each loses only its point. Creating a tracker must
-    be quick and use no network: a launch also creates it, to check that it works.
+    A call that raises loses only its own point; the first exception is logged. Creating a tracker
+    must be quick and use no network: a launch also creates it, to check that it works.
     """
 
     def begin(self, trial: TrackedTrial) -> int:

@@ -101,7 +101,7 @@ def prepare_ablation(
     data: Path | None = None,
     builds_here: bool = True,
 ) -> AblationRun:
-    """Find the ablation that a request means, or create it.
+    """Find the ablation of a request, or create it.
 
     Args:
         database: The database of the search.

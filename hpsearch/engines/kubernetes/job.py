@@ -1,7 +1,7 @@
 """The Job of a fleet: one elastic Indexed Job, whose index 0 is worker 1.
 
 It is elastic since its completions equal its parallelism, and both are changed together. Kubernetes
-itself replaces pods; their exit codes say whether to.
+itself replaces pods; their exit codes decide whether it does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MOST_FAILURES = 100
 _GRACE = 120
 
 #: Seconds after which Kubernetes deletes a Job that has ended, and what its workers printed.
-_KEPT = 7 * 24 * 3600
+_KEEP_SECONDS = 7 * 24 * 3600
 
 #: The user of the images of ``docker/Dockerfile``.
 _USER = 10001
@@ -43,7 +43,7 @@ _USER = 10001
 
 @dataclass(frozen=True, kw_only=True)
 class PodSettings:
-    """What a profile says of the pods."""
+    """The settings of the pods in a profile."""
 
     image: str
     gpus: int
@@ -86,7 +86,7 @@ def job_of(fleet: Fleet, pods: PodSettings, storage: str) -> dict[str, Any]:
                     {"action": "FailJob", "onExitCodes": _exit_code(WRONG)},
                 ]
             },
-            "ttlSecondsAfterFinished": _KEPT,
+            "ttlSecondsAfterFinished": _KEEP_SECONDS,
             "template": {"metadata": {"labels": labels}, "spec": _pod(fleet, pods, storage)},
         },
     }

@@ -8,6 +8,7 @@ leave pauses its trial, which another worker resumes.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -105,6 +106,9 @@ class Autoscaler:
 #: Seconds between two reads of the database.
 LOOK_SECONDS = 5.0
 
+#: The attributes of a trial whose product is the work of one epoch.
+_FACTORS = ("multiply_adds", "train_images", "trainings")
+
 
 class ThroughputReader:
     """Reads a study's work repeatedly, at most every ``LOOK_SECONDS``."""
@@ -114,7 +118,7 @@ class ThroughputReader:
         self._study_id = study_id
         self._looked_at = float("-inf")
         self._done = 0.0
-        #: Multiply-adds of one epoch, by trial id.
+        #: The work of one epoch, by trial id.
         self._costs: dict[int, float] = {}
         self._last_event_id = newest_event_id(database, study_id)
 
@@ -146,6 +150,6 @@ class ThroughputReader:
     def _cost(self, trial_id: int) -> float:
         if trial_id not in self._costs:
             attributes = trial_attributes.read(self._database, trial_id)
-            images = float(attributes["train_images"]) * float(attributes.get("trainings", 1))
-            self._costs[trial_id] = float(attributes["multiply_adds"]) * images
+            # A training loop of the study's own records none of these: its epochs count alike
+            self._costs[trial_id] = math.prod(float(attributes.get(name, 1)) for name in _FACTORS)
         return self._costs[trial_id]

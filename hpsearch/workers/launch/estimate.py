@@ -46,7 +46,8 @@ class Sample:
     """A few configurations of a study; they may differ in cost by a factor of ten and more."""
 
     build_plans: tuple[BuildPlan, ...]
-    #: Of the checkpoints of one running trial of the largest sampled model, all folds together.
+    #: The size of the checkpoints of one running trial with the largest sampled model, all folds
+    #: together.
     checkpoint_bytes: int
     #: Models that a trial trains: one per fold or split.
     rounds: int

@@ -2,7 +2,7 @@
 
 A worker that dies is replaced, and its trial continues at once: the supervisor saw its end, so no
 worker has to wait for its lease. A worker without a sign of life for the study's ``trial_timeout``
-is killed. With ``autoscale`` the number of workers on a GPU follows their throughput, until
+is killed. With an autoscaler the number of workers on a GPU follows their throughput, until
 ``hpsearch scale`` sets it.
 """
 
@@ -134,8 +134,8 @@ class Supervisor:
         Args:
             on_progress: Called after each look, about twice a second.
             timeout: Seconds after which running trials are paused; ``None``: no limit.
-            until_deadline: Returns the seconds that the study's deadline leaves for training; its
-                workers stop by themselves before, and are told to leave then. ``None``: no
+            until_deadline: Returns the seconds that the study's deadline leaves for training;
+                workers that haven't stopped by themselves by then are told to leave. ``None``: no
                 deadline.
         """
         deadline = None if timeout is None else time.monotonic() + timeout

@@ -139,7 +139,7 @@ def require_paths(study: StudyFile) -> None:
     """Check that the paths of a frozen config's data source exist.
 
     Raises:
-        DataError: A path is missing; the message says how to set another one, since the config may
+        DataError: A path is missing; the message shows how to set another one, since the config may
             come from another machine.
     """
     missing = missing_paths(study.document)

@@ -115,12 +115,12 @@ class ProgressFolder:
         """
         path = self.path / f"epoch-{epoch:04d}{part}.pt"
         sha256 = checkpoint.save(path, content)
-        self._tell({"checkpoint": path.name, "sha256": sha256, "epoch": epoch})
+        self._write({"checkpoint": path.name, "sha256": sha256, "epoch": epoch})
         self._remove(keep=path.name)
 
     def finish(self, history: list[dict[str, float]]) -> None:
         """Record the end of the training and its metrics, and remove the checkpoints."""
-        self._tell({"history": history})
+        self._write({"history": history})
         self._remove(keep=None)
 
     def _read(self) -> dict[str, Any]:
@@ -139,8 +139,8 @@ class ProgressFolder:
             )
         return dict(content)
 
-    def _tell(self, message: dict[str, Any]) -> None:
-        self._content = {"identity": self.identity, **message}
+    def _write(self, progress: dict[str, Any]) -> None:
+        self._content = {"identity": self.identity, **progress}
         write_file(self.path / _FILE, json.dumps(self._content))
 
     def _remove(self, keep: str | None) -> None:

@@ -39,7 +39,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
 #: and the parts of an interrupted transfer stay in the bucket.
 _ONE_REQUEST = 5 * 2**30
 
-#: s3fs says this of a missing bucket; of a missing object it says the name.
+#: s3fs's message for a missing bucket; that for a missing object is its name.
 _NO_BUCKET = "bucket does not exist"
 
 _INSTALL = {"s3": "'hpsearch[cloud]'", "gs": "gcsfs"}
@@ -105,7 +105,7 @@ class Objects:
             self.remove(name)
 
     def sizes(self, below: str = "") -> dict[str, int]:
-        """Return name -> bytes of the objects below a path; nothing is below a path of no object.
+        """Return name -> bytes of the objects below a path; empty if there are none.
 
         Raises:
             RunsUnreachable: They can't be listed now.

@@ -55,7 +55,7 @@ class StudyFiles(Protocol):
         """Whether there is a file of this name."""
 
     def folders(self) -> list[str]:
-        """Return the names of the folders of trials, perhaps with other names."""
+        """Return the names of the trials' folders, and perhaps other names."""
 
     def names(self, trial: str) -> list[str]:
         """Return the names in a trial's folder."""

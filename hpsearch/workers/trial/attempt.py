@@ -111,7 +111,7 @@ class Attempt:
             total=gpu_memory.total_bytes(device),
             free=lambda: gpu_memory.free_bytes(device),
             leave=self.keeper.should_stop,
-            tell=lambda free: self.context.ledger.note(
+            on_wait=lambda free: self.context.ledger.note(
                 self.claim,
                 EventKind.WAITING_FOR_MEMORY,
                 {"needed_bytes": needed, "free_bytes": free},

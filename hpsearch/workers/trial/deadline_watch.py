@@ -38,7 +38,7 @@ _WORKERS_WINDOW = 60.0
 
 
 class DeadlineWatch:
-    """Tells one worker what its study's deadline allows.
+    """Decides for one worker what its study's deadline allows.
 
     Args:
         database: The study's database.

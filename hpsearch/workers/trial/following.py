@@ -33,8 +33,8 @@ class Following:
     def __init__(self, database: Database, search: str) -> None:
         self._database = database
         self._search = studies.find(database, search)
-        #: Those that were given out, which have ended or have no time left.
-        self._begun: set[str] = set()
+        #: The names that ``next_study`` has returned; these studies have ended or are out of time.
+        self._past_names: set[str] = set()
 
     def next_study(
         self, must_leave: Callable[[], bool], wait: Callable[[float], None]
@@ -66,7 +66,7 @@ class Following:
             if closing_of(self._database, now.study_id, deadline) is not None:
                 study = self._planned()
                 if study is not None:
-                    self._begun.add(study.name)
+                    self._past_names.add(study.name)
                     return study.name
             elif queries.counts(self._database, now.study_id).running:
                 until = time.monotonic() + PATIENCE
@@ -78,7 +78,7 @@ class Following:
         open_ones = [
             study
             for study in planned_studies(self._database, self._search.name)
-            if study.name not in self._begun
+            if study.name not in self._past_names
         ]
         for study in sorted(open_ones, key=lambda study: -study.study_id):
             record = read_study(self._database, study.name)

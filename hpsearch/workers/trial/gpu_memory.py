@@ -66,7 +66,7 @@ def wait_for_memory(
     total: int,
     free: Callable[[], int],
     leave: Callable[[], bool],
-    tell: Callable[[int], None],
+    on_wait: Callable[[int], None],
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
     """Wait until enough memory is free, or the worker must leave.
@@ -79,15 +79,15 @@ def wait_for_memory(
         total: Bytes of the whole device.
         free: Returns the free bytes.
         leave: Whether the worker must leave.
-        tell: Called with the free bytes, once, if the trial has to wait.
+        on_wait: Called with the free bytes, once, if the trial has to wait.
         pause: Sleeps for a number of seconds.
     """
-    logged = False
+    has_waited = False
     while needed <= total and not leave():
         amount = free()
         if amount >= needed:
             return
-        if not logged:
-            tell(amount)
-            logged = True
+        if not has_waited:
+            on_wait(amount)
+            has_waited = True
         pause(PAUSE)

@@ -1,8 +1,8 @@
 """One training that can be continued: a search's trial, or a frozen config that is trained again.
 
-The session trains, keeps the weights of the epoch that counts, and says what a checkpoint contains
-and when the next one is due. Who runs it decides where checkpoints are stored and what else happens
-after an epoch: an ``Attempt`` reports to the ledger, a ``Retraining`` writes into a folder.
+The session trains, keeps the weights of the epoch that counts, and decides what a checkpoint
+contains and when the next one is due. Its caller decides where checkpoints are stored and what else
+happens after an epoch: an ``Attempt`` reports to the ledger, a ``Retraining`` writes into a folder.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from hpsearch.errors import StudyFileError, UserError
 from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.training.loops import LOOPS, Epoch, LoopContext
+from hpsearch.workers.launch.autoscale import ThroughputReader
 
 STUDY = """
 study: small
@@ -108,6 +109,14 @@ def test_its_trials_are_ranked_by_the_metric_that_it_names(opened, register) -> 
     assert [trial.value for trial in record.trials] == [heights(search, n)[-1] for n in (1, 2, 3)]
     assert (record.objective.metric, record.objective.direction) == ("val_height", "maximize")
     assert len({trial.value for trial in record.trials}) == 3
+
+
+def test_a_launch_on_a_gpu_counts_its_epochs_as_work(opened, register) -> None:
+    register()
+    search = opened()
+    reader = ThroughputReader(search.database, search.stored.study_id)
+    search.run_all()
+    assert reader.read() == (3 * 4, False)
 
 
 @pytest.mark.parametrize("keeps_state", [True, False])

@@ -71,7 +71,7 @@ class Gpu:
             total=total,
             free=lambda: self.steps.pop(0),
             leave=lambda: self.pauses >= leave_after,
-            tell=self.told.append,
+            on_wait=self.told.append,
             pause=self.pause,
         )
 
