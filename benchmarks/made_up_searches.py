@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.reporting.analysis.observations import AnalysisData, ObservedTrial
-from hpsearch.reporting.analysis.parameters import searched
+from hpsearch.reporting.analysis.parameters import with_branches
 from hpsearch.search.history import TrialHistory, distribution_of
 from hpsearch.search.pruning.pruners import PRUNERS, EpochScore
 from hpsearch.search.samplers import SAMPLERS
@@ -198,7 +198,7 @@ def search(world: World, seed: int) -> AnalysisData:
         metric="val_accuracy",
         maximize=True,
         epochs_per_trial=world.epochs,
-        parameters=searched(SPACE.parameters()),
+        parameters=with_branches(SPACE.parameters()),
         trials=seen,
     )
 

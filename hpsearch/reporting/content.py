@@ -14,7 +14,7 @@ from hpsearch.reporting.analysis.failures import Failures
 from hpsearch.reporting.analysis.findings import Effects
 from hpsearch.reporting.analysis.importances import Importances
 from hpsearch.reporting.analysis.matrices import Matrices, Matrix
-from hpsearch.reporting.hard_pictures import Shown
+from hpsearch.reporting.hard_pictures import HardPictures
 from hpsearch.reporting.labels import Unit, short_names
 from hpsearch.reporting.winner_layers import WinnerLayers
 from hpsearch.results.ablation.judging import AblationResult
@@ -24,7 +24,7 @@ from hpsearch.results.final_evaluations import FinalEvaluation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confirmed:
+class StudyConfirmation:
     """The newest confirmation of a study."""
 
     #: Its name as a study.
@@ -40,7 +40,7 @@ class Confirmed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ablated:
+class StudyAblation:
     """An ablation of a study."""
 
     #: Its name as a study.
@@ -51,7 +51,7 @@ class Ablated:
 
 
 def winner_number(
-    knee: int | None, confirmed: Confirmed | None, ranked: Sequence[int]
+    knee: int | None, confirmed: StudyConfirmation | None, ranked: Sequence[int]
 ) -> int | None:
     """Return the number of the trial that a report presents as the winner.
 
@@ -114,7 +114,7 @@ class StudyContent:
     violators: Sequence[int]
     #: Trial number -> first epoch of overfitting.
     overfits: Mapping[int, int]
-    confirmed: Confirmed | None
+    confirmed: StudyConfirmation | None
     test: Sequence[FinalEvaluation]
     #: Set if the first test value contradicts the confirmed one; otherwise ``None``.
     test_gap: TestGap | None
@@ -131,7 +131,7 @@ class StudyContent:
     matrices: Matrices | None
     #: The confusion matrix of the best trial, for a study without a confirmation.
     own_matrix: Matrix | None
-    pictures: Shown
+    pictures: HardPictures
     costs: Costs
     failures: Failures
     #: Attribute of the trials -> its distinct values.
@@ -146,7 +146,7 @@ class StudyContent:
     #: The layers of the winner's model.
     layers: WinnerLayers = field(default_factory=WinnerLayers)
     #: The study's ablations, oldest first.
-    ablations: Sequence[Ablated] = ()
+    ablations: Sequence[StudyAblation] = ()
 
     @property
     def unit(self) -> Unit:

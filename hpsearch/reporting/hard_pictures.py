@@ -39,7 +39,7 @@ class Thumbnail:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class HardPictures:
     """The pictures that trainings get wrong."""
 
     #: The hardest pictures, and the first of those whose label is probably wrong.
@@ -58,7 +58,7 @@ def hard_pictures(
     *,
     data: Path | None,
     show_images: bool = True,
-) -> Shown:
+) -> HardPictures:
     """Return the pictures that trainings get wrong from the validation images, without a download.
 
     Args:
@@ -77,19 +77,19 @@ def hard_pictures(
             if record.goals.is_multi_objective
             else f"hpsearch confirm --study {record.study.name} runs such trainings."
         )
-        return Shown(reason="Several trainings are needed to find hard pictures; " + way)
+        return HardPictures(reason="Several trainings are needed to find hard pictures; " + way)
     wrong_pictures = matrices.pictures
     pictures = [*wrong_pictures.hardest, *wrong_pictures.label_errors]
     if not pictures:
-        return Shown(reason="No training got any validation image wrong.")
+        return HardPictures(reason="No training got any validation image wrong.")
     if not show_images:
-        return Shown(reason="Pictures were not requested.")
+        return HardPictures(reason="Pictures were not requested.")
     try:
-        prepared, names = _prepared(record, [picture.row for picture in pictures], data)
+        prepared, names = _prepare_images(record, [picture.row for picture in pictures], data)
     except (HpsearchError, OSError) as error:
-        return Shown(reason=f"The images can't be read here: {error}")
+        return HardPictures(reason=f"The images can't be read here: {error}")
     if prepared is None or prepared.data_hash not in hashes:
-        return Shown(
+        return HardPictures(
             reason="The images on this host differ from those that were trained on (another hash), "
             "so none is shown.",
         )
@@ -105,14 +105,14 @@ def hard_pictures(
             if picture.row < len(prepared.images)
         ]
 
-    return Shown(
+    return HardPictures(
         hardest=thumbnails(wrong_pictures.hardest),
         label_errors=thumbnails(wrong_pictures.label_errors[:MOST_LABEL_ERRORS]),
         names=names,
     )
 
 
-def _prepared(
+def _prepare_images(
     record: StudyRecord, rows: Sequence[int], data: Path | None
 ) -> tuple[PreparedData | None, dict[int, str]]:
     """Return the images of the search (``None`` before a trial is complete), and rows' names."""

@@ -205,7 +205,7 @@ def _points(
     axes: Axes, x: Any, y: Any, marker: Mapping[str, Any], label: str | None, alpha: float
 ) -> None:
     count = len(x)
-    symbols, colours = (_each(marker[key], count) for key in ("symbol", "color"))
+    symbols, colours = (_per_point(marker[key], count) for key in ("symbol", "color"))
     for symbol in dict.fromkeys(symbols):
         indices = [place for place in range(count) if symbols[place] == symbol]
         shades = [_colour(colours[place]) for place in indices]
@@ -301,7 +301,7 @@ def _reach(bars: Mapping[str, Any]) -> list[list[float]]:
     ]
 
 
-def _each(value: Any, count: int) -> Sequence[Any]:
+def _per_point(value: Any, count: int) -> Sequence[Any]:
     return value if isinstance(value, list) else [value] * count
 
 

@@ -18,7 +18,7 @@ from hpsearch.reporting.analysis.importances import importances
 from hpsearch.reporting.analysis.matrices import Matrix, read_matrices, read_trial_matrices
 from hpsearch.reporting.analysis.observations import read_analysis_data
 from hpsearch.reporting.analysis.table import columns, trial_table
-from hpsearch.reporting.content import Ablated, Confirmed, StudyContent, winner_number
+from hpsearch.reporting.content import StudyAblation, StudyConfirmation, StudyContent, winner_number
 from hpsearch.reporting.hard_pictures import hard_pictures
 from hpsearch.reporting.winner_layers import winner_layers
 from hpsearch.results import trial_attributes
@@ -95,12 +95,12 @@ def read_content(
     order = [trial.number for trial in ranked(record) if trial.number is not None]
     trials = _in_order(trial_table(database, record, by_ticket), order)
     analysis_data = read_analysis_data(database, record)
-    confirmation = _confirmed(database, record)
+    confirmation = _confirmation(database, record)
     matrices = read_matrices(database, record)
     nearest = knee(record) if record.goals.is_multi_objective else None
     best_of_search = best_seen(record)
     parameter_effects = effects(analysis_data, most_pairs=_PAIRS)
-    document, attributes = record.study.document, _noted(database, record)
+    document, attributes = record.study.document, _common_attributes(database, record)
     names = columns(database, record)
     winner = winner_number(None if nearest is None else nearest.number, confirmation, order)
     best = None if winner is None else record.trial(winner)
@@ -166,7 +166,7 @@ def read_content(
         noted=attributes,
         versions=versions(),
         ablations=[
-            Ablated(study=study, result=result, answers=answers(result))
+            StudyAblation(study=study, result=result, answers=answers(result))
             for study, result in read_results(database, name)
         ],
     )
@@ -189,7 +189,7 @@ def _settings(document: Mapping[str, Any], params: Mapping[str, Any]) -> dict[st
     return {**({"data": data} if data else {}), **{k: v for k, v in point.items() if v != {}}}
 
 
-def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:
+def _confirmation(database: Database, record: StudyRecord) -> StudyConfirmation | None:
     confirmation = newest(database, record.study.name)
     if confirmation is None:
         return None
@@ -197,7 +197,7 @@ def _confirmed(database: Database, record: StudyRecord) -> Confirmed | None:
     usual = record.confirm
     options = {"top": spec.requested.top, "seeds": spec.requested.seeds}
     explicit = spec.requested.given or ()
-    return Confirmed(
+    return StudyConfirmation(
         study=confirmation.study.name,
         nth=len(confirmations(database, record.study.name)),
         newer_trials=newer_trials(record, confirmation),
@@ -217,7 +217,7 @@ def _own_matrix(database: Database, record: StudyRecord, order: Sequence[int]) -
     return None if matrix is None or len(matrix.counts) > CONFUSION_CLASSES else matrix
 
 
-def _noted(database: Database, record: StudyRecord) -> dict[str, list[Any]]:
+def _common_attributes(database: Database, record: StudyRecord) -> dict[str, list[Any]]:
     distinct_values: dict[str, list[Any]] = {}
     for attributes in trial_attributes.read_many(database, record.study.study_id, _COMMON).values():
         for name, value in attributes.items():

@@ -25,7 +25,7 @@ FIGURES = "figures"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class ReportFiles:
     """The written files."""
 
     folder: Path
@@ -38,7 +38,7 @@ class Written:
         return self.folder / PAGE
 
 
-def write_report(content: ReportContent, folder: Path, *, figures: bool = True) -> Written:
+def write_report(content: ReportContent, folder: Path, *, figures: bool = True) -> ReportFiles:
     """Write page, text, tables and charts into ``folder``, replacing files of the same names.
 
     Args:
@@ -72,7 +72,7 @@ def write_report(content: ReportContent, folder: Path, *, figures: bool = True) 
             f"({error.strerror or error}); name another with --out"
         ) from error
     chart_files = [folder / path for png in pictures.values() for path in (png, f"{png[:-3]}svg")]
-    return Written(folder=folder, files=(*(folder / name for name in texts), *chart_files))
+    return ReportFiles(folder=folder, files=(*(folder / name for name in texts), *chart_files))
 
 
 def _figures(report: Report, folder: Path) -> dict[str, str]:

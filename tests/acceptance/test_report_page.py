@@ -21,7 +21,7 @@ from support.trials import open_small
 
 from hpsearch import component_registries
 from hpsearch.reporting.assemble import PARTS, read_report, render
-from hpsearch.reporting.writing import Written, write_report
+from hpsearch.reporting.writing import ReportFiles, write_report
 from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
 from hpsearch.study_file.loading import load_study
@@ -41,7 +41,7 @@ batch_size: 32
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+def written(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
     """The report of a study that was searched and confirmed in this process."""
     folder = tmp_path_factory.mktemp("reported")
     data = folder / "data"
@@ -58,7 +58,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 
 @contextmanager
 def opened(
-    browser: Any, written: Written, size: Mapping[str, int] = DESKTOP, **options: Any
+    browser: Any, written: ReportFiles, size: Mapping[str, int] = DESKTOP, **options: Any
 ) -> Iterator[tuple[Any, list[str]]]:
     """Yield the page with all its charts drawn, and what it complained of."""
     with page_of(browser, dict(size), **options) as (page, complaints):
@@ -70,14 +70,14 @@ def opened(
 
 
 @pytest.fixture(scope="module")
-def desktop(browser: Any, written: Written) -> Iterator[tuple[Any, list[str]]]:
+def desktop(browser: Any, written: ReportFiles) -> Iterator[tuple[Any, list[str]]]:
     """The page on a desktop, for tests that leave it as it was: to draw it takes seconds."""
     with opened(browser, written) as shown:
         yield shown
 
 
 @pytest.fixture(scope="module")
-def phone(browser: Any, written: Written) -> Iterator[tuple[Any, list[str]]]:
+def phone(browser: Any, written: ReportFiles) -> Iterator[tuple[Any, list[str]]]:
     """The page on a phone, for tests that leave it as it was."""
     with opened(browser, written, PHONE) as shown:
         yield shown
@@ -90,7 +90,7 @@ def shown(request: pytest.FixtureRequest) -> tuple[Any, list[str]]:
     return found
 
 
-def _elsewhere(url: str, written: Written) -> list[str]:
+def _elsewhere(url: str, written: ReportFiles) -> list[str]:
     own = url == written.page.as_uri() or url.startswith(("data:", "blob:"))
     return [] if own else [f"asked for {url}"]
 
@@ -191,7 +191,7 @@ def test_what_is_folded_is_drawn_once_it_is_opened(browser: Any, tmp_path: Path)
         assert complaints == []
 
 
-def test_text_and_tables_need_no_script(browser: Any, written: Written) -> None:
+def test_text_and_tables_need_no_script(browser: Any, written: ReportFiles) -> None:
     with opened(browser, written, java_script_enabled=False) as (page, _):
         assert "Confirmed" in page.locator("#study-small-answer").inner_text()
         rows = page.locator("#study-small-leaderboard tbody tr")
@@ -201,7 +201,7 @@ def test_text_and_tables_need_no_script(browser: Any, written: Written) -> None:
         assert "needs JavaScript" in described.inner_text()
 
 
-def test_a_confirmed_study_can_be_printed(browser: Any, written: Written) -> None:
+def test_a_confirmed_study_can_be_printed(browser: Any, written: ReportFiles) -> None:
     with opened(browser, written, color_scheme="dark") as (page, complaints):
         for size in SIZES:
             assert faults(page, size) == [], size
@@ -220,7 +220,7 @@ def test_the_hardest_pictures_are_pictures(desktop: tuple[Any, list[str]]) -> No
     )
 
 
-def test_figures_are_pictures_too(written: Written) -> None:
+def test_figures_are_pictures_too(written: ReportFiles) -> None:
     drawn = [path for path in written.files if path.suffix in (".png", ".svg")]
     assert {path.stem for path in drawn} >= {"learning-curves", "finalists", "confusion"}
     for path in drawn:
@@ -232,7 +232,7 @@ def test_figures_are_pictures_too(written: Written) -> None:
 
 
 def test_the_study_that_it_shows_is_the_one_that_was_launched(
-    written: Written, tmp_path: Path
+    written: ReportFiles, tmp_path: Path
 ) -> None:
     """Not the file alone: what the command line changed would be missing."""
     [told] = json.loads(written.page.with_suffix(".json").read_text())["studies"]

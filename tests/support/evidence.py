@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.reporting.analysis.observations import AnalysisData, ObservedTrial
-from hpsearch.reporting.analysis.parameters import searched
+from hpsearch.reporting.analysis.parameters import with_branches
 from hpsearch.study_file.space import Branch, Choice, Group, Range, Space
 
 #: A choice, a short range, one on a log scale, and a branch with a parameter of its own.
@@ -81,6 +81,6 @@ def evidence(
         metric=metric,
         maximize=metric != "val_loss",
         epochs_per_trial=EPOCHS,
-        parameters=searched(space.parameters()),
+        parameters=with_branches(space.parameters()),
         trials=seen,
     )

@@ -18,7 +18,7 @@ Nothing here prints, draws or writes.
 - ``failures``     errors by kind, and the regions of the space that can't be built
 - ``branches``     the choice by which trials are grouped: the model, or another branch
 - ``comparison``   several studies side by side
-- ``answer``       the study's answer: what it asks about, the number, and against what
+- ``answer``       the answer to the study's question: the winner, its comparison, an effect
 - ``findings``  results of the analysis of effects: levels, comparisons and verdicts
 - ``outcomes``  end values that effects are estimated from: pruned ones imputed, diverged ones at a
   floor

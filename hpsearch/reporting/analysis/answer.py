@@ -1,6 +1,6 @@
-"""A study's answer: what it asks about, the number, and against what. Nothing undecided.
+"""The answer to a study's question: the winner, its comparison, and a decided effect.
 
-Plain text, with names and descriptions as their authors wrote them. Callers must escape it.
+It is plain text, with names and descriptions as their authors wrote them. Callers must escape it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpsearch.reporting.analysis.findings import Effect, Effects
-from hpsearch.reporting.analysis.sentences import amount, between, telling
+from hpsearch.reporting.analysis.sentences import amount, between, main_contrast
 from hpsearch.results.confirmation.verdict import ConfirmationResult
 from hpsearch.results.question import asked_about
 from hpsearch.results.ranking import front, none_eligible, ranked
@@ -25,9 +25,9 @@ def answer(
     """Return the answer in one to three sentences.
 
     The first names what the study's question is about (``results.question``) and the model, with
-    the confirmed value. The second compares it. The third is the effect of what is asked about,
-    only if it is decided. If the question names no parameter, the largest decided effect takes its
-    place.
+    the confirmed value. The second compares the value. The third is the effect of the question's
+    parameter, if it is decided. If the question names no parameter, it is the strongest effect
+    that matters.
 
     Args:
         record: The study with its trials.
@@ -45,7 +45,7 @@ def answer(
             f"No one trial is best in all of {', '.join(record.goals.objectives)}: "
             f"{len(points)} of {record.counts.complete} complete trials are on the front.",
         )
-    decided = [] if effects is None else _decided(asked_about(record), effects)
+    decided = [] if effects is None else _decided_effects(asked_about(record), effects)
     winner = winner_of(record, confirmation, [effect.parameter for effect in decided])
     if winner is None:
         return ()
@@ -56,7 +56,7 @@ def answer(
     return tuple(filter(None, lines))
 
 
-def _decided(paths: Sequence[str], effects: Effects) -> list[Effect]:
+def _decided_effects(paths: Sequence[str], effects: Effects) -> list[Effect]:
     """Return the decided effects of the parameters ``paths``, the strongest first.
 
     Without paths, it is the strongest effect that matters.
@@ -68,7 +68,7 @@ def _decided(paths: Sequence[str], effects: Effects) -> list[Effect]:
 
 
 def _sentence(effect: Effect, effects: Effects) -> str:
-    contrast = telling(effect)
+    contrast = main_contrast(effect)
     if effect.verdict is Verdict.NO:
         margin = amount(effects.margin, effects.metric)
         return f"All else equal, no two values of {effect.name} differ by more than {margin}."

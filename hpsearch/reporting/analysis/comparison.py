@@ -70,7 +70,7 @@ class Comparison:
 def compare(database: Database, records: Sequence[StudyRecord]) -> Comparison:
     """Read the studies' winners, confirmations and costs, in the order given."""
     pairs = [(record, read_confirmation(database, record)) for record in records]
-    return compared([line(record, confirmation) for record, confirmation in pairs])
+    return compare_lines([line(record, confirmation) for record, confirmation in pairs])
 
 
 def line(record: StudyRecord, confirmation: ConfirmationResult | None) -> Line:
@@ -100,7 +100,7 @@ def line(record: StudyRecord, confirmation: ConfirmationResult | None) -> Line:
     )
 
 
-def compared(lines: Sequence[Line]) -> Comparison:
+def compare_lines(lines: Sequence[Line]) -> Comparison:
     """Return which study's winner leads, and which others can be distinguished from it."""
     if len({(line.metric, line.maximize) for line in lines}) > 1:
         metrics = ", ".join(dict.fromkeys(line.metric for line in lines))
@@ -125,7 +125,7 @@ def compared(lines: Sequence[Line]) -> Comparison:
         f"; not confirmed, so not compared: {', '.join(left)}" if left else ""
     )
     behind = {
-        study: _behind(confirmed[leader], value, maximize=maximize)
+        study: _lead(confirmed[leader], value, maximize=maximize)
         for study, value in confirmed.items()
         if study != leader
     }
@@ -140,7 +140,7 @@ def compared(lines: Sequence[Line]) -> Comparison:
     )
 
 
-def _behind(leader: Interval, rival: Interval, *, maximize: bool) -> Interval:
+def _lead(leader: Interval, rival: Interval, *, maximize: bool) -> Interval:
     """Return by how much a value is better than another one, with its interval."""
     ahead = (1.0 if maximize else -1.0) * (leader.estimate - rival.estimate)
     # Each side has its own width: Wilson's intervals aren't symmetric (Newcombe 1998, method 10)

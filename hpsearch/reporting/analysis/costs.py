@@ -24,7 +24,7 @@ _AWAY = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spent:
+class StateCost:
     """What the trials of one state cost."""
 
     trials: int
@@ -47,7 +47,7 @@ class BestSoFar:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class EndedTrial:
     """One ended trial, and when it ended."""
 
     number: int
@@ -64,7 +64,7 @@ class Costs:
     epochs: int
     compute_seconds: float
     #: By state: complete, pruned, failed, running, paused.
-    by_state: Mapping[str, Spent]
+    by_state: Mapping[str, StateCost]
     infeasible: int
     #: Additional epochs that a full training of every trial would have run.
     epochs_saved: int
@@ -79,7 +79,7 @@ class Costs:
     #: Trials that were trained at once, on average over ``busy_seconds``.
     parallelism: float | None
     #: Every ended trial in the order in which they trained last, and the steps of the best so far.
-    ended: tuple[Ended, ...]
+    ended: tuple[EndedTrial, ...]
     best_so_far: tuple[BestSoFar, ...]
     #: Of all trials; ``None`` if it wasn't measured.
     energy_joules: float | None = None
@@ -131,7 +131,7 @@ def costs(
     by_state = {}
     for state in TicketState:
         trials = [trial for trial in record.trials if trial.state is state]
-        by_state[state.value] = Spent(
+        by_state[state.value] = StateCost(
             trials=len(trials),
             epochs=sum(trial.epochs_done for trial in trials),
             compute_seconds=sum(trial.compute_seconds for trial in trials),
@@ -140,7 +140,7 @@ def costs(
     full_epochs = record.study.epochs_per_trial * sum(cost.trials for cost in finished)
     epochs_saved = full_epochs - sum(cost.epochs for cost in finished)
     wall, busy = _spans([when for when, *_ in moments])
-    ended = _ended(record, moments, epochs_in_order)
+    ended = _ended_trials(record, moments, epochs_in_order)
     return Costs(
         epochs=record.counts.epochs_run,
         compute_seconds=record.counts.compute_seconds,
@@ -166,7 +166,7 @@ def _spans(times: Sequence[datetime]) -> tuple[float | None, float | None]:
     return sum(gaps), sum(gap for gap in gaps if gap <= _AWAY)
 
 
-def _worked(times: Sequence[datetime]) -> dict[datetime, float]:
+def _work_seconds(times: Sequence[datetime]) -> dict[datetime, float]:
     """Return moment -> seconds since the first one, without idle gaps."""
     order = sorted(times)
     clock = 0.0
@@ -178,11 +178,11 @@ def _worked(times: Sequence[datetime]) -> dict[datetime, float]:
     return seconds
 
 
-def _ended(
+def _ended_trials(
     record: StudyRecord,
     moments: Sequence[tuple[datetime, str, int | None]],
     epochs_in_order: Mapping[int, Sequence[float]],
-) -> tuple[Ended, ...]:
+) -> tuple[EndedTrial, ...]:
     """Return the ended trials, with the epochs that all trials had run by each end.
 
     A trial that waits at a rung until the study ends has ended when it began to wait: it didn't
@@ -191,7 +191,7 @@ def _ended(
     """
     if not moments:
         return ()
-    worked = _worked([when for when, *_ in moments])
+    worked = _work_seconds([when for when, *_ in moments])
     ends: dict[int, float] = {}
     waits: dict[int, float] = {}
     for when, kind, ticket in moments:
@@ -221,7 +221,7 @@ def _ended(
         while place < len(done) and done[place] <= end:
             place += 1
         ended_trials.append(
-            Ended(
+            EndedTrial(
                 number=trial_record.number,
                 state=trial_record.state.value,
                 value=trial_record.value,
@@ -232,7 +232,7 @@ def _ended(
     return tuple(ended_trials)
 
 
-def _best_so_far(record: StudyRecord, ended: Sequence[Ended]) -> tuple[BestSoFar, ...]:
+def _best_so_far(record: StudyRecord, ended: Sequence[EndedTrial]) -> tuple[BestSoFar, ...]:
     broken = {trial.number for trial in violators(record)}
     steps: list[BestSoFar] = []
     for count, candidate in enumerate(ended, start=1):

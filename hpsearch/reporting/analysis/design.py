@@ -67,7 +67,7 @@ def levels(
     applies = np.array([parameter.path in trial.params for trial in trials])
     domain = _values_of(parameter)
     if domain is None or (parameter.is_number and len(domain) > MOST_VALUES):
-        return _binned(parameter, values, applies, bins)
+        return _bin(parameter, values, applies, bins)
     place = np.full(len(trials), -1, dtype=np.int64)
     cuts: list[Cut] = []
     left_out = []
@@ -200,7 +200,7 @@ def _values_of(parameter: SearchedParameter) -> list[Scalar] | None:
     return [int(number) if space.integer else number for number in numbers]
 
 
-def _binned(
+def _bin(
     parameter: SearchedParameter, values: Sequence[Scalar], applies: NDArray[np.bool_], bins: int
 ) -> Levels:
     low, high = bounds(parameter)
@@ -256,7 +256,7 @@ def _columns(parameter: SearchedParameter, values: Sequence[Scalar], degree: int
         ]
     low, _ = bounds(parameter)
     if isinstance(parameter.parameter, Choice) and low > 0:
-        scaled = _logged(parameter, values)
+        scaled = _on_log_scale(parameter, values)
     else:
         scaled = np.array(
             [0.0 if value is None else on_scale(parameter, float(value)) for value in values]
@@ -272,7 +272,7 @@ def _even(parameter: SearchedParameter) -> list[Scalar]:
     return [at_unit(parameter.parameter, (place + 0.5) / _EVEN) for place in range(_EVEN)]
 
 
-def _logged(parameter: SearchedParameter, values: Sequence[Scalar]) -> Columns:
+def _on_log_scale(parameter: SearchedParameter, values: Sequence[Scalar]) -> Columns:
     low, high = (math.log(bound) for bound in bounds(parameter))
     numbers = [low if value is None else math.log(float(value)) for value in values]
     return (np.array(numbers) - low) / (high - low if high > low else 1.0)

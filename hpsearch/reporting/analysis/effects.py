@@ -68,7 +68,7 @@ def effects(
     testable_effects = [effect for effect in all_effects if effect.p_value is not None]
     corrected = holm([effect.p_value for effect in testable_effects if effect.p_value is not None])
     tested_effects = [
-        _judged(effect, p_value, data, margin, len(testable_effects))
+        _with_verdict(effect, p_value, data, margin, len(testable_effects))
         for effect, p_value in zip(testable_effects, corrected, strict=True)
     ]
     untested_effects = [
@@ -104,7 +104,7 @@ def _estimate(parameter: SearchedParameter, ends: ImputedOutcomes) -> Effect:
     )
     if len(groups.cuts) < 2:
         return replace(effect, reason="too few of its values were tried to compare two")
-    regression = fitted_levels(groups, (parameter.path,), ends)
+    regression = fit_levels(groups, (parameter.path,), ends)
     if regression is None:
         return replace(effect, reason="too few trials for the number of parameters")
     count = len(groups.cuts)
@@ -129,7 +129,7 @@ def _estimate(parameter: SearchedParameter, ends: ImputedOutcomes) -> Effect:
     )
 
 
-def fitted_levels(groups: Levels, but: Sequence[str], ends: ImputedOutcomes) -> Fit | None:
+def fit_levels(groups: Levels, but: Sequence[str], ends: ImputedOutcomes) -> Fit | None:
     """Regress end values on levels (the first columns) and on all parameters not in ``but``.
 
     Args:
@@ -180,7 +180,7 @@ def _contrast(groups: Levels, pairs: Pairs, one: int, other: int) -> Contrast:
     )
 
 
-def _judged(
+def _with_verdict(
     effect: Effect, p_value: float, data: AnalysisData, margin: float, examined: int
 ) -> Effect:
     verdict = Verdict.UNDECIDED

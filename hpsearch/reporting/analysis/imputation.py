@@ -92,7 +92,7 @@ def impute(
     measured = np.column_stack([rung_values, ends])
     # A study's own training loop may have a metric that is below 0, which has no logarithm
     signed = not share and bool(np.nanmin(measured) < 0)
-    at = measured if signed else _inside(measured, share=share)
+    at = measured if signed else _transform(measured, share=share)
     values = np.repeat(at[:, :, None], draws, axis=2)
     for step in range(len(rungs)):
         here, there = at[:, step], at[:, step + 1]
@@ -110,7 +110,7 @@ def impute(
     for step in reversed(range(len(rungs))):
         lost = np.isnan(result[:, 0]) & np.isfinite(values[:, step, 0])
         result[lost] = values[lost, step]
-    ends_drawn = result if signed else _outside(result, share=share)
+    ends_drawn = result if signed else _back_transform(result, share=share)
     is_complete = np.isfinite(ends)
     ends_drawn[is_complete] = ends[is_complete, None]
     return ends_drawn
@@ -185,7 +185,7 @@ def posterior(
     """
     of_group = np.asarray(groups, dtype=np.int64)
     sizes = np.bincount(of_group) if len(of_group) else np.zeros(0, dtype=np.int64)
-    square, mixed = design.T @ design, design.T @ gain
+    gram, moment = design.T @ design, design.T @ gain
     columns, count = design.shape[1], len(gain)
     noise = spread = max(float(gain.var()), 1e-6)
     local, inner = np.full(len(sizes), 0.1), np.ones(len(sizes))
@@ -198,16 +198,16 @@ def posterior(
         penalty = np.empty(columns)
         penalty[0], penalty[1:fixed] = 0.0, noise * shrink
         penalty[fixed:] = 1 / np.maximum(local[of_group], 1e-10)
-        root = np.linalg.cholesky(square + np.diag(penalty))
+        root = np.linalg.cholesky(gram + np.diag(penalty))
         chance = np.sqrt(noise) * rng.standard_normal(columns)
-        coefficients = np.linalg.solve(root.T, np.linalg.solve(root, mixed) + chance)
+        coefficients = np.linalg.solve(root.T, np.linalg.solve(root, moment) + chance)
         residual = gain - design @ coefficients
-        shrunk = np.bincount(of_group, coefficients[fixed:] ** 2, minlength=len(sizes))
-        misfit = float(residual @ residual) + float((shrunk / local).sum())
+        group_squares = np.bincount(of_group, coefficients[fixed:] ** 2, minlength=len(sizes))
+        misfit = float(residual @ residual) + float((group_squares / local).sum())
         misfit += _PRIOR_TRIALS * _PRIOR_SHARE * spread
         noise = max(misfit / rng.chisquare(count + len(of_group) + _PRIOR_TRIALS), 1e-10)
         if len(sizes):
-            local = (1 / inner + shrunk / (2 * noise)) / rng.gamma((sizes + 1) / 2)
+            local = (1 / inner + group_squares / (2 * noise)) / rng.gamma((sizes + 1) / 2)
             local = np.clip(local, 1e-10, 1e6)
             inner = (1 / overall + 1 / local) / rng.gamma(1.0, size=len(sizes))
             overall = (1 / outer + float((1 / inner).sum())) / rng.gamma((len(sizes) + 1) / 2)
@@ -229,13 +229,13 @@ def _rungs(trials: Sequence[ObservedTrial]) -> list[int]:
     return [stopped[place] for place in places]
 
 
-def _inside(values: Matrix, *, share: bool) -> Matrix:
+def _transform(values: Matrix, *, share: bool) -> Matrix:
     if not share:
         return np.log(np.maximum(values, 1e-6))
     clipped = np.clip(values, _EDGE, 1 - _EDGE)
     return np.log(clipped / (1 - clipped))
 
 
-def _outside(values: Matrix, *, share: bool) -> Matrix:
+def _back_transform(values: Matrix, *, share: bool) -> Matrix:
     original: Matrix = np.exp(values) if not share else 1 / (1 + np.exp(-values))
     return original

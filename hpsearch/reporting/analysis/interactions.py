@@ -98,20 +98,6 @@ def interactions(
     return tuple(strongest[:at_most]), len(candidates)
 
 
-def interaction(ends: ImputedOutcomes, a: str, b: str) -> Interaction:
-    """Return the interaction of one pair.
-
-    Args:
-        ends: The end values of the trials.
-        a: Path of the first parameter.
-        b: Path of the second parameter.
-
-    Raises:
-        KeyError: If a path is unknown.
-    """
-    return interactions(ends, pairs=[(a, b)])[0][0]
-
-
 def _interaction(
     table: _Table | None,
     a: SearchedParameter,

@@ -174,8 +174,8 @@ def read_trial_matrices(
 
 
 def _fresh(seeds: Mapping[int, Predictions], fresh: Sequence[int]) -> dict[int, Predictions]:
-    unchosen = {seed: predictions for seed, predictions in seeds.items() if seed in fresh}
-    return unchosen or dict(seeds)
+    fresh_predictions = {seed: predictions for seed, predictions in seeds.items() if seed in fresh}
+    return fresh_predictions or dict(seeds)
 
 
 def _counts(seeds: Mapping[int, Predictions], classes: int) -> list[list[int]]:

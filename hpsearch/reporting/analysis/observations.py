@@ -51,7 +51,7 @@ def read_analysis_data(database: Database, record: StudyRecord) -> AnalysisData:
     observations = [
         observation
         for trial in record.trials
-        if (observation := _seen(trial, values.get(trial.ticket, []), record)) is not None
+        if (observation := _observation(trial, values.get(trial.ticket, []), record)) is not None
     ]
     failed = sum(trial.state is TicketState.FAILED for trial in record.trials)
     return AnalysisData(
@@ -64,7 +64,9 @@ def read_analysis_data(database: Database, record: StudyRecord) -> AnalysisData:
     )
 
 
-def _seen(trial: TrialRecord, curve: Sequence[float], record: StudyRecord) -> ObservedTrial | None:
+def _observation(
+    trial: TrialRecord, curve: Sequence[float], record: StudyRecord
+) -> ObservedTrial | None:
     if trial.number is None:
         return None
     params = dict(trial.params)

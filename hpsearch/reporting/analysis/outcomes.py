@@ -49,7 +49,7 @@ class ImputedOutcomes:
         ends = impute(self.data, self.configuration, focus_columns, draws=DRAWS)
         if ends is None:
             raise ValueError("no trial is complete")
-        return _lifted(ends, self.fence, maximize=self.data.maximize)
+        return _apply_floor(ends, self.fence, maximize=self.data.maximize)
 
 
 def outcomes(data: AnalysisData) -> ImputedOutcomes | str:
@@ -84,6 +84,6 @@ def outcomes(data: AnalysisData) -> ImputedOutcomes | str:
     )
 
 
-def _lifted(ends: Matrix, fence: float, *, maximize: bool) -> Matrix:
+def _apply_floor(ends: Matrix, fence: float, *, maximize: bool) -> Matrix:
     values = np.nan_to_num(ends, nan=fence)
     return np.maximum(values, fence) if maximize else np.minimum(values, fence)

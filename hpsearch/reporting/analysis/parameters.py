@@ -68,10 +68,10 @@ def read_parameters(database: Database, study_id: int) -> dict[str, SearchedPara
         # A confirmation's seed isn't a searched parameter
         if path != CONFIRM_SEED and distribution(text) is not None:
             parameters.setdefault(path, parameter_of(text))
-    return searched(parameters)
+    return with_branches(parameters)
 
 
-def searched(parameters: Mapping[str, Parameter]) -> dict[str, SearchedParameter]:
+def with_branches(parameters: Mapping[str, Parameter]) -> dict[str, SearchedParameter]:
     """Return path -> parameter with the branches in which it applies; options follow their branch.
 
     A choice is a branch of another parameter if that parameter's path begins with the choice's path

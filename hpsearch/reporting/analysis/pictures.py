@@ -84,10 +84,10 @@ def wrong_pictures(
     images, first, counts = np.unique(rows[order], return_index=True, return_counts=True)
     if not len(images):
         return WrongPictures()
-    missed = np.add.reduceat((predictions != truth).astype(np.int64), first)
+    error_counts = np.add.reduceat((predictions != truth).astype(np.int64), first)
     pictures = [
         _picture(int(images[place]), truth[span], predictions[span], loss[span], names)
-        for place in np.flatnonzero(missed)
+        for place in np.flatnonzero(error_counts)
         for span in [slice(first[place], first[place] + counts[place])]
     ]
     errors = [picture for picture in pictures if picture.is_label_error]

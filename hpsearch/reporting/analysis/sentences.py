@@ -36,7 +36,7 @@ def effect_sentence(effect: Effect, metric: str, margin: float, examined: int) -
     """
     if effect.reason is not None:
         return f"{effect.name}: undecided, {effect.reason}."
-    contrast = telling(effect)
+    contrast = main_contrast(effect)
     if contrast is None:
         return f"{effect.name}: undecided."
     by = f"{amount(contrast.ahead.estimate, metric)} {between(contrast.ahead, metric)}"
@@ -56,10 +56,10 @@ def effect_sentence(effect: Effect, metric: str, margin: float, examined: int) -
     return f"{effect.name}: undecided, {contrast.level} is ahead of {contrast.other} by {by}."
 
 
-def telling(effect: Effect) -> Contrast | None:
-    """Return the comparison for the sentence.
+def main_contrast(effect: Effect) -> Contrast | None:
+    """Return the comparison that an effect's sentence names.
 
-    The one with the reference, unless only the other one shows a difference.
+    It is ``difference``, or ``span`` if only the interval of ``span`` excludes 0.
     """
     difference, span = effect.difference, effect.span
     if difference is None or span is None:

@@ -21,7 +21,14 @@ from hpsearch.search.database.tables import epochs
 from hpsearch.search.ledger import queries
 
 #: Attributes that workers record for a trial and the table shows.
-NOTED = ("parameters", "multiply_adds", "receptive_field", "device", "try_first", "energy_joules")
+ATTRIBUTES = (
+    "parameters",
+    "multiply_adds",
+    "receptive_field",
+    "device",
+    "try_first",
+    "energy_joules",
+)
 
 #: The columns of ``trial_table`` before and after the searched parameters.
 FIRST_COLUMNS = ("number", "ticket", "state", "value", "best_value", "best_epoch", "epochs")
@@ -30,7 +37,7 @@ LAST_COLUMNS = (
     "epoch_seconds",
     "overfits_from",
     "attempts",
-    *NOTED,
+    *ATTRIBUTES,
     "latency",
     "error",
 )
@@ -64,7 +71,7 @@ def trial_table(
     """
     study_id = record.study.study_id
     names = columns(database, record)
-    attributes = trial_attributes.read_many(database, study_id, [*NOTED, "latency"])
+    attributes = trial_attributes.read_many(database, study_id, [*ATTRIBUTES, "latency"])
     if curves is None:
         curves = queries.curves(database, study_id)
     trials = [trial for trial in record.trials if trial.number is not None]

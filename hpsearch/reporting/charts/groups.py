@@ -11,7 +11,7 @@ from typing import Any
 from hpsearch.formatting import count_noun
 from hpsearch.metrics import EpochMetrics
 from hpsearch.reporting.blocks import Chart, Column, Table
-from hpsearch.reporting.charts.lines import Line, lines_figure, whole, zoom_note, zoomed
+from hpsearch.reporting.charts.lines import Line, full_range, lines_figure, zoom_note, zoom_range
 from hpsearch.reporting.charts.style import Trace, axis, figure
 from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.labels import Unit, in_chart, sentence, setting
@@ -97,7 +97,7 @@ def dots(content: StudyContent, trial_groups: Sequence[TrialGroup]) -> Chart | N
             showlegend=True,
         ),
         height=150 + 62 * len(top_groups),
-        note=_explained(content) + left_out,
+        note=_note(content) + left_out,
         table=_table(trial_groups, content, title),
     )
 
@@ -141,7 +141,7 @@ def _curves(
         for place, (name, curve) in enumerate(curves)
         for part in ("val", "train")
     ]
-    bounds = zoomed(lines, unit, maximize=True, tight=False) if maximize else whole(lines)
+    bounds = zoom_range(lines, unit, maximize=True, tight=False) if maximize else full_range(lines)
     return Chart(
         name=f"groups-{what}",
         title=f"{sentence(what)} by {content.branching.name}: the best trial of each",
@@ -248,7 +248,7 @@ def _bests(trial_groups: Sequence[TrialGroup], places: Mapping[str, int], unit: 
     }
 
 
-def _explained(content: StudyContent) -> str:
+def _note(content: StudyContent) -> str:
     counts = content.counts
     parts = ["Each trial has one seed: the best is optimistic."]
     if counts["pruned"] or counts["paused"]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from hpsearch.formatting import count_noun
 from hpsearch.reporting.blocks import Chart, Column, Table
-from hpsearch.reporting.charts.lines import Line, lines_figure, zoom_note, zoomed
+from hpsearch.reporting.charts.lines import Line, lines_figure, zoom_note, zoom_range
 from hpsearch.reporting.charts.style import Trace
 from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.labels import Unit
@@ -38,7 +38,7 @@ def learning_curves(content: StudyContent) -> Chart | None:
         *(line.trace() for line in lines),
     ]
     visible = [trace for trace in traces if trace["x"]]
-    bounds = zoomed(lines, unit, maximize=content.maximize)
+    bounds = zoom_range(lines, unit, maximize=content.maximize)
     text = ""
     if max(len(stopped), len(complete)) > BACKDROP:
         text = f"Of the {count_noun(len(others), 'other trial')} {2 * BACKDROP} at most are drawn. "

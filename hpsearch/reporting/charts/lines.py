@@ -45,7 +45,7 @@ class Line:
     width: float = 2.4
 
     @property
-    def known(self) -> list[tuple[int, float]]:
+    def points(self) -> list[tuple[int, float]]:
         """Its points (epoch, value) that are finite numbers."""
         return [
             (epoch, value)
@@ -67,7 +67,7 @@ class Line:
         }
 
 
-def zoomed(
+def zoom_range(
     lines: Sequence[Line], unit: Unit, *, maximize: bool, tight: bool = True
 ) -> list[float] | None:
     """Return the range of a value axis on which the lines' ends can be distinguished.
@@ -86,7 +86,7 @@ def zoomed(
         [lowest, highest]; ``None`` without a point.
     """
     sign = 1.0 if maximize else -1.0
-    points = [[sign * value for _, value in line.known] for line in lines]
+    points = [[sign * value for _, value in line.points] for line in lines]
     points = [line for line in points if line]
     if not points:
         return None
@@ -120,7 +120,7 @@ def zoom_note(
     if bounds is None:
         return ""
     low, high = bounds
-    cut = any(not low <= value <= high for line in lines for _, value in line.known)
+    cut = any(not low <= value <= high for line in lines for _, value in line.points)
     if not (cut or others):
         return ""
     return (
@@ -144,7 +144,8 @@ def lines_figure(
         traces: The traces, including those of ``lines``.
         lines: The lines that have labels at their ends.
         unit: The metric.
-        bounds: The range of the value axis (``zoomed``, ``whole``); ``None`` for plotly's choice.
+        bounds: The range of the value axis (``zoom_range``, ``full_range``); ``None`` for
+            plotly's choice.
         height: Pixels of the chart.
         layout: Further parts of plotly's layout.
     """
@@ -174,9 +175,9 @@ def _epochs(traces: Sequence[Trace]) -> dict[str, Any]:
     return {"range": [min(epochs) - room, max(epochs) + room], **few}
 
 
-def whole(lines: Sequence[Line]) -> list[float] | None:
+def full_range(lines: Sequence[Line]) -> list[float] | None:
     """Return the range of all values of the lines; ``None`` without a point."""
-    values = [value for line in lines for _, value in line.known]
+    values = [value for line in lines for _, value in line.points]
     if not values:
         return None
     room = 0.06 * (max(values) - min(values)) or 0.06 * abs(max(values)) or 1.0
@@ -200,19 +201,19 @@ def end_labels(lines: Sequence[Line], bounds: Sequence[float], pixels: int) -> l
         pixels: Height of the plot without its margins.
     """
     low, high = bounds
-    labelled_lines = [line for line in lines if line.labelled and line.known]
+    labelled_lines = [line for line in lines if line.labelled and line.points]
     # Ends outside of the range, if any, are labelled at its border
-    ends = [min(max(line.known[-1][1], low), high) for line in labelled_lines]
+    ends = [min(max(line.points[-1][1], low), high) for line in labelled_lines]
     places = apart(ends, gap=_LABEL * (high - low) / pixels, low=low, high=high)
-    last = max((line.known[-1][0] for line in labelled_lines), default=0)
+    last = max((line.points[-1][0] for line in labelled_lines), default=0)
     return [
         {
-            "x": line.known[-1][0],
+            "x": line.points[-1][0],
             "y": float(f"{end:.6g}"),
             # A line that ends early has its label in the margin, too, where nothing crosses it
             "xref": "x",
-            "axref": "pixel" if line.known[-1][0] == last else "x",
-            "ax": _LEADER if line.known[-1][0] == last else last,
+            "axref": "pixel" if line.points[-1][0] == last else "x",
+            "ax": _LEADER if line.points[-1][0] == last else last,
             "ayref": "y",
             "ay": float(f"{place:.6g}"),
             "text": _text(line),

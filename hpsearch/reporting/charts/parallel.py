@@ -88,13 +88,13 @@ def parallel(content: StudyContent, order: Sequence[str]) -> list[Chart]:
     """Return charts of the parameters in ``order``, each with the objective as its last axis.
 
     Every parameter that a drawn trial has is in one of them, at most ``AXES`` in each. The list is
-    empty without a parameter, or with less than two trials that have a value.
+    empty without a parameter, or with fewer than two trials that have a value.
     """
     ended = [row for row in content.trials if row["state"] in ("complete", "pruned")]
     rows = [row for row in ended if row["value"] is not None and math.isfinite(row["value"])]
     if len(rows) < 2:
         return []
-    rows = _drawn(rows, content)
+    rows = _thin(rows, content)
     names = content.short_names
     axes = [
         _axis(names[path], path, rows)
@@ -276,7 +276,7 @@ def _fifths(rows: Sequence[Mapping[str, Any]], *, maximize: bool) -> list[list[M
     return groups
 
 
-def _drawn(rows: list[dict[str, Any]], content: StudyContent) -> list[dict[str, Any]]:
+def _thin(rows: list[dict[str, Any]], content: StudyContent) -> list[dict[str, Any]]:
     if len(rows) <= LINES:
         return rows
     best = set(content.ranked[: LINES // 4])

@@ -51,8 +51,8 @@ def figure(data: Sequence[Trace], **layout: Any) -> dict[str, Any]:
         },
     }
     if layout.get("showlegend"):
-        layout = _merged(_legend(data), layout)
-    return {"data": list(data), "layout": _merged(shared, layout)}
+        layout = _merge(_legend(data), layout)
+    return {"data": list(data), "layout": _merge(shared, layout)}
 
 
 def _legend(data: Sequence[Trace]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def stacked_legend(data: Sequence[Trace]) -> dict[str, Any]:
 
 def axis(text: str = "", **more: Any) -> dict[str, Any]:
     """Return an axis with the title ``text`` and a faint grid; ``more`` overrides its settings."""
-    return _merged(
+    return _merge(
         {
             "title": {"text": text, "standoff": 10},
             "gridcolor": var("grid"),
@@ -90,10 +90,10 @@ def axis(text: str = "", **more: Any) -> dict[str, Any]:
     )
 
 
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     layout = dict(under)
     for key, value in over.items():
         previous = layout.get(key)
         both = isinstance(previous, Mapping) and isinstance(value, Mapping)
-        layout[key] = _merged(previous, value) if both else value  # type: ignore[arg-type]
+        layout[key] = _merge(previous, value) if both else value  # type: ignore[arg-type]
     return layout

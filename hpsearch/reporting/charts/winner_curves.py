@@ -8,7 +8,7 @@ from typing import Any
 
 from hpsearch.metrics import EpochMetrics
 from hpsearch.reporting.blocks import Chart, Column, Table
-from hpsearch.reporting.charts.lines import Line, lines_figure, whole, zoom_note, zoomed
+from hpsearch.reporting.charts.lines import Line, full_range, lines_figure, zoom_note, zoom_range
 from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.labels import COMPUTE, Unit
 from hpsearch.reporting.palette import var
@@ -38,12 +38,12 @@ def epoch_table(number: int, curve: Sequence[EpochMetrics]) -> Table:
     share, loss = Unit("val_accuracy"), Unit("val_loss")
     columns = [
         ("epoch", [str(epoch.epoch) for epoch in curve]),
-        ("training accuracy", [_known(share, epoch.train_accuracy) for epoch in curve]),
-        ("validation accuracy", [_known(share, epoch.val_accuracy) for epoch in curve]),
-        ("training loss", [_known(loss, epoch.train_loss) for epoch in curve]),
-        ("validation loss", [_known(loss, epoch.val_loss) for epoch in curve]),
-        ("training time", [_known(COMPUTE, epoch.train_seconds) for epoch in curve]),
-        ("validation time", [_known(COMPUTE, epoch.val_seconds) for epoch in curve]),
+        ("training accuracy", [_text(share, epoch.train_accuracy) for epoch in curve]),
+        ("validation accuracy", [_text(share, epoch.val_accuracy) for epoch in curve]),
+        ("training loss", [_text(loss, epoch.train_loss) for epoch in curve]),
+        ("validation loss", [_text(loss, epoch.val_loss) for epoch in curve]),
+        ("training time", [_text(COMPUTE, epoch.train_seconds) for epoch in curve]),
+        ("validation time", [_text(COMPUTE, epoch.val_seconds) for epoch in curve]),
         ("learning rate", ["" if epoch.lr != epoch.lr else f"{epoch.lr:.3g}" for epoch in curve]),
     ]
     for name in curve[0].others if curve else ():
@@ -58,14 +58,14 @@ def epoch_table(number: int, curve: Sequence[EpochMetrics]) -> Table:
     )
 
 
-def _known(unit: Unit, value: float) -> str:
+def _text(unit: Unit, value: float) -> str:
     return unit.value(value) if value == value else ""
 
 
 def _accuracy(content: StudyContent, number: int, curve: Sequence[EpochMetrics]) -> Chart:
     unit = Unit("val_accuracy")
     lines = _pair(curve, "train_accuracy", "val_accuracy", unit)
-    bounds = zoomed(lines, unit, maximize=True, tight=False)
+    bounds = zoom_range(lines, unit, maximize=True, tight=False)
     return Chart(
         name="winner-accuracy",
         title=f"Accuracy of trial {number}",
@@ -96,7 +96,7 @@ def _loss(content: StudyContent, number: int, curve: Sequence[EpochMetrics]) -> 
             [line.trace() for line in lines],
             lines,
             unit,
-            whole(lines),
+            full_range(lines),
             height=_HEIGHT,
             **_overfits_from(content, number),
         ),
@@ -111,7 +111,7 @@ def _times(number: int, curve: Sequence[EpochMetrics]) -> Chart:
     unit = Unit("epoch_seconds")
     lines = _pair(curve, "train_seconds", "val_seconds", unit)
     # From 0 on: of two times, how many times as long one takes is what matters
-    top = max((value for line in lines for _, value in line.known), default=0.0) or 1.0
+    top = max((value for line in lines for _, value in line.points), default=0.0) or 1.0
     return Chart(
         name="winner-times",
         title=f"Times of the epochs of trial {number}",

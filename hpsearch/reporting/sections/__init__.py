@@ -1,4 +1,4 @@
-"""The parts of a study's report, from content to blocks; an empty part says why it is empty.
+"""The parts of a study's report, from content to blocks; an empty part gives the reason.
 
 - ``answer``  the answer in sentences, and the most important numbers
 - ``architectures``  trials by model, or by another branch of the space

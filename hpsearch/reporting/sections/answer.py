@@ -41,7 +41,7 @@ def answer(content: StudyContent) -> Section:
         blocks.append(Text(text="The test", style="heading"))
         blocks.append(Tiles(tiles=_test_tile(content)))
     return Section(
-        name="answer", title="The answer", blocks=[*blocks, *_winner(content), _spent(content)]
+        name="answer", title="The answer", blocks=[*blocks, *_winner(content), _cost_tiles(content)]
     )
 
 
@@ -62,7 +62,7 @@ def _warnings(content: StudyContent) -> list[Block]:
     return blocks
 
 
-def _spent(content: StudyContent) -> Tiles:
+def _cost_tiles(content: StudyContent) -> Tiles:
     """Return what the search cost."""
     counts = content.counts
     return Tiles(

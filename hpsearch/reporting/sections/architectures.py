@@ -45,7 +45,7 @@ def architectures(content: StudyContent) -> Section:
 
 def _table(content: StudyContent, trial_groups: Sequence[TrialGroup]) -> Table:
     unit = content.unit
-    rows = [_shown(content, group) for group in trial_groups]
+    rows = [_representative(content, group) for group in trial_groups]
     return Table(
         caption=f"{sentence(content.branching.name)}, parameters, accuracy and time",
         columns=[
@@ -76,10 +76,10 @@ def _row(content: StudyContent, group: TrialGroup, row: Mapping[str, Any]) -> li
     evaluation = _evaluation(content, group)
     return [
         group.name,
-        str(number) if state == "complete" else f"{number} ({_stopped(state)})",
+        str(number) if state == "complete" else f"{number} ({_state_name(state)})",
         Unit("parameters").value(row["parameters"]),
         unit.value(row["value"]),
-        unit.value(_confirmed(content).get(number)),
+        unit.value(_confirmed_values(content).get(number)),
         Unit("val_accuracy").value(None if evaluation is None else evaluation.accuracy),
         COMPUTE.value(_median(curve, "train_seconds")),
         COMPUTE.value(_median(curve, "val_seconds")),
@@ -87,13 +87,13 @@ def _row(content: StudyContent, group: TrialGroup, row: Mapping[str, Any]) -> li
     ]
 
 
-def _shown(content: StudyContent, group: TrialGroup) -> Mapping[str, Any]:
+def _representative(content: StudyContent, group: TrialGroup) -> Mapping[str, Any]:
     """Return the trial that a group's row shows; empty if none has a value."""
     rows = {row["number"]: row for row in group.rows if row["value"] is not None}
     evaluation = _evaluation(content, group)
     if evaluation is not None:
         return rows[evaluation.trial]
-    for number in _confirmed(content):  # by rank
+    for number in _confirmed_values(content):  # by rank
         if number in rows:
             return rows[number]
     better = max if content.maximize else min
@@ -108,7 +108,7 @@ def _evaluation(content: StudyContent, group: TrialGroup) -> FinalEvaluation | N
     )
 
 
-def _confirmed(content: StudyContent) -> dict[int, float]:
+def _confirmed_values(content: StudyContent) -> dict[int, float]:
     """Return trial -> mean over fresh seeds, in the order of the confirmation's ranking."""
     if content.confirmed is None or not content.confirmed.verdict.finished:
         return {}
@@ -119,7 +119,7 @@ def _confirmed(content: StudyContent) -> dict[int, float]:
     }
 
 
-def _stopped(state: str) -> str:
+def _state_name(state: str) -> str:
     return {"pruned": "stopped"}.get(state, state)
 
 

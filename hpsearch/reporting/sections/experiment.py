@@ -5,7 +5,7 @@ from __future__ import annotations
 from hpsearch.formatting import count_noun
 from hpsearch.reporting.blocks import Block, Commands, Section, Text
 from hpsearch.reporting.charts.ablation import ablation
-from hpsearch.reporting.content import Ablated, StudyContent
+from hpsearch.reporting.content import StudyAblation, StudyContent
 from hpsearch.results.ablation.sentences import (
     answers,
     basis,
@@ -49,7 +49,7 @@ def experiment_lead(content: StudyContent) -> list[Block]:
     return [Text(text=f"By experiment{state}: {'; '.join(lines[:_IN_LEAD])}{rest}.")]
 
 
-def _ablation(content: StudyContent, study_ablation: Ablated, place: int) -> list[Block]:
+def _ablation(content: StudyContent, study_ablation: StudyAblation, place: int) -> list[Block]:
     result = study_ablation.result
     spec = result.spec
     blocks: list[Block] = [

@@ -42,12 +42,12 @@ def classes(content: StudyContent) -> Section:
     """Return the winner's confusion matrix, and its lead over other finalists by class."""
     matrices, names = content.matrices, list(content.class_names)
     blocks: list[Block] = []
-    test_matrix = _tested(content)
+    test_chart = _test_chart(content)
     if matrices is not None and matrices.finalists:
         matrix = matrices.finalists[0]
         of = count_noun(matrix.trainings, "training")
         whose = f"trial {matrix.trial} on its validation images, {of}"
-        blocks.append(_beside(confusion(matrix, names, whose=whose), test_matrix))
+        blocks.append(_beside(confusion(matrix, names, whose=whose), test_chart))
         versus = [_informative(comparison) for comparison in matrices.versus[:_COMPARED]]
         charts = [
             chart for comparison in versus if (chart := class_differences(comparison)) is not None
@@ -65,9 +65,9 @@ def classes(content: StudyContent) -> Section:
     elif content.own_matrix is not None and names:
         matrix = content.own_matrix
         whose = f"trial {matrix.trial} on its validation images, one training (the best seen)"
-        blocks.append(_beside(confusion(matrix, names, whose=whose), test_matrix))
-    elif test_matrix is not None:
-        blocks.append(test_matrix)
+        blocks.append(_beside(confusion(matrix, names, whose=whose), test_chart))
+    elif test_chart is not None:
+        blocks.append(test_chart)
     else:
         blocks.append(
             Text(
@@ -93,7 +93,7 @@ def classes(content: StudyContent) -> Section:
     return Section(name="classes", title="Classes", blocks=blocks)
 
 
-def _tested(content: StudyContent) -> Chart | None:
+def _test_chart(content: StudyContent) -> Chart | None:
     """Return the matrix of the test images; ``None`` if they weren't opened, or are unreadable."""
     for first in content.test[:1]:
         if 0 < len(first.confusion) <= CONFUSION_CLASSES:

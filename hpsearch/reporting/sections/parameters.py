@@ -88,12 +88,12 @@ def effects(content: StudyContent) -> Section:
     if pair_charts:
         blocks.append(Text(text="Pairs that depend on each other", style="heading"))
         blocks.append(Charts(name="pairs", charts=pair_charts))
-    blocks += _undecided(summary, undecided, unit)
+    blocks += _undecided_blocks(summary, undecided, unit)
     blocks.append(Text(text=_basis(summary, unit), style="note"))
     return Section(name="effects", title=title, blocks=blocks)
 
 
-def _undecided(summary: Effects, undecided: Sequence[Effect], unit: Unit) -> list[Block]:
+def _undecided_blocks(summary: Effects, undecided: Sequence[Effect], unit: Unit) -> list[Block]:
     """Return one sentence, with a strip of small charts and the numbers folded below it."""
     pairs = [pair for pair in summary.interactions if pair.verdict is Verdict.UNDECIDED]
     if not undecided and not pairs:

@@ -15,20 +15,20 @@ def reproduce(content: StudyContent) -> Section:
     attributes = content.noted
     trainings = attributes.get("trainings")
     # Folds or repeated splits: a trial has a model for each
-    several = f" (each of {_each(trainings)} models of a trial)" if trainings else ""
+    per_model = f" (each of {_join(trainings)} models of a trial)" if trainings else ""
     facts = [
         ("Study's fingerprint", content.fingerprint),
         ("Seed", str(content.seed)),
-        ("Data hash (SHA-256)", _each(attributes.get("data_hash"))),
-        ("Split hash (SHA-256)", _each(attributes.get("split_hash"))),
+        ("Data hash (SHA-256)", _join(attributes.get("data_hash"))),
+        ("Split hash (SHA-256)", _join(attributes.get("split_hash"))),
         (
             "Images",
-            f"{_each(attributes.get('train_images'))} for training{several}, "
-            f"{_each(attributes.get('val_images'))} for validation",
+            f"{_join(attributes.get('train_images'))} for training{per_model}, "
+            f"{_join(attributes.get('val_images'))} for validation",
         ),
-        ("Device", _each(attributes.get("device"))),
-        ("Threads", _each(attributes.get("threads"))),
-        ("Precision", _each(attributes.get("precision"))),
+        ("Device", _join(attributes.get("device"))),
+        ("Threads", _join(attributes.get("threads"))),
+        ("Precision", _join(attributes.get("precision"))),
         ("Created", content.created_at),
         (
             "Versions that made this report",
@@ -63,5 +63,5 @@ def reproduce(content: StudyContent) -> Section:
     )
 
 
-def _each(values: Sequence[Any] | None) -> str:
+def _join(values: Sequence[Any] | None) -> str:
     return ", ".join(str(value) for value in values[:6]) if values else "unknown"

@@ -104,13 +104,13 @@ def pruning(content: StudyContent) -> Section:
             )
         )
     else:
-        blocks.append(
-            Text(
-                text="The audit kept no trial that the pruner would have stopped, so the share of "
-                "falsely stopped trials is unknown.",
-                style="note",
-            )
+        why = (
+            "Only trials that the audit kept are complete"
+            if audit.spared
+            else "The audit kept no trial that the pruner would have stopped"
         )
+        text = f"{why}, so the share of falsely stopped trials is unknown."
+        blocks.append(Text(text=text, style="note"))
     if audit.rungs:
         blocks.append(
             Table(

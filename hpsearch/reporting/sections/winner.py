@@ -5,7 +5,7 @@ from __future__ import annotations
 from hpsearch.formatting import count_noun, format_percent
 from hpsearch.reporting.blocks import Block, Column, Facts, Section, Table, Text
 from hpsearch.reporting.charts.finalists import finalists
-from hpsearch.reporting.content import Confirmed, StudyContent
+from hpsearch.reporting.content import StudyConfirmation, StudyContent
 from hpsearch.reporting.labels import COMPUTE, Unit, sentence, setting
 from hpsearch.results.confirmation.verdict import (
     ConfirmationResult,
@@ -76,7 +76,7 @@ def _standing(content: StudyContent) -> list[Block]:
         or confirmation.verdict.winner is None
         or not confirmation.verdict.finished
     ):
-        return _unconfirmed(content)
+        return _unconfirmed_warning(content)
     verdict, unit = confirmation.verdict, content.unit
     blocks: list[Block] = [Facts(facts=_verdict_facts(confirmation, unit))]
     warnings = (
@@ -93,7 +93,7 @@ def _standing(content: StudyContent) -> list[Block]:
     return blocks
 
 
-def _unconfirmed(content: StudyContent) -> list[Block]:
+def _unconfirmed_warning(content: StudyContent) -> list[Block]:
     confirmation, name = content.confirmed, content.name
     if len(content.objectives) > 1:
         text = (
@@ -113,7 +113,7 @@ def _unconfirmed(content: StudyContent) -> list[Block]:
     return [Text(text=f"{content.best_seen} {why}", style="warning")]
 
 
-def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]:
+def _verdict_facts(confirmation: StudyConfirmation, unit: Unit) -> list[tuple[str, str]]:
     verdict = confirmation.verdict
     facts = [("Winner", f"trial {verdict.winner}")]
     if verdict.confirmed is not None:
@@ -169,7 +169,7 @@ def _verdict_facts(confirmation: Confirmed, unit: Unit) -> list[tuple[str, str]]
     return facts
 
 
-def _finalists_table(confirmation: Confirmed, unit: Unit) -> Table:
+def _finalists_table(confirmation: StudyConfirmation, unit: Unit) -> Table:
     verdict = confirmation.verdict
     return Table(
         caption="The finalists",

@@ -38,8 +38,8 @@ from hpsearch.reporting.blocks import (
     Tile,
     Tiles,
 )
-from hpsearch.reporting.content import Confirmed, StudyContent
-from hpsearch.reporting.hard_pictures import Shown, Thumbnail
+from hpsearch.reporting.content import StudyConfirmation, StudyContent
+from hpsearch.reporting.hard_pictures import HardPictures, Thumbnail
 from hpsearch.reporting.markdown import markdown
 from hpsearch.reporting.page import page
 from hpsearch.reporting.reading import read_content
@@ -73,7 +73,7 @@ def content(database: Database) -> StudyContent:
 
 def confirmed(content: StudyContent, **changes: Any) -> StudyContent:
     verdict = made_up_result(CONFIRMED, **changes)
-    found = Confirmed(
+    found = StudyConfirmation(
         study="made-confirm", nth=1, newer_trials=0, rule="the best", options=(), verdict=verdict
     )
     return replace(content, confirmed=found)
@@ -321,7 +321,7 @@ def test_hard_pictures_have_their_file_and_three_guesses(content: StudyContent) 
         wrong=6, trainings=9, loss=2.0, probability=0.2,
     )  # fmt: skip
     named = Thumbnail(picture=picture, source=source, name="cat/a.png")
-    shown = Shown(hardest=[named, replace(named, name=None)])
+    shown = HardPictures(hardest=[named, replace(named, name=None)])
     section = hardest(replace(content, pictures=shown))
     first, second = next(each.pictures for each in section.blocks if isinstance(each, Pictures))
     assert list(first.lines) == [
@@ -332,12 +332,12 @@ def test_hard_pictures_have_their_file_and_three_guesses(content: StudyContent) 
         class_names=("cat", "dog"), finalists=(), versus=(), images=9,
         pictures=WrongPictures(hardest=(picture,), label_errors=(picture,) * 3, judged=9),
     )  # fmt: skip
-    unseen = replace(content, matrices=found, pictures=Shown(reason="Not here."))
+    unseen = replace(content, matrices=found, pictures=HardPictures(reason="Not here."))
     [table] = [each for each in hardest(unseen).blocks if isinstance(each, Table)]
     assert table.rows[0][0] == "row 7"
     assert table.rows[0][-1] == "dog 5, cat 3, bird 1"
     # One of three label errors as a picture: the others are listed
-    some = replace(unseen, pictures=Shown(label_errors=[named], names={7: "cat/a.png"}))
+    some = replace(unseen, pictures=HardPictures(label_errors=[named], names={7: "cat/a.png"}))
     _, pictures, table = label_errors(some).blocks
     assert isinstance(pictures, Pictures) and isinstance(table, Table)
     assert list(pictures.pictures[0].lines) == [

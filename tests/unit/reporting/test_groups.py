@@ -11,7 +11,7 @@ from support.reporting import SPACE, write_study
 from support.searching import LINE
 
 from hpsearch.reporting.analysis.branches import branching
-from hpsearch.reporting.analysis.parameters import searched
+from hpsearch.reporting.analysis.parameters import with_branches
 from hpsearch.reporting.assemble import assemble, read_report
 from hpsearch.reporting.blocks import Chart, Charts, Table, Text
 from hpsearch.reporting.charts.groups import best_curves, dots, groups
@@ -128,7 +128,7 @@ def test_without_a_value_the_part_says_when_there_will_be_one(database: Database
 
 
 def parameters(space: Space) -> Any:
-    return searched(space.parameters())
+    return with_branches(space.parameters())
 
 
 @pytest.mark.parametrize(

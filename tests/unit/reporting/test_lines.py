@@ -15,7 +15,7 @@ from hpsearch.reporting.charts.lines import (
     label_margin,
     lines_figure,
     zoom_note,
-    zoomed,
+    zoom_range,
 )
 from hpsearch.reporting.labels import Unit
 
@@ -28,7 +28,7 @@ def line(values: Sequence[float | None], name: str = "trial 1", **more: Any) -> 
 
 
 def bounds(lines: Sequence[Line], unit: Unit = ACCURACY, **more: Any) -> tuple[float, float]:
-    found = zoomed(lines, unit, maximize=unit is ACCURACY, **more)
+    found = zoom_range(lines, unit, maximize=unit is ACCURACY, **more)
     assert found is not None
     low, high = found
     return low, high
@@ -65,8 +65,8 @@ def test_equal_ends_have_an_axis_of_a_width(values: list[float | None]) -> None:
 
 
 def test_without_a_point_there_is_no_range() -> None:
-    assert zoomed([], ACCURACY, maximize=True) is None
-    assert zoomed([line([None, float("nan")])], ACCURACY, maximize=True) is None
+    assert zoom_range([], ACCURACY, maximize=True) is None
+    assert zoom_range([line([None, float("nan")])], ACCURACY, maximize=True) is None
 
 
 def test_the_course_of_a_single_training_matters_more_than_its_end() -> None:
@@ -114,7 +114,7 @@ def test_every_label_is_within_the_chart_and_apart_in_pixels() -> None:
         [each.trace() for each in lines],
         lines,
         ACCURACY,
-        zoomed(lines, ACCURACY, maximize=True),
+        zoom_range(lines, ACCURACY, maximize=True),
         height=height,
     )
     layout = found["layout"]
@@ -128,7 +128,7 @@ def test_every_label_is_within_the_chart_and_apart_in_pixels() -> None:
     assert pixels[-1] <= plot
     # Each label is connected with the end of its own line
     assert [(each["x"], each["y"]) for each in layout["annotations"]] == [
-        each.known[-1] for each in lines
+        each.points[-1] for each in lines
     ]
     assert layout["margin"]["r"] == layout["meta"]["narrow"]["r"] == label_margin(lines) > 50
     # A label replaces an entry of the legend

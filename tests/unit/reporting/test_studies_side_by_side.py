@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hpsearch.reporting.analysis.comparison import Line, compared
+from hpsearch.reporting.analysis.comparison import Line, compare_lines
 from hpsearch.reporting.blocks import Block, Facts, Report, Stages, Table, Text
 from hpsearch.reporting.markdown import markdown
 from hpsearch.reporting.sections.studies import studies
@@ -24,7 +24,7 @@ HIGH, LOW = (
 
 
 def blocks_of(*lines: Line) -> list[Block]:
-    return list(studies(compared(lines), []).blocks)
+    return list(studies(compare_lines(lines), []).blocks)
 
 
 def lead_of(*lines: Line) -> str:
@@ -64,7 +64,7 @@ def test_stages_are_arrows_from_the_first_to_each_last() -> None:
         ["s_arch", "s_act", "s_reg"],
     ]
     assert stages.chains[0][0].detail == "60.00 % best seen, not confirmed"
-    section = studies(compared([FIRST, SECOND, THIRD]), [])
+    section = studies(compare_lines([FIRST, SECOND, THIRD]), [])
     report = Report(title="t", made="now", comparison=section, studies=[])
     assert "**s_arch** (60.00 % best seen, not confirmed) → **s_act**" in (
         markdown(report, {}).replace("\\", "")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.reporting.analysis.comparison import Line, compared
+from hpsearch.reporting.analysis.comparison import Line, compare_lines
 from hpsearch.results.confirmation.statistics import Interval
 
 DENSE = Line(
@@ -18,7 +18,7 @@ CONV = replace(
 
 
 def test_the_confirmed_winner_leads_and_says_by_how_much() -> None:
-    found = compared([DENSE, CONV])
+    found = compare_lines([DENSE, CONV])
     assert found.leader == "conv"
     (rival,) = found.rivals
     assert rival.study == "dense"
@@ -29,14 +29,14 @@ def test_the_confirmed_winner_leads_and_says_by_how_much() -> None:
 
 def test_overlapping_winners_cant_be_told_apart() -> None:
     near = replace(DENSE, confirmed=Interval(estimate=0.60, low=0.58, high=0.62))
-    assert compared([near, CONV]).rivals[0].distinguishable is False
+    assert compare_lines([near, CONV]).rivals[0].distinguishable is False
 
 
 def test_a_lower_loss_leads() -> None:
     loss = {"metric": "val_loss", "maximize": False}
     one = replace(DENSE, **loss, confirmed=Interval(estimate=0.5, low=0.45, high=0.60))
     two = replace(CONV, **loss, confirmed=Interval(estimate=0.4, low=0.38, high=0.43))
-    found = compared([one, two])
+    found = compare_lines([one, two])
     assert found.leader == "conv"
     behind = found.rivals[0].behind
     assert behind.low == pytest.approx(0.1 - (0.03**2 + 0.05**2) ** 0.5)
@@ -45,21 +45,21 @@ def test_a_lower_loss_leads() -> None:
 
 def test_what_wasnt_confirmed_neither_leads_nor_is_told_apart() -> None:
     lucky = replace(DENSE, best_seen=0.9, confirmed=None)
-    found = compared([lucky, CONV])
+    found = compare_lines([lucky, CONV])
     assert (found.leader, found.rivals) == (None, ())
     assert "optimistic" in found.note
     third = replace(CONV, study="third")
-    note = compared([lucky, CONV, third]).note
+    note = compare_lines([lucky, CONV, third]).note
     assert note.endswith("not confirmed, so not compared: dense")
 
 
 def test_studies_of_different_figures_have_no_leader() -> None:
-    found = compared([DENSE, replace(CONV, metric="val_loss", maximize=False)])
+    found = compare_lines([DENSE, replace(CONV, metric="val_loss", maximize=False)])
     assert (found.leader, found.rivals) == (None, ())
     assert "val_accuracy, val_loss" in found.note
 
 
 def test_studies_without_a_winner_are_told_too() -> None:
     empty = replace(DENSE, number=None, best_seen=None, confirmed=None)
-    assert compared([empty]).leader is None
-    assert compared([]).lines == ()
+    assert compare_lines([empty]).leader is None
+    assert compare_lines([]).lines == ()

@@ -6,7 +6,7 @@ from support.evidence import evidence
 
 from hpsearch.reporting.analysis.design import controls, levels, nuisance
 from hpsearch.reporting.analysis.observations import ObservedTrial
-from hpsearch.reporting.analysis.parameters import searched
+from hpsearch.reporting.analysis.parameters import with_branches
 from hpsearch.study_file.space import Choice, Parameter, Range
 
 
@@ -18,7 +18,7 @@ def of(parameter: Parameter, values: list) -> tuple:
         )
         for n, value in enumerate(values)
     ]
-    return levels(searched({"x": parameter})["x"], trials)
+    return levels(with_branches({"x": parameter})["x"], trials)
 
 
 def test_a_short_range_has_a_level_for_each_value() -> None:
@@ -81,7 +81,7 @@ def test_columns_that_say_the_same_are_kept_once() -> None:
         ObservedTrial(number=n, params={"a": n % 2, "b": n % 2, "c": n % 3}, curve=(), value=0.5)
         for n in range(36)
     ]
-    parameters = searched({"a": Choice((0, 1)), "b": Choice((0, 1)), "c": Choice((0, 1, 2))})
+    parameters = with_branches({"a": Choice((0, 1)), "b": Choice((0, 1)), "c": Choice((0, 1, 2))})
     dummies = np.eye(2)[[n % 2 for n in range(36)]]
     others = controls(parameters, trials, ["a"], dummies)
     assert others.shape[1] == 2, "b is a itself; c has two columns"

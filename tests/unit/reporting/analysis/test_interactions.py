@@ -4,7 +4,7 @@ import pytest
 from support.evidence import evidence
 
 from hpsearch.reporting.analysis.effects import effects
-from hpsearch.reporting.analysis.interactions import interaction, interactions
+from hpsearch.reporting.analysis.interactions import interactions
 from hpsearch.reporting.analysis.outcomes import ImputedOutcomes, outcomes
 from hpsearch.results.verdicts import Verdict
 
@@ -18,15 +18,14 @@ def additive(params) -> float:
 
 
 def ends_of(end) -> ImputedOutcomes:
-    found = outcomes(evidence(end, trials=120))
-    assert isinstance(found, ImputedOutcomes)
-    return found
+    ends = outcomes(evidence(end, trials=120))
+    assert isinstance(ends, ImputedOutcomes)
+    return ends
 
 
 def test_a_dependence_is_found_with_its_size() -> None:
-    found, examined = interactions(ends_of(helps_without_flip), at_most=2)
+    (first, *_), examined = interactions(ends_of(helps_without_flip), at_most=2)
     assert examined >= 6
-    first = found[0]
     assert ({first.a, first.b}, first.verdict) == ({"dilation", "flip"}, Verdict.YES)
     assert first.strongest is not None
     assert (first.strongest.level, first.strongest.other) in {("1", "3"), ("2", "3"), ("3", "1")}
@@ -39,25 +38,26 @@ def test_a_dependence_is_found_with_its_size() -> None:
 
 
 def test_effects_that_add_up_are_no_dependence() -> None:
-    found, _ = interactions(ends_of(additive), at_most=3)
-    assert Verdict.YES not in {each.verdict for each in found}
+    pairs, _ = interactions(ends_of(additive), at_most=3)
+    assert Verdict.YES not in {pair.verdict for pair in pairs}
 
 
-def test_a_pair_that_is_asked_for_is_told_whatever_comes_out() -> None:
-    told = interaction(ends_of(additive), "dilation", "flip")
-    assert told.verdict is Verdict.UNDECIDED
-    assert told.sentence.startswith("dilation and flip: undecided, the lead of dilation ")
-    assert len(told.cells) == 6
+def test_a_pair_of_the_caller_is_returned_whatever_the_result() -> None:
+    [pair], examined = interactions(ends_of(additive), pairs=[("dilation", "flip")])
+    assert (pair.verdict, examined) == (Verdict.UNDECIDED, 1)
+    assert pair.sentence.startswith("dilation and flip: undecided, the lead of dilation ")
+    assert len(pair.cells) == 6
 
 
-def test_a_pair_in_different_branches_says_why_nothing_can_be_told() -> None:
-    told = interaction(ends_of(additive), "optimizer", "optimizer.sgd.momentum")
-    assert told.reason == "too few trials have values of both to compare four cells"
+def test_a_pair_in_different_branches_has_a_reason_and_no_estimate() -> None:
+    ends = ends_of(additive)
+    [pair], _ = interactions(ends, pairs=[("optimizer", "optimizer.sgd.momentum")])
+    assert pair.reason == "too few trials have values of both to compare four cells"
     with pytest.raises(KeyError):
-        interaction(ends_of(additive), "dilation", "nothing")
+        interactions(ends, pairs=[("dilation", "nothing")])
 
 
-def test_effects_carry_the_pairs_that_were_asked_for() -> None:
-    told = effects(evidence(helps_without_flip, trials=60), pairs=[("flip", "width")])
-    assert [(each.a, each.b) for each in told.interactions] == [("flip", "width")]
-    assert told.examined_pairs == 1
+def test_effects_contain_the_pairs_of_the_caller() -> None:
+    study = effects(evidence(helps_without_flip, trials=60), pairs=[("flip", "width")])
+    assert [(pair.a, pair.b) for pair in study.interactions] == [("flip", "width")]
+    assert study.examined_pairs == 1

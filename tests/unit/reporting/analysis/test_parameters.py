@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from support.searching import BRANCHED
 
-from hpsearch.reporting.analysis.parameters import parameter_of, searched
+from hpsearch.reporting.analysis.parameters import parameter_of, with_branches
 from hpsearch.search.history import distribution_of
 from hpsearch.study_file.space import Choice, Range, format_value, short_name
 
 
 def test_a_parameter_knows_the_branches_it_applies_in() -> None:
-    found = searched(
+    found = with_branches(
         {
             "model": Choice(("mlp", "cnn")),
             "model.cnn.pool": Choice(("max", "mean")),
@@ -23,13 +23,13 @@ def test_a_parameter_knows_the_branches_it_applies_in() -> None:
 
 
 def test_a_choice_whose_path_only_looks_alike_is_no_branch() -> None:
-    found = searched({"model": Choice(("cnn",)), "model.vgg.width": Choice((1, 2))})
+    found = with_branches({"model": Choice(("cnn",)), "model.vgg.width": Choice((1, 2))})
     assert found["model.vgg.width"].branch == {}
 
 
 def test_what_was_drawn_late_stands_with_its_relatives() -> None:
     paths = ["model", "model.mlp.width", "lr", "batch_size", "model.cnn.pool", "model.mlp.depth"]
-    found = list(searched(dict.fromkeys(paths, Choice(("mlp", "cnn")))))
+    found = list(with_branches(dict.fromkeys(paths, Choice(("mlp", "cnn")))))
     assert found == [
         "model", "model.mlp.width", "model.mlp.depth", "model.cnn.pool", "lr", "batch_size",
     ]  # fmt: skip
