@@ -137,8 +137,10 @@ def run_worker(options: WorkerOptions) -> Idle | None:
     patience = Patience(seconds=float("inf"), interrupted=stop_signal.grace_over)
     database = Database(options.run.storage, patience)
     try:
-        idle = _work(options, database, stop_signal)
-        return _follow(options, database, stop_signal, idle) if options.follows else idle
+        idle, workers = _work(options, database, stop_signal)
+        if options.follows:
+            return _follow(options, database, stop_signal, idle, workers)
+        return idle
     except GaveUpWaiting:
         return None
     finally:
@@ -146,7 +148,11 @@ def run_worker(options: WorkerOptions) -> Idle | None:
 
 
 def _follow(
-    options: WorkerOptions, database: Database, stop_signal: StopSignal, idle: Idle | None
+    options: WorkerOptions,
+    database: Database,
+    stop_signal: StopSignal,
+    idle: Idle | None,
+    workers: int,
 ) -> Idle | None:
     """Work on what follows a search under a deadline, as soon as its launch has planned it.
 
@@ -158,20 +164,25 @@ def _follow(
         database: The study's database.
         stop_signal: Whether the worker must leave.
         idle: Why nothing is left to claim in the search.
+        workers: About how many workers trained.
 
     Returns:
         Why nothing is left to claim in any of them; ``None`` if the worker was asked to stop.
     """
-    following = Following(database, options.study_name)
+    following = Following(database, options.study_name, workers)
     while idle in (Idle.OUT_OF_TIME, Idle.FINISHED):
         name = following.next_study(stop_signal.requested, stop_signal.wait)
         if name is None:
             return None if stop_signal.requested() else idle
-        idle = _work(replace(options, study_name=name, seen_stops=None), database, stop_signal)
+        own = replace(options, study_name=name, seen_stops=None)
+        idle, _ = _work(own, database, stop_signal)
     return idle
 
 
-def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -> Idle | None:
+def _work(
+    options: WorkerOptions, database: Database, stop_signal: StopSignal
+) -> tuple[Idle | None, int]:
+    """Return why nothing is left to claim, as ``run_worker``, and about how many workers train."""
     stored = studies.find(database, options.study_name)
     study = study_from_document(stored.document, component_registries.registries, text=stored.text)
     owner = options.owner or new_owner("worker")
@@ -231,7 +242,7 @@ def _work(options: WorkerOptions, database: Database, stop_signal: StopSignal) -
     finally:
         finished = idle is Idle.FINISHED
         context.tracking.close(TRACKERS_AT_THE_END if finished else TRACKERS_LEAVING)
-    return idle
+    return idle, watch.workers
 
 
 def _pull(

@@ -31,7 +31,7 @@ from hpsearch.search.pruning.promotion import LEAST_COMPLETE
 LOOK_SECONDS, LOOK_PAUSE = 3.0, 20.0
 
 #: Estimates per second of all workers together.
-_MOST_LOOKS_PER_SECOND = 16
+MOST_LOOKS_PER_SECOND = 16
 
 #: Seconds over which the largest number of running trials counts as the number of workers.
 _WORKERS_WINDOW = 60.0
@@ -93,7 +93,7 @@ class DeadlineWatch:
         """Read the estimate again if it is older than some seconds; any thread may call it."""
         now = self._clock()
         # Many workers together must not ask the database all the time
-        least = max(LOOK_SECONDS, self.workers / _MOST_LOOKS_PER_SECOND)
+        least = max(LOOK_SECONDS, self.workers / MOST_LOOKS_PER_SECOND)
         if self._is_past or abs(now - self._looked_at) < max(least, self._pause):
             return
         if not self._lock.acquire(blocking=False):

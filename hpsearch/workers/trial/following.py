@@ -13,13 +13,14 @@ from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import queries, studies
 from hpsearch.search.ledger.studies import StoredStudy
+from hpsearch.workers.trial.deadline_watch import MOST_LOOKS_PER_SECOND
 
 #: Seconds after the last trial of the search, or after its last planned study, that a worker waits:
 #: then nobody plans anything.
 PATIENCE = 120.0
 
-#: Seconds between two looks.
-_LOOK_SECONDS = 1.0
+#: Seconds between two looks of a worker: at least, and at most if many look.
+_LOOK_SECONDS, _LONGEST_PAUSE = 1.0, 15.0
 
 
 class Following:
@@ -28,10 +29,13 @@ class Following:
     Args:
         database: The search's database.
         search: The name of the search.
+        workers: About how many workers look.
     """
 
-    def __init__(self, database: Database, search: str) -> None:
+    def __init__(self, database: Database, search: str, workers: int = 1) -> None:
         self._database = database
+        # Many workers together must not ask the database all the time
+        self._pause = min(max(_LOOK_SECONDS, workers / MOST_LOOKS_PER_SECOND), _LONGEST_PAUSE)
         self._search = studies.find(database, search)
         #: The names that ``next_study`` has returned; these studies have ended or are out of time.
         self._past_names: set[str] = set()
@@ -70,7 +74,7 @@ class Following:
                     return study.name
             elif queries.counts(self._database, now.study_id).running:
                 until = time.monotonic() + PATIENCE
-            wait(_LOOK_SECONDS)
+            wait(self._pause)
         return None
 
     def _planned(self) -> StoredStudy | None:

@@ -32,6 +32,7 @@ from hpsearch.search.ledger.types import Idle
 from hpsearch.workers import worker
 from hpsearch.workers.owners import new_owner
 from hpsearch.workers.run_config import RunConfig, WorkerOptions
+from hpsearch.workers.trial.following import Following
 from hpsearch.workers.worker import run_worker
 
 
@@ -122,6 +123,22 @@ def test_a_worker_stays_for_the_confirmation_before_a_deadline(open_study, optio
         assert run_worker(options(follows=True)) is Idle.FINISHED
     assert {each.state for each in confirmation.tickets()} == {"complete"}
     assert run_worker(options(follows=True)) is Idle.FINISHED, "no stage needs workers any more"
+
+
+def test_many_waiting_workers_look_less_often_each(open_study) -> None:
+    search = open_study("budget={trials: 1, epochs_per_trial: 1}")
+    now = time.time()
+    set_deadline(search.database, search.stored.study_id, Deadline(begun=now, at=now + 3600))
+
+    def pauses(workers: int) -> list[float]:
+        waited: list[float] = []
+        following = Following(search.database, search.stored.name, workers)
+        assert following.next_study(lambda: len(waited) == 2, waited.append) is None
+        return waited
+
+    assert pauses(1) == [1.0, 1.0]
+    assert pauses(128) == [8.0, 8.0]
+    assert pauses(10_000) == [15.0, 15.0]
 
 
 def test_a_worker_draws_with_the_studys_prior(open_study, options) -> None:
