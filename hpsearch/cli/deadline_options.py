@@ -25,14 +25,14 @@ UntilOption = Annotated[
     typer.Option(
         "--until",
         metavar="TIME",
-        help="One budget for search, confirmation, report and bundle: all is written by then "
-        "(08:00, or 2026-12-01T08:00).",
+        help="A deadline: search, confirmation, report and bundle are complete by then (08:00, or "
+        "2026-12-01T08:00).",
     ),
 ]
 ForOption = Annotated[
     str | None,
     typer.Option(
-        "--for", metavar="TIME", callback=duration, help="The same, this long from now (6h, 90m)."
+        "--for", metavar="TIME", callback=duration, help="A deadline this long from now (6h, 90m)."
     ),
 ]
 GpuHoursOption = Annotated[
@@ -40,13 +40,13 @@ GpuHoursOption = Annotated[
     typer.Option(
         "--gpu-hours",
         metavar="HOURS",
-        help="The same, as time of workers on their devices (on a CPU: worker hours).",
+        help="A deadline as hours that all workers together spend on trials, also on a CPU.",
     ),
 ]
 TrainFinalOption = Annotated[
     bool,
     typer.Option(
-        "--train-final", help="With a deadline: train the winner on all images within it."
+        "--train-final", help="With a deadline: also train the winner on all images in time."
     ),
 ]
 

@@ -136,7 +136,7 @@ TrackOption = Annotated[
 ]
 NameOption = Annotated[
     str | None,
-    typer.Option("--name", metavar="NAME", help="Another name: the study is a variant of its own."),
+    typer.Option("--name", metavar="NAME", help="Another name, for another study."),
 ]
 WorkersOption = Annotated[
     str,

@@ -84,13 +84,13 @@ def ablate(
 ) -> None:
     """Change one setting of the winner at a time, and measure what it is worth.
 
-    In a search, trials differ in everything at once. Here each parameter of the winner gets its
-    other values (the levels of a choice, the next lower and the next higher number, the value of
-    the first of try_first), and everything else is held fixed. All configurations are trained with
-    the same fresh seeds and compared in pairs. The answer to each change is yes (it differs), no
-    (by less than a point) or undecided, with an interval that is corrected for the number of
-    comparisons. What is settled after 4 or 7 seeds gets no more. Ctrl-C saves checkpoints and
-    stops; the same command continues, or prints the finished result.
+    In a search, trials differ in many settings at once. Here each parameter of the winner gets its
+    other values (those of a choice, the next lower and the next higher number, the value of the
+    first of try_first), and everything else stays fixed. All configurations are trained with the
+    same fresh seeds and compared in pairs. The answer to each change is yes (it differs), no (it
+    differs by less than a point) or undecided, with an interval that is corrected for the number of
+    comparisons. A difference that is settled after 4 or 7 seeds gets no more seeds. Ctrl-C saves
+    checkpoints and stops; the same command continues, or prints the finished result.
 
     \b
     hpsearch ablate --study quickstart --workers 2

@@ -42,8 +42,8 @@ def confirm(
         typer.Option(
             "--top",
             callback=at_least_one,
-            help="Train exactly the best N again.  [dim]default: the study file's, or 6, and those "
-            "tied with the last of them[/dim]",
+            help="Train exactly the best N again.  [dim]default: the number in the file, or 6, and "
+            "those that chance alone may separate from the last[/dim]",
         ),
     ] = None,
     seeds: Annotated[
@@ -52,7 +52,7 @@ def confirm(
             "--seeds",
             callback=at_least_one,
             help="Fresh seeds to choose the winner, and as many more for the reported value.  "
-            "[dim]default: the study file's, or 5[/dim]",
+            "[dim]default: the number in the file, or 5[/dim]",
         ),
     ] = None,
     again: Annotated[

@@ -63,7 +63,7 @@ def list_sources(data: DataOption = None, as_json: JsonOption = False) -> None:
 @app.command(cls=Command)
 def prepare(
     source: Annotated[
-        str | None, typer.Argument(metavar="SOURCE", help="A source without required settings.")
+        str | None, typer.Argument(metavar="SOURCE", help="A source that needs no settings.")
     ] = None,
     study: Annotated[
         str | None,

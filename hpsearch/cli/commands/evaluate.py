@@ -43,7 +43,7 @@ def evaluate(
 ) -> None:
     """Evaluate the winner on the test images: once, when the search is over.
 
-    If there is a confirmation, it evaluates all trainings of the confirmed winner, else the best
+    If the search was confirmed, all trainings of the confirmed winner are evaluated, else the best
     trial. No other command opens the test images. The study counts its test evaluations: a second
     one may be influenced by the first, so it is no longer a test.
 

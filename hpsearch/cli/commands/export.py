@@ -58,7 +58,7 @@ def export(
         Path | None, _file("The model for other programs, checked by onnxruntime.", "FILE.onnx")
     ] = None,
     torch_export: Annotated[
-        Path | None, _file("The model as torch.export's program.", "FILE.pt2")
+        Path | None, _file("The model as a torch.export program.", "FILE.pt2")
     ] = None,
     card: Annotated[Path | None, _file("The model card.", "FILE.md")] = None,
     bundle: Annotated[

@@ -51,8 +51,8 @@ def scale(
 ) -> None:
     """Change the number of workers of a running launch, from any host.
 
-    Fewer workers: those with the highest numbers save a checkpoint and leave; others continue their
-    trials. `hpsearch stop` ends all of them.
+    If the number is smaller, the workers with the highest numbers save a checkpoint and leave, and
+    others continue their trials. `hpsearch stop` ends all workers.
 
     \b
     hpsearch scale --study cnn_dilation --workers 4

@@ -60,7 +60,7 @@ def init(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", metavar="STUDY", help="The study's name; by default that of the file."
+            "--name", metavar="STUDY", help="The study's name; by default the file's name."
         ),
     ] = None,
     workers: Annotated[
@@ -70,7 +70,7 @@ def init(
             "-w",
             metavar="N",
             callback=at_least_one,
-            help="The workers of the launch: with one for each core, more fits the time.",
+            help="How many workers the launch will have: with one per core, more trials fit.",
         ),
     ] = RunConfig.workers or 1,
     overrides: Annotated[

@@ -107,8 +107,7 @@ def launch(
         bool,
         typer.Option(
             "--answer",
-            help="After that, answer the study's question by experiment: `hpsearch ablate "
-            "--question`.",
+            help="Then answer the study's question by experiment: `hpsearch ablate --question`.",
         ),
     ] = False,
     until: UntilOption = None,
@@ -388,7 +387,7 @@ def worker(
         str,
         typer.Option(
             metavar="NAME",
-            help="auto, cpu, mps, cuda:0, or free: a GPU that no other worker has claimed so.",
+            help="auto, cpu, mps, cuda:0, or free: a GPU that no other such worker has claimed.",
         ),
     ] = "auto",
     threads: Annotated[

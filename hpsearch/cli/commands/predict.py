@@ -38,9 +38,9 @@ def predict(
 ) -> None:
     """Label pictures with a trained model.
 
-    They are decoded, resized and normalised as for training. If a picture is missing or damaged,
-    it is named, the others are labelled, and the exit code is 2. Files in a folder whose endings
-    aren't those of pictures are counted.
+    Pictures are decoded, resized and normalised as for training. If a picture is missing or
+    damaged, its name is printed, the others are labelled, and the exit code is 2. Files in a folder
+    without the ending of a picture are counted.
 
     \b
     hpsearch predict best/ photo.jpg

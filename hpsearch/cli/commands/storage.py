@@ -57,11 +57,11 @@ def copy(
 ) -> None:
     """Copy studies into another database: trials, epochs, events, confirmations, prior results.
 
-    No worker may run on them. The copy is compared with its source, row by row, and checked as by
-    `doctor`. An interrupted copy can be repeated: whole studies are only compared again. The source
-    keeps its studies; continue each of them in one database only.
+    No worker may run on them. The copy is compared with its source, row by row, and checked by the
+    rules of `doctor`. An interrupted copy can be repeated: complete copies are only compared. The
+    source keeps its studies; continue each study in one database only.
 
-    Exit code 0: all copies are equal and whole; 1: `doctor` finds problems in a copy that its
+    Exit code 0: all copies are equal and complete; 1: `doctor` finds problems in a copy that its
     source doesn't have.
 
     \b

@@ -34,7 +34,7 @@ def studies(
         bool,
         typer.Option(
             "--upgrade",
-            help="First upgrade the tables of an older hpsearch. Stop its workers before.",
+            help="Upgrade the tables of an older hpsearch. Stop all workers first.",
         ),
     ] = False,
     delete: Annotated[
