@@ -138,9 +138,9 @@ def find_fleet(database: Database, study: StoredStudy, engine: str | None, stora
     if len(matches) == 1:
         return matches[0]
     if not matches:
-        which = "" if engine is None else f" on {engine}"
+        place = "" if engine is None else f" on {engine}"
         raise UserError(
-            f"study {study.name} must have workers{which} that a launch keeps alive, but it has "
+            f"study {study.name} must have workers{place} that a launch keeps alive, but it has "
             f"none; start them with `hpsearch launch --study {study.name}"
             f"{'' if engine is None else f' --engine {engine}'}`"
         )
@@ -207,15 +207,15 @@ def watch(
     reader, time_left = ProgressReader(database, stored, study), _TimeLeft(database, stored, study)
     without, next_look = 0, time.monotonic()
     while True:
-        now = studies.find(database, stored.name)
+        current = studies.find(database, stored.name)
         progress = reader.look([])
         on_progress(progress)
         counts = progress.counts
-        ended = counts.all_ended(now.trial_budget, exhausted=now.exhausted)
+        ended = counts.all_ended(current.trial_budget, exhausted=current.exhausted)
         # Between two rounds of a plan all that is planned has ended, too
-        if ended and (not study.is_planned or plan_of(read_study(database, now.name)).finished):
+        if ended and (not study.is_planned or plan_of(read_study(database, current.name)).finished):
             return LaunchResult(reason="finished", counts=counts)
-        if now.stops > stored.stops:
+        if current.stops > stored.stops:
             return LaunchResult(reason="stopped", counts=counts)
         if time_left.is_over(counts.running):
             return LaunchResult(reason="deadline", counts=counts)

@@ -51,7 +51,7 @@ _GRACE = 120.0
 
 #: Becomes the command that follows; SIGTERM if the thread that started it ends, as by SIGKILL.
 #: (Set in the new process itself: between fork and exec, threads of Ray may have locks.)
-_TIED = """\
+_WRAPPER = """\
 import ctypes, os, sys
 tie = getattr(ctypes.CDLL(None), "prctl", None)
 if tie is not None:
@@ -284,10 +284,10 @@ class WorkerActor:
                 self._store.write(self._task.number, self._record)
                 self._child = self._start()
                 self._changed.clear()
-            began = time.monotonic()
+            start = time.monotonic()
             code = self._wait(self._child)
             is_crash = code not in (DONE, WRONG, NODE_UNUSABLE, MORE_TO_DO)
-            long = time.monotonic() - began > _LONG_RUN
+            long = time.monotonic() - start > _LONG_RUN
             crashes = (0 if long else crashes) + 1 if is_crash else 0
             with self._lock:
                 self._left = not self._is_needed
@@ -300,15 +300,15 @@ class WorkerActor:
 
     def _start(self) -> subprocess.Popen[str]:
         command = self._task.command or own_command()
-        tied = (sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()))
+        wrapper = (sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid()))
         # The database is the fleet's, not one that the node's own environment names
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("HPSEARCH_STORAGE")}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("HPSEARCH_STORAGE")}
         if not self._task.options.get("num_gpus"):
             # Some versions of Ray leave all GPUs visible
-            inherited["CUDA_VISIBLE_DEVICES"] = ""
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         child = subprocess.Popen(
-            [*tied, which(command[0]) or command[0], *command[1:], *self._task.words],
-            env={**inherited, **self._task.environment},
+            [*wrapper, which(command[0]) or command[0], *command[1:], *self._task.words],
+            env={**environment, **self._task.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -268,8 +268,8 @@ class SlurmEngine:
             UserError: It isn't installed, failed, or didn't answer.
         """
         # A job of another job's would inherit its array and its limits
-        inherited = environment_with(self._storage)
-        environment = {k: v for k, v in inherited.items() if not k.startswith("SLURM_JOB")}
+        own_environment = environment_with(self._storage)
+        environment = {k: v for k, v in own_environment.items() if not k.startswith("SLURM_JOB")}
         try:
             process = subprocess.run(
                 command,

@@ -195,7 +195,7 @@ def launch(
     from hpsearch.workers.launch.isolation import run_isolated
     from hpsearch.workers.launch.launching import launch as start
     from hpsearch.workers.launch.preflight import check_launch
-    from hpsearch.workers.launch.preview import timed
+    from hpsearch.workers.launch.preview import with_time
 
     alone = replace(request.config, workers=0)
     loaded, pending = run_isolated(
@@ -204,7 +204,7 @@ def launch(
     if dry_run:
         _dry_run(profile, request, loaded.name, as_json=as_json)
         return None
-    preview = timed(pending)
+    preview = with_time(pending)
     engine = f"{request.config.workers} on {profile.engine}:{profile.name}"
     live.print_preview(preview, engine=engine, stderr=as_json)
     require_usable(profile, request.config, loaded.name)

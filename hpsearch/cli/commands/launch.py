@@ -168,7 +168,7 @@ def launch(
     from hpsearch.workers.launch.isolation import run_isolated
     from hpsearch.workers.launch.launching import launch as start
     from hpsearch.workers.launch.preflight import check_launch
-    from hpsearch.workers.launch.preview import timed
+    from hpsearch.workers.launch.preview import with_time
 
     config, profile = fleets.engine_profile(run.config(), engine, settings)
 
@@ -226,7 +226,7 @@ def launch(
             )
         _tell(notifier, outcome, code, summary, as_json=as_json)
     loaded, pending = run_isolated(check_launch, study, changes, name, config)
-    preview = timed(pending)
+    preview = with_time(pending)
     live.print_preview(preview, stderr=as_json)
     if deadline is not None:
         warn_of_little_time(deadline, preview, stderr=as_json)

@@ -74,7 +74,7 @@ class Autoscaler:
         if rate == 0:
             return  # no epoch ended within the window, so the rate is unknown
         before = self._rates.get(self.workers - 1)
-        settled = self._rates.get(self.workers)
+        usual_rate = self._rates.get(self.workers)
         self._rates[self.workers] = rate
         if self._growing:
             if before is not None and rate < GAIN * before:
@@ -86,11 +86,11 @@ class Autoscaler:
                 self._growing = False
             return
         self._settled_windows += 1
-        slow = settled is not None and rate * GAIN < settled
+        slow = usual_rate is not None and rate * GAIN < usual_rate
         # One slow window may be a slow network; two in a row mean that others use the GPU.
         self._slow_windows = self._slow_windows + 1 if slow else 0
         if slow and self._slow_windows == 1:
-            self._rates[self.workers] = settled or rate
+            self._rates[self.workers] = usual_rate or rate
         elif slow and self.workers > 1:
             self._change(self.workers - 1)
         elif self._settled_windows >= PATIENCE and self.workers < self.most:

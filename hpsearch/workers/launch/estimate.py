@@ -98,13 +98,13 @@ def timings(
         The timing of each configuration; ``None`` if it can't be trained.
     """
     component_registries.registries(plugins)
-    before = torch.get_num_threads()
+    threads_before = torch.get_num_threads()
     try:
         for build_plan in pickle.loads(build_plans):  # noqa: S301 - pickled by the launch itself
             torch.set_num_threads(build_plan.threads)
             yield _time(build_plan, data)
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads_before)
 
 
 def _draw_build_plans(

@@ -129,10 +129,10 @@ def supervise(
     time_limit = run.timeout or study.budget.time
     stage = stage_of(stored)
 
-    began = time.time()
+    start = time.time()
     # Nobody waits for what is planned after the deadline
     is_past = stage is not None and is_over(
-        read_forecast(database, stored, now=began, workers=1), began
+        read_forecast(database, stored, now=start, workers=1), start
     )
 
     def until_deadline() -> float | None:

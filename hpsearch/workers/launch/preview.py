@@ -48,7 +48,7 @@ class Preview:
     #: Searched parameters, all branches together.
     parameters: int
     #: Wall time if nothing is pruned, with one worker if none is started; ``None`` if it wasn't
-    #: measured (``timed``) or couldn't be.
+    #: measured (``with_time``) or couldn't be.
     time: TimeRange | None
     #: The most that checkpoints and best weights take at one time.
     disk_bytes: int
@@ -96,14 +96,14 @@ def preview_launch(study: StudyFile, run: RunConfig) -> PendingPreview:
         _require_same_images(study, run, stored)
     # If no worker is started here, the estimate is for one on this machine
     device = allocation.devices[0] if allocation.devices else resolve_devices(run.devices)[0]
-    sampled = sample(study, device=device, threads=allocation.threads, data=run.data)
+    study_sample = sample(study, device=device, threads=allocation.threads, data=run.data)
     trials = study.budget.trials + (0 if stored is None else stored.granted)
     preview = Preview(
         study=study.name,
         trials=trials,
         epochs_per_trial=study.budget.epochs_per_trial,
-        trainings_per_trial=sampled.rounds,
-        epochs_total=trials * study.budget.epochs_per_trial * sampled.rounds,
+        trainings_per_trial=study_sample.rounds,
+        epochs_total=trials * study.budget.epochs_per_trial * study_sample.rounds,
         finished=0 if counts is None else counts.finished,
         completion=completion(
             expected_complete(PRUNERS.build(study.pruner), trials, study.budget.epochs_per_trial),
@@ -111,19 +111,22 @@ def preview_launch(study: StudyFile, run: RunConfig) -> PendingPreview:
         ),
         parameters=len(study.space.parameters()),
         time=None,
-        disk_bytes=sampled.checkpoint_bytes * allocation.count
-        + _waiting_bytes(study, sampled.checkpoint_bytes, workers=allocation.count, trials=trials),
+        disk_bytes=study_sample.checkpoint_bytes * allocation.count
+        + _waiting_bytes(
+            study, study_sample.checkpoint_bytes, workers=allocation.count, trials=trials
+        ),
         devices=tuple(allocation.devices),
         most_per_device=None if allocation.autoscaler is None else allocation.autoscaler.most,
         threads_per_worker=max(
-            (build_plan.threads for build_plan in sampled.build_plans), default=allocation.threads
+            (build_plan.threads for build_plan in study_sample.build_plans),
+            default=allocation.threads,
         ),
         new=stored is None,
         allocation=allocation,
         warnings=tuple(filter(None, [_crowding(allocation, others)])),
     )
     probe = Probe(
-        build_plans=pickle.dumps(sampled.build_plans), plugins=study.plugins, data=run.data
+        build_plans=pickle.dumps(study_sample.build_plans), plugins=study.plugins, data=run.data
     )
     return PendingPreview(preview=preview, probe=probe, pieces=_pieces(study))
 
@@ -138,9 +141,9 @@ def time_alone(study: StudyFile, *, data: Path | None) -> TimeRange | None:
 
     allocation = allocate_workers("auto", 1, None)
     device = allocation.devices[0]
-    sampled = sample(study, device=device, threads=allocation.threads, data=data)
+    study_sample = sample(study, device=device, threads=allocation.threads, data=data)
     return time_of(
-        Probe(build_plans=pickle.dumps(sampled.build_plans), plugins=study.plugins, data=data),
+        Probe(build_plans=pickle.dumps(study_sample.build_plans), plugins=study.plugins, data=data),
         trainings=study.budget.trials,
         epochs=study.budget.epochs_per_trial,
         workers=1,
@@ -184,7 +187,7 @@ def _require_same_images(study: StudyFile, run: RunConfig, stored: StoredStudy) 
         require_same_images(database, stored, study, run.data)
 
 
-def timed(pending: PendingPreview) -> Preview:
+def with_time(pending: PendingPreview) -> Preview:
     """Return the preview with the time that the launch will take, if it can be measured."""
     preview = pending.preview
     time_range = time_of(

@@ -150,12 +150,12 @@ class ProgressReader:
             budget = max(budget, spec_of(record.study).trainings)
         lengths = [trial.epochs_done for trial in trials if trial.state.is_finished or trial.waits]
         usual = fmean(lengths) if lengths else per_trial
-        unissued = max(0, budget - len(trials))
+        trials_left = max(0, budget - len(trials))
         begun = [
             trial.epochs_done for trial in trials if not trial.state.is_finished and not trial.waits
         ]
-        least = unissued * usual + sum(max(0.0, usual - done) for done in begun)
-        return least, unissued * per_trial + sum(per_trial - done for done in begun)
+        least = trials_left * usual + sum(max(0.0, usual - done) for done in begun)
+        return least, trials_left * per_trial + sum(per_trial - done for done in begun)
 
     def _line(self, event: Event, names: Mapping[int, str]) -> str | None:
         name = names.get(event.ticket or 0, f"ticket {event.ticket}")

@@ -172,8 +172,8 @@ class Supervisor:
     def _is_finished(self) -> bool:
         counts = queries.counts(self._database, self._stored.study_id)
         # Another launch may have changed the budget, a worker may have exhausted the space.
-        now = find(self._database, self._stored.name)
-        return counts.all_ended(now.trial_budget, exhausted=now.exhausted)
+        current = find(self._database, self._stored.name)
+        return counts.all_ended(current.trial_budget, exhausted=current.exhausted)
 
     def _outcome(self, reason: Reason) -> LaunchResult:
         counts = queries.counts(self._database, self._stored.study_id)
@@ -195,12 +195,12 @@ class Supervisor:
                 return "interrupted"
             if deadline is not None and time.monotonic() >= deadline:
                 return "timeout"
-            began = time.monotonic()
-            if began >= ask_at:
+            start = time.monotonic()
+            if start >= ask_at:
                 left = until_deadline()
-                leave_at = math.inf if left is None else began + left
+                leave_at = math.inf if left is None else start + left
                 now = time.monotonic()
-                ask_at = now + max(SCALE_SECONDS, LEDGER_PAUSE * (now - began))
+                ask_at = now + max(SCALE_SECONDS, LEDGER_PAUSE * (now - start))
             if time.monotonic() >= leave_at:
                 return "deadline"
             pool.kill_silent(self._study.budget.trial_timeout)
@@ -214,11 +214,11 @@ class Supervisor:
             self._scale(pool)
             if self._autoscaler is not None:
                 self._autoscale(pool, self._autoscaler, work)
-            began = time.monotonic()
-            if began >= look_at:
+            start = time.monotonic()
+            if start >= look_at:
                 on_progress(reader.look(pool.statuses()))
                 now = time.monotonic()
-                look_at = now + LEDGER_PAUSE * (now - began)
+                look_at = now + LEDGER_PAUSE * (now - start)
             time.sleep(TICK_SECONDS)
         stops = find(self._database, self._stored.name).stops
         if stops > self._stored.stops:

@@ -107,7 +107,7 @@ def expectation(study: StudyFile) -> Expectation:
             images.
     """
     origin = study.provenance or {}
-    metrics, confirmed = origin.get("figures"), origin.get("confirmed")
+    metrics, confirmation = origin.get("figures"), origin.get("confirmed")
     objective = study.objective
     own = metrics.get(objective.at) if isinstance(metrics, Mapping) else None
     if not isinstance(own, Mapping) or not {"epoch", *_COMPARED} <= set(own):
@@ -115,16 +115,16 @@ def expectation(study: StudyFile) -> Expectation:
             "only a config with the metrics of its training can be verified, but this one has none "
             "(provenance.figures); export it with `hpsearch export`"
         )
-    if isinstance(confirmed, Mapping) and confirmed.get("next_training") is not None:
-        low, high = confirmed["next_training"]
-        metric = str(confirmed["metric"])
+    if isinstance(confirmation, Mapping) and confirmation.get("next_training") is not None:
+        low, high = confirmation["next_training"]
+        metric = str(confirmation["metric"])
         if metric in own:
             return Expectation(
                 metric=metric,
                 recorded=own[metric],
                 low=low,
                 high=high,
-                why=f"the 95 % interval of one more training, from {len(confirmed['seeds'])} "
+                why=f"the 95 % interval of one more training, from {len(confirmation['seeds'])} "
                 "fresh seeds",
                 figures=own,
             )

@@ -88,7 +88,7 @@ class Attempt:
         ):
             self._give_back("its checkpoint couldn't be read")
             return
-        before = torch.get_num_threads()
+        threads_before = torch.get_num_threads()
         try:
             self._train()
         except CheckpointError as error:
@@ -98,7 +98,7 @@ class Attempt:
             self.session, self.checkpoints = self._begin(), []
             self._train()
         finally:
-            torch.set_num_threads(before)
+            torch.set_num_threads(threads_before)
 
     def _wait_for_memory(self) -> None:
         """On a GPU, wait for free memory: other processes use it as well."""

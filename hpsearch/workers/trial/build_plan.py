@@ -106,15 +106,15 @@ def plan_build(
         InfeasibleConfig: It can't be built; the message contains the arithmetic.
         DataError: The data isn't there.
     """
-    planned = plan(config, device=device, data_root=data)
+    training_plan = plan(config, device=device, data_root=data)
     if not exact_threads:
         threads = threads_for(
             torch.device(device),
             available=threads,
-            multiply_adds=planned.model.multiply_adds,
+            multiply_adds=training_plan.model.multiply_adds,
             batch_size=config.batch_size,
         )
-    return BuildPlan(config=config, plan=planned, device=device, threads=threads)
+    return BuildPlan(config=config, plan=training_plan, device=device, threads=threads)
 
 
 def device_name(device: str) -> str:

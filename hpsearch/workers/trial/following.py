@@ -58,21 +58,21 @@ class Following:
             return None
         until = time.monotonic() + PATIENCE
         while not must_leave() and time.monotonic() < until:
-            now = studies.find(self._database, self._search.name)
-            deadline = deadline_of(self._database, now)
+            current = studies.find(self._database, self._search.name)
+            deadline = deadline_of(self._database, current)
             if deadline is None or deadline.has_passed(time.time()):
                 return None
-            trained = {"confirm", "answer"} & {"confirm", *deadline.stages}
-            is_over = trained <= stages_ended(self._database, now.study_id, deadline)
-            if is_over or now.stops > self._search.stops:
+            stages = {"confirm", "answer"} & {"confirm", *deadline.stages}
+            is_over = stages <= stages_ended(self._database, current.study_id, deadline)
+            if is_over or current.stops > self._search.stops:
                 return None
             # A closed search may still name a running trial: that of a worker that was killed
-            if closing_of(self._database, now.study_id, deadline) is not None:
+            if closing_of(self._database, current.study_id, deadline) is not None:
                 study = self._planned()
                 if study is not None:
                     self._past_names.add(study.name)
                     return study.name
-            elif queries.counts(self._database, now.study_id).running:
+            elif queries.counts(self._database, current.study_id).running:
                 until = time.monotonic() + PATIENCE
             wait(self._pause)
         return None

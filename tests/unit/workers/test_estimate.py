@@ -256,6 +256,6 @@ def test_what_kills_its_process_costs_only_the_estimate(
     )
     outlook = preview.preview_launch(study, config)
     assert outlook.preview.time is None
-    told = preview.timed(outlook)
+    told = preview.with_time(outlook)
     assert (told.time is not None) is bool(known)
     assert told.disk_bytes > 0
