@@ -6,7 +6,7 @@ The floors, top to bottom (imports point down only; docs/architecture.md shows h
 - ``dashboard``   optuna-dashboard with access control
 - ``notebook``    studies in Python: ``hpsearch.open_study``
 - ``engines``     what keeps a launch's workers alive: this machine, Slurm, Kubernetes, Ray
-- ``starter``     the first study file of somebody's own pictures
+- ``starter``     the first study file of the user's own pictures
 - ``reporting``   what a person reads about a study: analysis, report, status
 - ``workers``     processes that claim trials and train them
 - ``results``     records, ranking, confirmation, exports
@@ -68,7 +68,7 @@ __version__ = "0.1.0"
 
 #: Public names of the package and their modules. They are imported on demand: importing hpsearch
 #: imports nothing else.
-_OFFERED = {
+_PUBLIC = {
     "open_study": "hpsearch.notebook.opening",
     "Study": "hpsearch.notebook.study",
     "Best": "hpsearch.notebook.best",
@@ -81,7 +81,7 @@ _OFFERED = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name on demand."""
-    if name not in _OFFERED:
+    if name not in _PUBLIC:
         raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
     import warnings
     from importlib import import_module
@@ -89,9 +89,9 @@ def __getattr__(name: str) -> Any:
     with warnings.catch_warnings():
         # tqdm, which Optuna imports, warns in a notebook without widgets; hpsearch uses none
         warnings.filterwarnings("ignore", message="IProgress not found")
-        return getattr(import_module(_OFFERED[name]), name)
+        return getattr(import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:
     """List the public names as well."""
-    return sorted([*globals(), *_OFFERED])
+    return sorted([*globals(), *_PUBLIC])

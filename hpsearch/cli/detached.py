@@ -111,21 +111,21 @@ def start(
     return BackgroundLaunch(study=stored_as, pid=process.pid, log=log)
 
 
-def say_that_it_has_begun() -> Callable[[], None]:
-    """Return a function that notifies ``start``, if that started this launch, at its first call."""
+def start_notifier() -> Callable[[], None]:
+    """Return a function whose first call notifies ``start``, if that started this launch."""
     number = os.environ.pop(_BEGUN, "")
     left = [int(number)] if number.isdecimal() else []
     for descriptor in left:
         os.set_inheritable(descriptor, False)  # the pipe must close when this process ends
 
-    def say() -> None:
+    def notify() -> None:
         for descriptor in left:
             with suppress(OSError):
                 os.write(descriptor, b"1")
                 os.close(descriptor)
         left.clear()
 
-    return say
+    return notify
 
 
 def arguments(run: RunConfig, study: str, overrides: Sequence[str], name: str | None) -> list[str]:

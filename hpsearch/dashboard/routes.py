@@ -191,7 +191,7 @@ class Routes:
         study = _PAGE_OF_STUDY.fullmatch(str(environ.get("PATH_INFO", "")).rstrip("/"))
         view = None if study is None else self._storage.view(int(study[1]))
         head = "" if view is None else self._home.head(view)
-        body = with_ours(body, head, importances=view is None or has_enough(view))
+        body = with_additions(body, head, importances=view is None or has_enough(view))
         fixed = ("content-length", "last-modified", "etag", "accept-ranges")
         headers = [(key, value) for key, value in start[1] if key.lower() not in fixed]
         length = [("Content-Length", str(len(body))), ("Cache-Control", "no-cache")]
@@ -269,7 +269,7 @@ def has_enough(view: StudyView) -> bool:
     return view.record.counts.complete >= _ENOUGH
 
 
-def with_ours(html: bytes, head: str, *, importances: bool) -> bytes:
+def with_additions(html: bytes, head: str, *, importances: bool) -> bytes:
     """Return optuna-dashboard's page with the head, the styles and the script.
 
     Args:

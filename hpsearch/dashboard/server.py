@@ -62,7 +62,7 @@ class _Connection:
     socket: socket.socket
     since: float
     #: Whether its request is complete.
-    has_asked: bool = False
+    has_request: bool = False
     #: Whether it was shut down.
     dropped: bool = False
 
@@ -114,12 +114,12 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
             self._connections.pop(id(request), None)
             self._changed.notify_all()
 
-    def has_asked(self, request: Any) -> None:
+    def record_request(self, request: Any) -> None:
         """Record that a connection's request is complete."""
         with self._changed:
             connection = self._connections.get(id(request))
             if connection is not None:
-                connection.has_asked, connection.since = True, time.monotonic()
+                connection.has_request, connection.since = True, time.monotonic()
 
     def service_actions(self) -> None:
         """End connections whose request takes too long, and call ``still_there``."""
@@ -128,7 +128,7 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
         now = time.monotonic()
         with self._changed:
             for connection in self._connections.values():
-                if not connection.has_asked and now - connection.since > REQUEST_SECONDS:
+                if not connection.has_request and now - connection.since > REQUEST_SECONDS:
                     _drop(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -156,11 +156,14 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
                 for connection in self._connections.values()
                 if not connection.dropped
                 and now - connection.since
-                > (PATIENCE_SECONDS if connection.has_asked else SILENCE_SECONDS)
+                > (PATIENCE_SECONDS if connection.has_request else SILENCE_SECONDS)
             ]
             if candidates:
                 _drop(
-                    min(candidates, key=lambda connection: (connection.has_asked, connection.since))
+                    min(
+                        candidates,
+                        key=lambda connection: (connection.has_request, connection.since),
+                    )
                 )
 
 
@@ -187,7 +190,7 @@ class RequestHandler(WSGIRequestHandler):
         """Read the headers; return whether there is a valid request to answer."""
         whole = super().parse_request()
         if whole and isinstance(self.server, DashboardServer):
-            self.server.has_asked(self.request)
+            self.server.record_request(self.request)
             self.connection.settimeout(ANSWER_SECONDS)
         return whole
 

@@ -70,14 +70,14 @@ class DashboardStorage(ReadOnlyStorage):
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return every study, by id; those of hpsearch have a note and a line about the winner."""
-        return [self._with_ours(study) for study in self.database.read(_read_studies)]
+        return [self._with_additions(study) for study in self.database.read(_read_studies)]
 
     def study(self, study_id: int) -> FrozenStudy | None:
         """Return one study as ``get_all_studies`` does, or ``None`` if there is none."""
         studies = self.database.read(lambda connection: _read_studies(connection, study_id))
-        return self._with_ours(studies[0]) if studies else None
+        return self._with_additions(studies[0]) if studies else None
 
-    def _with_ours(self, study: FrozenStudy) -> FrozenStudy:
+    def _with_additions(self, study: FrozenStudy) -> FrozenStudy:
         view = self.view(study._study_id)
         if view is None and study._study_id in self._damaged:
             study.user_attrs = {"damaged": self._damaged[study._study_id], **study.user_attrs}

@@ -1,7 +1,7 @@
 """Why a trial was pruned, from the study's current values.
 
-The ledger stores only that and when a pruner stopped a trial. The values of the others are read
-again here, so later trials count too, and the notes say so.
+The ledger stores only that a pruner stopped a trial, and when. The values of the other trials are
+read again here, so later trials count, too, which the notes mention.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Searching:
 
-- ``init``        a study file for somebody's own pictures
+- ``init``        a study file for the user's own pictures
 - ``check``       whether a study file is right, and what there is to search in it; ``schema``
 - ``data``        which images there are, and decoding them before a search
 - ``launch``      the search itself; ``worker`` and ``stop``

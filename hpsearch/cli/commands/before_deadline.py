@@ -48,7 +48,7 @@ class BeforeDeadline:
         self._sentence: str | None = None
         #: How often report and bundle were written.
         self._measured = 0
-        #: Imports beside the supervision what follows needs; ``None`` before it begins.
+        #: Imports what the stages after the search need; ``None`` before it starts.
         self._importing: threading.Thread | None = None
 
     def look(self, progress: Progress) -> str | None:

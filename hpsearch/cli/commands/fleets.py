@@ -181,8 +181,8 @@ def launch(
         detach: Whether to return when the workers are submitted, or when the launch that waits for
             what follows runs in the background.
         in_background: Starts the same launch in the background; gets the study's name.
-        look: Returns what is called about once a second while the workers are watched; that returns
-            the progress to show.
+        look: Returns a function that is called about once a second while the workers run, and
+            returns the progress to show.
         as_json: Whether to print the result for programs.
 
     Returns:

@@ -1,4 +1,4 @@
-"""init: a study file for somebody's own pictures."""
+"""init: a study file for the user's own pictures."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def launch(
     from hpsearch.cli.commands import fleets
     from hpsearch.workers.launch.fork_server import start_fork_server
 
-    has_begun = detached.say_that_it_has_begun()
+    notify_start = detached.start_notifier()
     definition_of(study, run.storage)  # Report what is wrong there before anything slow begins
     began_at = time.time()
     deadline = deadline_from(
@@ -207,12 +207,14 @@ def launch(
                 dry_run=dry_run,
                 detach=detach,
                 in_background=in_background,
-                look=partial(_looking, config=config, workers=config.workers or 1, begun=has_begun),
+                look=partial(
+                    _look_of, config=config, workers=config.workers or 1, notify_start=notify_start
+                ),
                 as_json=as_json,
             )
             if end is None:
                 return
-            has_begun()
+            notify_start()
             loaded, outcome = end
             code, summary = _end(
                 loaded,
@@ -240,7 +242,7 @@ def launch(
     notifier = Notifier(target=notify, command="launch", study=preview.study, storage=run.storage)
     with notifier.on_failure():
         with live.presenter(loaded.objective.metric, stderr=as_json) as present:
-            look = _looking(loaded, config, preview.allocation.count, has_begun)
+            look = _look_of(loaded, config, preview.allocation.count, notify_start)
             outcome = start(
                 loaded,
                 config,
@@ -248,7 +250,7 @@ def launch(
                 preview.allocation,
                 deadline,
             )
-        has_begun()  # a finished search shows no progress, and confirming it may take hours
+        notify_start()  # a finished search shows no progress, and confirming it may take hours
         if config.timeout is not None:  # of the search and its confirmation together
             left = max(1.0, config.timeout - (time.monotonic() - began))
             config = replace(config, timeout=left)
@@ -265,14 +267,14 @@ def launch(
     _tell(notifier, outcome, code, summary, as_json=as_json)
 
 
-def _looking(
-    study: StudyFile, config: RunConfig, workers: int, begun: Callable[[], None]
+def _look_of(
+    study: StudyFile, config: RunConfig, workers: int, notify_start: Callable[[], None]
 ) -> Callable[[Progress], Progress]:
-    """Return what a launch does at each look at its search; it adds the deadline's sentence."""
+    """Return a function to call about once a second; it adds the deadline to the progress."""
     before_deadline = BeforeDeadline(study, config, workers)
 
     def look(progress: Progress) -> Progress:
-        begun()
+        notify_start()
         return replace(progress, deadline=before_deadline.look(progress))
 
     return look
@@ -435,13 +437,13 @@ def worker(
     patient = (
         Patience(seconds=START_SECONDS, for_unreachable=True) if WORKER in os.environ else None
     )
-    with _later_maybe(), database_for_reading(storage, patient) as database:
+    with _outage_exit_code(), database_for_reading(storage, patient) as database:
         stored = record_of(database, study).study.name
         others = len(others_on_this_host(database))
     require_shared(study=stored, runs=runs)
-    with _later_maybe():
+    with _outage_exit_code():
         require_writable(runs)
-    with _other_machine_may(), _device(device, data) as place:
+    with _machine_exit_code(), _device(device, data) as place:
         options = WorkerOptions(
             run=RunConfig(
                 storage=storage,
@@ -463,7 +465,7 @@ def worker(
         warning = crowding(1, others) if place == "cpu" else None
         if warning is not None:
             say(f"warning: {warning}", style="yellow")
-        with optional_output(), _later_maybe():
+        with optional_output(), _outage_exit_code():
             # Without the garbage collector, a quarter faster; torch may need much memory
             from hpsearch.workers.launch import preload  # noqa: F401
             from hpsearch.workers.worker import run_worker
@@ -490,7 +492,7 @@ def _device(name: str, data: Path | None) -> Iterator[str]:
 
 
 @contextmanager
-def _later_maybe() -> Iterator[None]:
+def _outage_exit_code() -> Iterator[None]:
     """Set the exit code of a server that doesn't answer: start the worker again."""
     try:
         yield
@@ -504,7 +506,7 @@ def _later_maybe() -> Iterator[None]:
 
 
 @contextmanager
-def _other_machine_may() -> Iterator[None]:
+def _machine_exit_code() -> Iterator[None]:
     """Set the exit code of errors that another machine may not have."""
     try:
         yield

@@ -76,11 +76,11 @@ def test_it_says_that_it_has_begun_by_a_descriptor_that_no_child_inherits(monkey
     read, write = os.pipe()
     os.set_inheritable(write, True)
     monkeypatch.setenv("HPSEARCH_BEGUN_FD", str(write))
-    has_begun = detached.say_that_it_has_begun()
+    notify_start = detached.start_notifier()
     assert "HPSEARCH_BEGUN_FD" not in os.environ
     assert not os.get_inheritable(write)
-    has_begun()
-    has_begun()
+    notify_start()
+    notify_start()
     with os.fdopen(read, "rb") as pipe:
         assert pipe.read() == b"1"
 
