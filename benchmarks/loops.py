@@ -29,7 +29,7 @@ from hpsearch.training.evaluate import autocast, evaluation_batch
 from hpsearch.training.malloc import keep_freed_pages
 from hpsearch.training.models.stack import Layers
 from hpsearch.training.plan import plan
-from hpsearch.training.precision import Chosen
+from hpsearch.training.precision import ComputePrecision
 from hpsearch.training.randomness import derived_seed
 from hpsearch.training.registries import MODELS, OPTIMIZERS
 
@@ -109,7 +109,7 @@ Step = Callable[[Tensor, Tensor], None]
 def _bare(
     config: TrialConfig,
     device: torch.device,
-    make_step: Callable[[nn.Module, torch.optim.Optimizer, Chosen, torch.device], Step],
+    make_step: Callable[[nn.Module, torch.optim.Optimizer, ComputePrecision, torch.device], Step],
 ) -> Iterator[float]:
     data = prepare(config.data, split_seed=config.split_seed)
     planned = plan(config, device=device)
@@ -147,7 +147,10 @@ def _bare(
 
 
 def plain_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, precision: Chosen, device: torch.device
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: ComputePrecision,
+    device: torch.device,
 ) -> Step:
     cast = autocast(device, precision)
 
@@ -163,7 +166,10 @@ def plain_step(
 
 
 def _graph_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, precision: Chosen, device: torch.device
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: ComputePrecision,
+    device: torch.device,
 ) -> Step:
     """Return a step that captures a graph for each batch size at its first batch.
 

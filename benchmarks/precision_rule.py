@@ -63,7 +63,7 @@ CASES = (
 
 
 def stepper(
-    case: Case, batch: int, chosen: precision.Chosen, device: torch.device = CPU
+    case: Case, batch: int, chosen: precision.ComputePrecision, device: torch.device = CPU
 ) -> Callable[[], None]:
     """Return one training step on a fixed batch of noise."""
     torch.manual_seed(0)
@@ -103,7 +103,9 @@ def speed_up(
     )
 
 
-def chosen(model: ModelSummary, batch: int, device: torch.device = CPU) -> precision.Chosen:
+def chosen(
+    model: ModelSummary, batch: int, device: torch.device = CPU
+) -> precision.ComputePrecision:
     """Return the choice of the rule for this device (for a CPU, for one with bf16)."""
     return precision.choose(
         "auto",

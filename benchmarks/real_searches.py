@@ -40,7 +40,7 @@ from hpsearch.study_file.loading import load_study
 from hpsearch.study_file.space import Choice
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
-from hpsearch.training.evaluate_test_set import Trained, evaluate_on_test
+from hpsearch.training.evaluate_test_set import TrainedModel, evaluate_on_test
 
 NAME = "real_search"
 
@@ -188,7 +188,7 @@ def truth_of(study: StudyFile, params: dict[str, Any], seeds: int, data: Path) -
             for result in train(config, data_root=data):
                 if result.last:
                     weights = result.state()["model"]
-                    trained = Trained(config=config, weights=weights, epoch=result.epoch)
+                    trained = TrainedModel(config=config, weights=weights, epoch=result.epoch)
                     (test,) = evaluate_on_test([trained], data_root=data).evaluations
                     accuracies.append(test.accuracy)
         except TrainingDiverged:

@@ -45,7 +45,9 @@ def seconds(step: Callable[[], None], times: int, count: int) -> float:
     return time.perf_counter() - began
 
 
-def speed_up(case: Case, batch: int, kind: precision.Chosen, rounds: int, count: int) -> float:
+def speed_up(
+    case: Case, batch: int, kind: precision.ComputePrecision, rounds: int, count: int
+) -> float:
     """Return how many times faster ``count`` threads are: the median of pairs taken in turn."""
     step = stepper(case, batch, kind)
     times = max(2, math.ceil(0.03 / max(1e-5, seconds(step, 2, 1) / 2)))

@@ -38,7 +38,7 @@ from hpsearch.training.classifier import Classifier, signature_of
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.engine import train
 from hpsearch.training.evaluate import Evaluation
-from hpsearch.training.evaluate_test_set import Trained, evaluate_on_test
+from hpsearch.training.evaluate_test_set import TrainedModel, evaluate_on_test
 
 #: The weights to evaluate: those in training, and their average.
 VARIANTS = ("weights", "ema")
@@ -123,7 +123,7 @@ def train_once(config: TrialConfig, row: int, params: Mapping[str, Any], root: P
                 found[name].seconds.append(round(result.metrics.seconds, 4))
             if result.last:
                 for name in VARIANTS:
-                    one = Trained(config=config, weights=weights[name], epoch=result.epoch)
+                    one = TrainedModel(config=config, weights=weights[name], epoch=result.epoch)
                     (evaluation,) = evaluate_on_test([one], data_root=root).evaluations
                     tested[name] = round(evaluation.accuracy, 6)
     except TrainingDiverged:

@@ -29,7 +29,7 @@ from hpsearch.seeds import hashed_seed
 from hpsearch.study_file.space import Scalar
 from hpsearch.study_file.study import StudyFile
 from hpsearch.training.engine import train
-from hpsearch.training.evaluate_test_set import Trained, evaluate_on_test
+from hpsearch.training.evaluate_test_set import TrainedModel, evaluate_on_test
 
 Params = Mapping[str, Scalar]
 
@@ -138,7 +138,7 @@ def _train(study: StudyFile, row: int, repeat: int, params: Params, data_root: P
             found.train_loss.append(round(result.metrics.train_loss, 5))
             if result.last:
                 weights = result.state()["model"]
-                trained = Trained(config=config, weights=weights, epoch=result.epoch)
+                trained = TrainedModel(config=config, weights=weights, epoch=result.epoch)
                 (evaluation,) = evaluate_on_test([trained], data_root=data_root).evaluations
                 accuracy = round(evaluation.accuracy, 6)
             began = time.process_time()

@@ -82,11 +82,11 @@ def decode(content: bytes, path: str, sha256: str | None = None) -> dict[str, An
     Raises:
         CheckpointError: As for ``load``.
     """
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and digest != sha256:
         raise CheckpointError(
             f"checkpoint {path} isn't the file that was written: its SHA-256 must be {sha256}, but "
-            f"is {found}; it is damaged or was replaced"
+            f"is {digest}; it is damaged or was replaced"
         )
     stored = _read(path, content)
     if not isinstance(stored, dict) or "hpsearch_checkpoint" not in stored:

@@ -22,7 +22,7 @@ from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.evaluate import Evaluation, evaluate, evaluation_batch, logits_of
 from hpsearch.training.models.inspection import ModelSummary, describe
 from hpsearch.training.models.pretrained import weights_come_later
-from hpsearch.training.precision import Chosen
+from hpsearch.training.precision import ComputePrecision
 from hpsearch.training.registries import MODELS
 from hpsearch.training.state import fingerprint
 
@@ -44,7 +44,7 @@ class Signature:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     #: The precision of its training and evaluation.
-    precision: Chosen
+    precision: ComputePrecision
     #: Fingerprints of the frozen config, and of the model in it.
     config: str
     model: str
@@ -85,15 +85,15 @@ class Signature:
             CheckpointError: If it isn't a valid signature.
         """
         try:
-            found = json.loads(text)
-            read = cls(**{key: _frozen(value) for key, value in found.items()})
-            read._check()
+            fields = json.loads(text)
+            signature = cls(**{key: _frozen(value) for key, value in fields.items()})
+            signature._check()
         except (ValueError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"weights must contain a description of their model, but that of {where} can't be "
                 f"used ({error}); export or train it again"
             ) from error
-        return read
+        return signature
 
     def _check(self) -> None:
         channels = self.input_shape[0]
@@ -109,7 +109,8 @@ class Signature:
             raise ValueError(f"{channels} channels, mean {self.mean}, std {self.std}")
         if not all(math.isfinite(number) for number in scale) or min(self.std) <= 0:
             raise ValueError(f"mean {self.mean}, std {self.std}")
-        if self.precision not in get_args(Chosen) or self.trained_on not in get_args(TrainedOn):
+        literals = ((self.precision, ComputePrecision), (self.trained_on, TrainedOn))
+        if not all(name in get_args(names) for name, names in literals):
             raise ValueError(f"precision {self.precision}, trained on {self.trained_on}")
         if len(self.class_names) < 2 or not all(isinstance(n, str) for n in self.class_names):
             raise ValueError(f"class names {self.class_names}")
@@ -118,7 +119,7 @@ class Signature:
 def signature_of(
     config: TrialConfig,
     data: PreparedData,
-    precision: Chosen,
+    precision: ComputePrecision,
     *,
     epoch: int,
     trained_on: TrainedOn = "train",
@@ -201,7 +202,7 @@ class Classifier:
         """
         return self._pixels(images).batch(torch.arange(len(images), device=self.device))
 
-    def logits(self, images: Tensor, precision: Chosen | None = None) -> Tensor:
+    def logits(self, images: Tensor, precision: ComputePrecision | None = None) -> Tensor:
         """Return the logits of ``images``, float32 (n, classes) on the model's device.
 
         Args:
@@ -240,12 +241,10 @@ class Classifier:
         )
 
     def _pixels(self, images: Tensor) -> ImageStore:
-        mean, std = (torch.tensor(each, dtype=torch.float64) for each in self._scale())
+        scale = self.signature.mean, self.signature.std
+        mean, std = (torch.tensor(numbers, dtype=torch.float64) for numbers in scale)
         last = self.summary.convolutional
         return ImageStore(images.contiguous(), mean, std, self.device, channels_last=last)
-
-    def _scale(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return self.signature.mean, self.signature.std
 
 
 def _summary(model: Component, signature: Signature) -> ModelSummary:

@@ -40,5 +40,5 @@ def macro_f1(matrix: Tensor) -> float:
     """
     right = matrix.diagonal().double()
     images_and_predictions = (matrix.sum(0) + matrix.sum(1)).double()  # 2 * TP + FP + FN
-    known = images_and_predictions > 0
-    return float((2 * right[known] / images_and_predictions[known]).mean())
+    present = images_and_predictions > 0
+    return float((2 * right[present] / images_and_predictions[present]).mean())

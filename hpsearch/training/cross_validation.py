@@ -41,7 +41,7 @@ from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
 from hpsearch.training.data.prepare import PreparedData
 from hpsearch.training.early_stopping import is_over
-from hpsearch.training.precision import Chosen
+from hpsearch.training.precision import ComputePrecision
 from hpsearch.training.state import identity, require_same
 
 _SUMS = ("seconds", "val_seconds")
@@ -51,7 +51,8 @@ _ARRAYS = ("rows", "predicted", "truth", "losses")
 #: Trains one model and yields every epoch with its predictions. Takes the configuration, the
 #: images, the state to continue from (or ``None``), and the precision (``None`` follows the rule).
 TrainOne: TypeAlias = Callable[
-    [TrialConfig, PreparedData, Mapping[str, Any] | None, Chosen | None], Iterator[EpochEnd]
+    [TrialConfig, PreparedData, Mapping[str, Any] | None, ComputePrecision | None],
+    Iterator[EpochEnd],
 ]
 
 
@@ -125,7 +126,7 @@ class _FoldTraining:
     #: Returns the latest state; ``None`` before the training begins.
     state: Callable[[], dict[str, Any]] | None = None
     #: Its part of the trial's epoch in progress; ``None`` until this training has finished it.
-    ended: _FoldEpoch | None = None
+    fold_epoch: _FoldEpoch | None = None
     epochs: Iterator[EpochEnd] = field(default_factory=lambda: iter(()))
 
 
@@ -134,7 +135,7 @@ class _Trial:
         self.config, self.data = config, data
         self.rounds = [_FoldTraining() for _ in data.rounds]
         self.history: list[dict[str, Any]] = []
-        self._precision: Chosen | None = None
+        self._precision: ComputePrecision | None = None
         self._identity = identity(config, data.data_hash, data.split_hash)
 
     @property
@@ -153,16 +154,18 @@ class _Trial:
         require_same(state, self._identity)
         self.history = list(state["history"])
         self._precision = state["precision"]
-        for each, own, waiting in zip(self.rounds, state["rounds"], state["waiting"], strict=True):
-            each.state = None if own is None else lambda own=own: own
-            each.ended = None if waiting is None else _unpacked(waiting)
+        for training, own, waiting in zip(
+            self.rounds, state["rounds"], state["waiting"], strict=True
+        ):
+            training.state = None if own is None else lambda own=own: own
+            training.fold_epoch = None if waiting is None else _unpacked(waiting)
 
     def begin(self, train_one: TrainOne) -> None:
         """Create the iterator of every training; none runs yet."""
-        for number, (each, data) in enumerate(zip(self.rounds, self.data.rounds, strict=True)):
-            state = None if each.state is None else each.state()
+        for number, (training, data) in enumerate(zip(self.rounds, self.data.rounds, strict=True)):
+            state = None if training.state is None else training.state()
             config = fold_config(self.config, number)
-            each.epochs = train_one(config, data, state, self._precision)
+            training.epochs = train_one(config, data, state, self._precision)
 
     def train_an_epoch(self) -> None:
         """Train each model to the end of the epoch in progress.
@@ -171,31 +174,31 @@ class _Trial:
             TrainingDiverged: If one training diverges.
             TrainingInterrupted: If one training is interrupted; it carries the state of all.
         """
-        for number, each in enumerate(self.rounds, start=1):
-            if each.ended is not None:
+        for number, training in enumerate(self.rounds, start=1):
+            if training.fold_epoch is not None:
                 continue
-            what = f"{'fold' if self.config.data.folds else 'split'} {number}"
+            name = f"{'fold' if self.config.data.folds else 'split'} {number}"
             try:
-                end = next(each.epochs)
+                end = next(training.epochs)
             except TrainingDiverged as error:
-                raise TrainingDiverged(f"{what} of {len(self.rounds)}: {error}") from error
+                raise TrainingDiverged(f"{name} of {len(self.rounds)}: {error}") from error
             except TrainingInterrupted as interrupted:
-                each.state = interrupted.state
-                message = f"{what} of {len(self.rounds)}: {interrupted}"
+                training.state = interrupted.state
+                message = f"{name} of {len(self.rounds)}: {interrupted}"
                 raise TrainingInterrupted(message, self.state) from None
-            each.state = end.state
+            training.state = end.state
             if end.val_predictions is None:
                 raise RuntimeError("each training yields its epochs with their predictions")
-            each.ended = _FoldEpoch(end.metrics, end.val_predictions)
+            training.fold_epoch = _FoldEpoch(end.metrics, end.val_predictions)
 
     def end_epoch(self) -> _JoinedEpoch:
         """Return the epoch's metrics, add them to the history, and begin the next epoch."""
-        parts = [each.ended for each in self.rounds if each.ended is not None]
+        parts = [training.fold_epoch for training in self.rounds if training.fold_epoch is not None]
         every_image_once = self.config.data.folds is not None
         joined = _join(parts, self.data.class_names, together=every_image_once)
         self.history.append(joined.metrics.to_dict())
-        for each in self.rounds:
-            each.ended = None
+        for training in self.rounds:
+            training.fold_epoch = None
         return joined
 
     def state_after(self, epoch: int) -> dict[str, Any]:
@@ -204,7 +207,9 @@ class _Trial:
         Raises:
             RuntimeError: If training has moved on since.
         """
-        if len(self.history) != epoch or any(each.ended is not None for each in self.rounds):
+        if len(self.history) != epoch or any(
+            training.fold_epoch is not None for training in self.rounds
+        ):
             raise RuntimeError(
                 f"the state after epoch {epoch} is no longer available: training has continued"
             )
@@ -212,7 +217,7 @@ class _Trial:
 
     def state(self) -> dict[str, Any]:
         """Return a copy of everything."""
-        states = [None if each.state is None else each.state() for each in self.rounds]
+        states = [None if training.state is None else training.state() for training in self.rounds]
         begun = [state for state in states if state is not None]
         return {
             **self._identity,
@@ -222,7 +227,8 @@ class _Trial:
             "model": [None if state is None else state["model"] for state in states],
             "rounds": states,
             "waiting": [
-                None if each.ended is None else _packed(each.ended) for each in self.rounds
+                None if training.fold_epoch is None else _packed(training.fold_epoch)
+                for training in self.rounds
             ],
         }
 
@@ -237,18 +243,17 @@ def _join(
     """
     classes = len(class_names)
     metrics: dict[str, Any] = {
-        name: float(mean(getattr(each.metrics, name) for each in parts)) for name in METRIC_COLUMNS
+        name: float(mean(getattr(part.metrics, name) for part in parts)) for name in METRIC_COLUMNS
     }
     metrics["epoch"] = parts[0].metrics.epoch
-    metrics |= {name: sum(getattr(each.metrics, name) for each in parts) for name in _SUMS}
+    metrics |= {name: sum(getattr(part.metrics, name) for part in parts) for name in _SUMS}
     others = list(parts[0].metrics.others)
-    metrics["others"] = {name: mean(each.metrics.others[name] for each in parts) for name in others}
+    metrics["others"] = {name: mean(part.metrics.others[name] for part in parts) for name in others}
     rows, predicted, truth, losses = (
-        np.concatenate([getattr(each.predictions, name) for each in parts]) for name in _ARRAYS
+        np.concatenate([getattr(part.predictions, name) for part in parts]) for name in _ARRAYS
     )
-    said = [each.predictions.probabilities for each in parts]
-    known = [each for each in said if each is not None]
-    probabilities = np.concatenate(known) if len(known) == len(parts) else None
+    arrays = [array for part in parts if (array := part.predictions.probabilities) is not None]
+    probabilities = np.concatenate(arrays) if len(arrays) == len(parts) else None
     matrix = confusion(torch.from_numpy(truth), torch.from_numpy(predicted), classes)
     if together:
         metrics |= {
@@ -258,11 +263,11 @@ def _join(
             "val_balanced_accuracy": balanced_accuracy(matrix),
         }
         if probabilities is not None:
-            found = {name: compute(name, probabilities, truth, class_names) for name in others}
-            require_finite(found, len(rows))
-            metrics["others"] = found
+            values = {name: compute(name, probabilities, truth, class_names) for name in others}
+            require_finite(values, len(rows))
+            metrics["others"] = values
     order = np.argsort(rows)
-    kept = ValPredictions(
+    predictions = ValPredictions(
         rows=rows[order],
         predicted=predicted[order],
         truth=truth[order],
@@ -272,7 +277,7 @@ def _join(
     return _JoinedEpoch(
         metrics=EpochMetrics(**metrics),
         confusion=matrix.tolist() if classes <= CONFUSION_CLASSES else None,
-        predictions=kept if together else None,
+        predictions=predictions if together else None,
     )
 
 
@@ -284,13 +289,13 @@ def _packed(epoch: _FoldEpoch) -> dict[str, Any]:
 
 
 def _unpacked(packed: Mapping[str, Any]) -> _FoldEpoch:
-    said = packed.get("probabilities")
+    probabilities = packed.get("probabilities")
     return _FoldEpoch(
         EpochMetrics(
             **{name: packed[name] for name in METRIC_COLUMNS}, others=packed.get("others", {})
         ),
         ValPredictions(
             **{name: packed[name].numpy() for name in _ARRAYS},
-            probabilities=None if said is None else said.numpy(),
+            probabilities=None if probabilities is None else probabilities.numpy(),
         ),
     )

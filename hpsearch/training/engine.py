@@ -40,7 +40,7 @@ from hpsearch.training.malloc import keep_freed_pages
 from hpsearch.training.models.whitening import SAMPLE, measured_layers
 from hpsearch.training.optimizer_step import OptimizerStep
 from hpsearch.training.plan import plan_on
-from hpsearch.training.precision import Chosen
+from hpsearch.training.precision import ComputePrecision
 from hpsearch.training.randomness import derived_seed, shuffled
 from hpsearch.training.registries import REGULARIZERS
 from hpsearch.training.regularizers import GradientChanges
@@ -81,12 +81,12 @@ def train(
         TrainingDiverged: If a loss isn't finite.
         TrainingInterrupted: If ``should_stop`` returns true; it carries the state.
     """
-    where = torch.device(device)
-    if where.type == "cuda":
+    torch_device = torch.device(device)
+    if torch_device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # an epoch has one or two batch sizes
     # The first start decided about `auto`; this machine or version may decide otherwise
     precision = None if resume_from is None else resume_from.get("precision")
-    epochs = partial(_epochs, where=where, should_stop=should_stop)
+    epochs = partial(_epochs, device=torch_device, should_stop=should_stop)
     with keep_freed_pages():
         data = prepare(config.data, split_seed=config.split_seed, root=data_root)
         if data.rounds:
@@ -107,16 +107,16 @@ def _epochs(
     config: TrialConfig,
     data: PreparedData,
     resume_from: Mapping[str, Any] | None,
-    precision: Chosen | None,
+    precision: ComputePrecision | None,
     *,
-    where: torch.device,
+    device: torch.device,
     should_stop: Callable[[], bool],
     keep_predictions: bool,
 ) -> Iterator[EpochEnd]:
-    plan = plan_on(config, data, where)
+    plan = plan_on(config, data, device)
     if precision is not None:
         plan = replace(plan, precision=precision)
-    training = TrainingState(config, plan, where)
+    training = TrainingState(config, plan, device)
     if resume_from is not None:
         training.restore(resume_from)
     else:
@@ -129,18 +129,18 @@ def _epochs(
         mean=data.mean,
         std=data.std,
         classes=classes,
-        device=where,
+        device=device,
     )
     regularizers = [REGULARIZERS.build(component) for component in config.regularization]
     change_gradients = GradientChanges(regularizers, model.parameters())
     balanced = balanced_weights(data.class_counts) if config.class_weights == "balanced" else None
-    loss_of = TrainingLoss(regularizers, None if balanced is None else balanced.to(where))
+    loss_of = TrainingLoss(regularizers, None if balanced is None else balanced.to(device))
     pixels = ImageStore(
-        data.images, data.mean, data.std, where, channels_last=plan.model.convolutional
+        data.images, data.mean, data.std, device, channels_last=plan.model.convolutional
     )
-    all_labels, val_rows = data.labels.to(where), data.val_indices.to(where)
-    val_batch = evaluation_batch(plan.model.largest_output, where)
-    cast = autocast(where, plan.precision)
+    all_labels, val_rows = data.labels.to(device), data.val_indices.to(device)
+    val_batch = evaluation_batch(plan.model.largest_output, device)
+    cast = autocast(device, plan.precision)
     every_batch = moves_within_epoch(schedule)
     turns = derived_seed(config.seed, "turns") % 2**32
     if not len(val_rows) and follows_validation(schedule):
@@ -150,14 +150,14 @@ def _epochs(
             "another schedule"
         )
     # Reading the loss is free on the CPU; on another device it would wait for the computation
-    watch_loss = where.type == "cpu"
+    watch_loss = device.type == "cpu"
     sizes, steps = list(plan.batches), len(plan.batches)
     average = training.average
 
     while not training.is_over:
         began = time.perf_counter() - training.seconds_before
         order = shuffled(data.train_indices, derived_seed(config.seed, "order", training.epoch))
-        order = order.to(where)
+        order = order.to(device)
         labels = all_labels.index_select(0, order)  # in training order, one gather per epoch
         row_batches, label_batches = torch.split(order, sizes), torch.split(labels, sizes)
         losses, logits_of, truth_of = training.losses, training.logits, training.truth
@@ -269,10 +269,12 @@ def _others(config: TrialConfig, data: PreparedData, val: Evaluation) -> dict[st
         return dict.fromkeys(config.metrics, math.nan)  # no validation images
     truth = data.labels[data.val_indices].numpy()
     probabilities = val.probabilities.numpy()
-    found = {each: compute(each, probabilities, truth, data.class_names) for each in config.metrics}
+    values = {
+        name: compute(name, probabilities, truth, data.class_names) for name in config.metrics
+    }
     if not config.data.folds:  # a fold may lack a class, as the value is that of all folds
-        require_finite(found, len(truth))
-    return found
+        require_finite(values, len(truth))
+    return values
 
 
 def _mean(losses: list[Tensor], sizes: list[int]) -> float:

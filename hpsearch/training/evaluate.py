@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hpsearch.training.batches import ImageStore
 from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
-from hpsearch.training.precision import Chosen
+from hpsearch.training.precision import ComputePrecision
 
 #: The most bytes of float32 for the largest layer's output. Above 32 MB the allocator requests each
 #: batch's memory from the operating system: at 64 MB a pass took 1.8 times as long on one CPU core.
@@ -35,7 +35,7 @@ class Evaluation:
     losses: Tensor
     #: Samples by true class (rows) and predicted class, int64 (classes, classes) on the CPU.
     confusion: Tensor
-    #: Softmax of the logits, float64 (samples, classes) on the CPU; ``None`` if it wasn't wanted.
+    #: Softmax of the logits, float64 (samples, classes) on the CPU; ``None`` unless requested.
     probabilities: Tensor | None = None
 
     @property
@@ -70,7 +70,7 @@ def evaluate(
     rows: Tensor,
     *,
     batch_size: int,
-    precision: Chosen,
+    precision: ComputePrecision,
     mirrored: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     probabilities: bool = False,
@@ -95,7 +95,7 @@ def evaluate(
     """
     if not len(rows):  # not every model accepts an empty batch
         return _nothing()
-    every = logits_of(
+    logits = logits_of(
         model,
         pixels,
         rows,
@@ -106,16 +106,16 @@ def evaluate(
     )
     with torch.inference_mode():
         truth = labels.index_select(0, rows)
-        losses = F.cross_entropy(every, truth, reduction="none").cpu()
-        predictions = every.argmax(1)
+        losses = F.cross_entropy(logits, truth, reduction="none").cpu()
+        predictions = logits.argmax(1)
         return Evaluation(
             loss_sum=losses.double().sum().item(),
             correct=int((predictions == truth).sum().item()),
             samples=len(rows),
             predictions=predictions.cpu(),
             losses=losses,
-            confusion=confusion(truth, predictions, every.shape[1]),
-            probabilities=every.cpu().double().softmax(1) if probabilities else None,
+            confusion=confusion(truth, predictions, logits.shape[1]),
+            probabilities=logits.cpu().double().softmax(1) if probabilities else None,
         )
 
 
@@ -137,7 +137,7 @@ def logits_of(
     rows: Tensor,
     *,
     batch_size: int,
-    precision: Chosen,
+    precision: ComputePrecision,
     mirrored: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Tensor:
@@ -165,10 +165,10 @@ def logits_of(
                 if should_stop():
                     raise Stopped
                 images = pixels.batch(part)
-                found = model(images).float()
+                batch_logits = model(images).float()
                 if mirrored:
-                    found = (found + model(images.flip(3)).float()) / 2
-                logits.append(found)
+                    batch_logits = (batch_logits + model(images.flip(3)).float()) / 2
+                logits.append(batch_logits)
     finally:
         model.train(mode)
     with torch.inference_mode():
@@ -184,7 +184,7 @@ def evaluation_batch(largest_output: int, device: torch.device) -> int:
     return max(16, min(1024, fitting))
 
 
-def autocast(device: torch.device, precision: Chosen) -> AbstractContextManager[object]:
+def autocast(device: torch.device, precision: ComputePrecision) -> AbstractContextManager[object]:
     """Return the context in which a model computes in ``precision``; it can be reused."""
     if precision == "fp32":
         return nullcontext()

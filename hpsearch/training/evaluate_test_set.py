@@ -19,7 +19,7 @@ from hpsearch.training.plan import plan_on
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainedModel:
     """The model of one training, with the weights of ``epoch``."""
 
     config: TrialConfig
@@ -47,7 +47,7 @@ class TestResult:
 
 
 def evaluate_on_test(
-    models: Sequence[Trained],
+    models: Sequence[TrainedModel],
     *,
     device: str = "cpu",
     data_root: Path | None = None,
@@ -67,21 +67,25 @@ def evaluate_on_test(
         DataError: If the source has no test images.
         CheckpointError: If weights are of another model.
     """
-    classifiers = [_classifier(each, device, data_root) for each in models]
+    classifiers = [_classifier(model, device, data_root) for model in models]
     # Read last: an earlier failure would cost one more use of the test images
     images, labels = test_images(models[0].config.data, root=data_root)
     return TestResult(
-        evaluations=[each.evaluate(images, labels) for each in classifiers],
+        evaluations=[classifier.evaluate(images, labels) for classifier in classifiers],
         truth=labels,
         groups=groups_of_test_images(models[0].config.data, root=data_root),
-        mirrored=[each.evaluate(images, labels, mirrored=True) for each in classifiers if mirrored],
+        mirrored=[
+            classifier.evaluate(images, labels, mirrored=True)
+            for classifier in classifiers
+            if mirrored
+        ],
     )
 
 
-def _classifier(trained: Trained, device: str, data_root: Path | None) -> Classifier:
-    config = trained.config
+def _classifier(model: TrainedModel, device: str, data_root: Path | None) -> Classifier:
+    config = model.config
     data = prepare(config.data, split_seed=config.split_seed, root=data_root)
-    data = data.rounds[trained.round] if data.rounds else data
+    data = data.rounds[model.round] if data.rounds else data
     plan = plan_on(config, data, torch.device(device))
-    signature = signature_of(config, data, plan.precision, epoch=trained.epoch)
-    return Classifier(config, signature, trained.weights, device)
+    signature = signature_of(config, data, plan.precision, epoch=model.epoch)
+    return Classifier(config, signature, model.weights, device)

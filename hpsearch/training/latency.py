@@ -1,4 +1,4 @@
-"""The time of one image through a model, which a user waits for who classifies images one by one.
+"""The time of one image through a model: the wait of a user who classifies one image at a time.
 
 A machine is faster at one moment than at another. So models that are compared take turns, pass by
 pass, and the median of each covers the same period.
@@ -18,7 +18,7 @@ from hpsearch.registry import Component
 from hpsearch.training.evaluate import autocast
 from hpsearch.training.models.inspection import describe
 from hpsearch.training.plan import Plan
-from hpsearch.training.precision import Chosen
+from hpsearch.training.precision import ComputePrecision
 from hpsearch.training.registries import MODELS
 
 #: Passes before the timed ones, which choose kernels and fill caches.
@@ -41,10 +41,10 @@ OF_EACH = Passes(fewest=15, most=300, seconds=3.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Built:
+class _TimedModel:
     model: nn.Module
     image: Tensor
-    precision: Chosen
+    precision: ComputePrecision
 
 
 def latency(
@@ -54,7 +54,7 @@ def latency(
     input_shape: tuple[int, int, int],
     classes: int,
     device: str,
-    precision: Chosen,
+    precision: ComputePrecision,
 ) -> float:
     """Return the median milliseconds of one image through the model in evaluation mode.
 
@@ -69,12 +69,14 @@ def latency(
         device: Name of the device, such as ``cpu`` or ``cuda``.
         precision: The precision to compute in.
     """
-    where = torch.device(device)
+    torch_device = torch.device(device)
     convolutional = describe(model, input_shape=input_shape, classes=classes).convolutional
     with torch.random.fork_rng(devices=[]):
-        built = _build(model, input_shape, classes, where, precision, convolutional=convolutional)
-    built.model.load_state_dict(weights)
-    return 1000.0 * _medians({0: built}, where, OF_ONE)[0]
+        timed_model = _build(
+            model, input_shape, classes, torch_device, precision, convolutional=convolutional
+        )
+    timed_model.model.load_state_dict(weights)
+    return 1000.0 * _medians({0: timed_model}, torch_device, OF_ONE)[0]
 
 
 def time_side_by_side(
@@ -84,20 +86,20 @@ def time_side_by_side(
 
     The weights are random, which doesn't change the time.
     """
-    where = torch.device(device)
+    torch_device = torch.device(device)
     with torch.random.fork_rng(devices=[]):
-        built = {
+        timed_models = {
             name: _build(
                 model,
                 plan.input_shape,
                 len(plan.class_names),
-                where,
+                torch_device,
                 plan.precision,
                 convolutional=plan.model.convolutional,
             )
             for name, (model, plan) in models.items()
         }
-    return _medians(built, where, OF_EACH)
+    return _medians(timed_models, torch_device, OF_EACH)
 
 
 def _build(
@@ -105,32 +107,34 @@ def _build(
     input_shape: tuple[int, int, int],
     classes: int,
     device: torch.device,
-    precision: Chosen,
+    precision: ComputePrecision,
     *,
     convolutional: bool,
-) -> _Built:
+) -> _TimedModel:
     model = MODELS.build(component, input_shape, classes).to(device).eval()
     image = torch.randn(1, *input_shape).to(device)  # (1, channels, height, width)
     if convolutional:
         # As in training and evaluation
         model.to(memory_format=torch.channels_last)
         image = image.to(memory_format=torch.channels_last)
-    return _Built(model=model, image=image, precision=precision)
+    return _TimedModel(model=model, image=image, precision=precision)
 
 
-def _medians(built: Mapping[int, _Built], device: torch.device, passes: Passes) -> dict[int, float]:
-    times: dict[int, list[float]] = {name: [] for name in built}
+def _medians(
+    timed_models: Mapping[int, _TimedModel], device: torch.device, passes: Passes
+) -> dict[int, float]:
+    times: dict[int, list[float]] = {name: [] for name in timed_models}
     with torch.inference_mode():
-        for each in built.values():
+        for model in timed_models.values():
             for _ in range(WARM_UP):
-                _pass(each, device)
+                _pass(model, device)
         began = time.perf_counter()
-        for done in range(passes.most):
-            if done >= passes.fewest and time.perf_counter() - began >= passes.seconds:
+        for pass_number in range(passes.most):
+            if pass_number >= passes.fewest and time.perf_counter() - began >= passes.seconds:
                 break
-            for name in _turned(list(built), done):
-                times[name].append(_pass(built[name], device))
-    return {name: median(each) for name, each in times.items()}
+            for name in _turned(list(timed_models), pass_number):
+                times[name].append(_pass(timed_models[name], device))
+    return {name: median(seconds) for name, seconds in times.items()}
 
 
 def _turned(names: Sequence[int], by: int) -> list[int]:
@@ -139,11 +143,11 @@ def _turned(names: Sequence[int], by: int) -> list[int]:
     return [*names[start:], *names[:start]]
 
 
-def _pass(built: _Built, device: torch.device) -> float:
-    with autocast(device, built.precision):
+def _pass(timed_model: _TimedModel, device: torch.device) -> float:
+    with autocast(device, timed_model.precision):
         synchronize(device)
         began = time.perf_counter()
-        built.model(built.image)
+        timed_model.model(timed_model.image)
         synchronize(device)
         return time.perf_counter() - began
 

@@ -106,36 +106,36 @@ def run_loop(
     random.seed(config.seed)
     np.random.seed(config.seed % 2**32)
     torch.manual_seed(config.seed)
-    asked_to_stop = False
+    stopping = False
 
-    def asked() -> bool:
-        nonlocal asked_to_stop
-        asked_to_stop = asked_to_stop or should_stop()
-        return asked_to_stop
+    def must_stop() -> bool:
+        nonlocal stopping
+        stopping = stopping or should_stop()
+        return stopping
 
     context = LoopContext(
         device=device,
         seed=config.seed,
         epochs=config.epochs,
         state=run.own,
-        should_stop=asked,
+        should_stop=must_stop,
         data=data_root,
     )
     epoch = run.done if run.own is not None else 0
     began = time.perf_counter()
-    if asked():
+    if must_stop():
         raise run.interrupted()
-    for yielded in _checked(LOOPS.build(config.loop, context), config.loop.name):
+    for yielded in _require_generator(LOOPS.build(config.loop, context), config.loop.name):
         epoch += 1
         if epoch > run.done:
             end = run.end(yielded, epoch, time.perf_counter() - began)
             yield end
             if end.last:
                 return
-        if asked():
+        if must_stop():
             raise run.interrupted()
         began = time.perf_counter()
-    if asked():
+    if must_stop():
         raise run.interrupted()
     raise UserError(
         f"training loop {config.loop.name!r} must yield once per epoch, but it ended after epoch "
@@ -143,23 +143,23 @@ def run_loop(
     )
 
 
-def _checked(made: Any, name: str) -> Iterable[Any]:
-    if not isinstance(made, Iterable) or isinstance(made, Mapping):
+def _require_generator(epochs: Any, name: str) -> Iterable[Any]:
+    if not isinstance(epochs, Iterable) or isinstance(epochs, Mapping):
         raise UserError(
             f"training loop {name!r} must be a generator function, which yields the metrics of "
-            f"each epoch, but it returned {type(made).__name__}"
+            f"each epoch, but it returned {type(epochs).__name__}"
         )
-    return made
+    return epochs
 
 
 def _require_plain(value: Any, path: str, name: str) -> None:
     """Raise ``UserError`` if a state has something that a checkpoint can't be read back with."""
     if isinstance(value, dict):
-        for key, each in value.items():
-            _require_plain(each, f"{path}[{key!r}]", name)
+        for key, child in value.items():
+            _require_plain(child, f"{path}[{key!r}]", name)
     elif isinstance(value, list | tuple):
-        for number, each in enumerate(value):
-            _require_plain(each, f"{path}[{number}]", name)
+        for number, child in enumerate(value):
+            _require_plain(child, f"{path}[{number}]", name)
     elif not isinstance(value, torch.Tensor | bool | int | float | str | bytes | None) or (
         isinstance(value, np.generic)  # NumPy's float64 is a float, too
     ):
@@ -192,10 +192,10 @@ class _Run:
 
     def end(self, yielded: Any, epoch: int, seconds: float) -> EpochEnd:
         """Return the end of an epoch, whose state continues from here."""
-        found = yielded if isinstance(yielded, Epoch) else Epoch(yielded)
-        metrics = self._metrics(found.metrics, epoch, seconds)
-        last = found.last or epoch >= self._config.epochs
-        state, self.done, self.own = found.state, epoch, None
+        loop_epoch = yielded if isinstance(yielded, Epoch) else Epoch(yielded)
+        metrics = self._metrics(loop_epoch.metrics, epoch, seconds)
+        last = loop_epoch.last or epoch >= self._config.epochs
+        state, self.done, self.own = loop_epoch.state, epoch, None
         self.history = [*self.history, metrics.to_dict()]
 
         def after() -> dict[str, Any]:
@@ -226,41 +226,41 @@ class _Run:
             self.after,
         )
 
-    def _metrics(self, given: Any, epoch: int, seconds: float) -> EpochMetrics:
+    def _metrics(self, metrics: Any, epoch: int, seconds: float) -> EpochMetrics:
         name = self._config.loop.name
-        if not isinstance(given, Mapping):
+        if not isinstance(metrics, Mapping):
             raise UserError(
                 f"training loop {name!r} must yield a mapping of metrics, or Epoch(metrics, "
-                f"state), but in epoch {epoch} it yielded {type(given).__name__}"
+                f"state), but in epoch {epoch} it yielded {type(metrics).__name__}"
             )
-        missing = [each for each in self._config.metrics if each not in given]
+        missing = [metric for metric in self._config.metrics if metric not in metrics]
         if missing:
             raise UserError(
                 f"training loop {name!r} must yield every metric that the study names, but epoch "
-                f"{epoch} lacks {', '.join(missing)}; it yielded {', '.join(given) or 'none'}"
+                f"{epoch} lacks {', '.join(missing)}; it yielded {', '.join(metrics) or 'none'}"
             )
         values = {}
-        for each, value in given.items():
+        for metric, value in metrics.items():
             try:
-                values[str(each)] = float(value)
+                values[str(metric)] = float(value)
             except (TypeError, ValueError):
-                if each in self._config.metrics:
+                if metric in self._config.metrics:
                     raise UserError(
-                        f"training loop {name!r}: {each} must be a number, but in epoch {epoch} it "
-                        f"is {value!r}"
+                        f"training loop {name!r}: {metric} must be a number, but in epoch {epoch} "
+                        f"it is {value!r}"
                     ) from None
-        for each in self._config.metrics:
-            if not math.isfinite(values[each]):
+        for metric in self._config.metrics:
+            if not math.isfinite(values[metric]):
                 raise TrainingDiverged(
-                    f"{each} must be a finite number, but in epoch {epoch} it is {values[each]}"
+                    f"{metric} must be a finite number, but in epoch {epoch} it is {values[metric]}"
                 )
-            if is_share(each) and not 0 <= values[each] <= 1:
+            if is_share(metric) and not 0 <= values[metric] <= 1:
                 raise UserError(
-                    f"training loop {name!r}: the name {each} means a share from 0 to 1, but in "
-                    f"epoch {epoch} it is {values[each]:g}; divide percent by 100, or use a name "
+                    f"training loop {name!r}: the name {metric} means a share from 0 to 1, but in "
+                    f"epoch {epoch} it is {values[metric]:g}; divide percent by 100, or use a name "
                     "with another ending"
                 )
-        known: dict[str, Any] = dict.fromkeys(METRIC_COLUMNS, math.nan)
-        known |= {each: values.pop(each) for each in list(values) if each in known}
-        known |= {"epoch": epoch, "seconds": seconds, "val_seconds": 0.0}
-        return EpochMetrics(**known, others=values)
+        columns: dict[str, Any] = dict.fromkeys(METRIC_COLUMNS, math.nan)
+        columns |= {metric: values.pop(metric) for metric in list(values) if metric in columns}
+        columns |= {"epoch": epoch, "seconds": seconds, "val_seconds": 0.0}
+        return EpochMetrics(**columns, others=values)

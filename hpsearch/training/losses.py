@@ -31,7 +31,9 @@ class TrainingLoss:
     def __init__(
         self, regularizers: Iterable[Regularizer] = (), class_weights: Tensor | None = None
     ) -> None:
-        self._softeners = [each.targets for each in regularizers if each.targets is not None]
+        self._softeners = [
+            regularizer.targets for regularizer in regularizers if regularizer.targets is not None
+        ]
         self._class_weights = class_weights
 
     def __call__(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

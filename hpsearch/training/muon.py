@@ -55,10 +55,10 @@ def muon(
         rest_lr: Learning rate of ``rest``.
         rest_momentum: ``sgd``'s (Nesterov) momentum, or ``adamw``'s beta1.
     """
-    every = list(parameters)
-    hidden = _hidden(every)
-    chosen = {id(each) for each in hidden}
-    others = [each for each in every if id(each) not in chosen]
+    all_parameters = list(parameters)
+    hidden = _hidden(all_parameters)
+    hidden_ids = {id(parameter) for parameter in hidden}
+    others = [parameter for parameter in all_parameters if id(parameter) not in hidden_ids]
     groups: list[dict[str, Any]] = []
     if hidden:
         groups.append(
@@ -79,10 +79,10 @@ def _hidden(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
     """Return the matrices and kernels between the first and the last layer.
 
     The last layer's rows belong to classes, and the first one's columns to pixels, so neither is a
-    map between two hidden spaces. A model of two layers has nothing between them; there the first
-    one counts as hidden.
+    map between two hidden spaces. A model of two layers has nothing between them; its first one
+    counts as hidden.
     """
-    weights = [each for each in parameters if each.dim() >= 2]
+    weights = [parameter for parameter in parameters if parameter.dim() >= 2]
     return weights[:1] if len(weights) == 2 else weights[1:-1]
 
 
@@ -102,35 +102,35 @@ class Muon(Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Make one step; ``closure`` is not used."""
         for group in self.param_groups:
-            trained = [each for each in group["params"] if each.grad is not None]
-            if trained:
-                getattr(self, f"_{group['rule']}")(group, trained)
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                getattr(self, f"_{group['rule']}")(group, parameters)
 
-    def _muon(self, group: dict[str, Any], trained: list[nn.Parameter]) -> None:
-        gradients = _gradients(trained)
-        means = [self._buffer(each, "momentum_buffer") for each in trained]
+    def _muon(self, group: dict[str, Any], parameters: list[nn.Parameter]) -> None:
+        gradients = _gradients(parameters)
+        means = [self._buffer(parameter, "momentum_buffer") for parameter in parameters]
         torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
         steps = means
         if group["nesterov"]:
             steps = list(torch._foreach_lerp(gradients, means, group["momentum"]))
         if group["weight_decay"]:
-            torch._foreach_mul_(list[Tensor](trained), 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_mul_(list[Tensor](parameters), 1 - group["lr"] * group["weight_decay"])
         by_shape: dict[tuple[int, int], list[int]] = {}
-        for index, each in enumerate(trained):
-            by_shape.setdefault((len(each), each[0].numel()), []).append(index)
+        for index, parameter in enumerate(parameters):
+            by_shape.setdefault((len(parameter), parameter[0].numel()), []).append(index)
         for (rows, columns), members in by_shape.items():
             size = group["lr"] * max(1.0, rows / columns) ** 0.5
             matrices = torch.stack([steps[index].reshape(rows, columns) for index in members])
             for index, matrix in zip(members, orthogonal(matrices), strict=True):
-                trained[index].add_(matrix.reshape(trained[index].shape), alpha=-size)
+                parameters[index].add_(matrix.reshape(parameters[index].shape), alpha=-size)
 
-    def _adamw(self, group: dict[str, Any], trained: list[nn.Parameter]) -> None:
-        steps = [self._buffer(each, "step", scalar=True) for each in trained]
+    def _adamw(self, group: dict[str, Any], parameters: list[nn.Parameter]) -> None:
+        steps = [self._buffer(parameter, "step", scalar=True) for parameter in parameters]
         adamw(
-            list[Tensor](trained),
-            _gradients(trained),
-            [self._buffer(each, "exp_avg") for each in trained],
-            [self._buffer(each, "exp_avg_sq") for each in trained],
+            list[Tensor](parameters),
+            _gradients(parameters),
+            [self._buffer(parameter, "exp_avg") for parameter in parameters],
+            [self._buffer(parameter, "exp_avg_sq") for parameter in parameters],
             [],
             steps,
             fused=True,
@@ -143,13 +143,13 @@ class Muon(Optimizer):
             maximize=False,
         )
 
-    def _sgd(self, group: dict[str, Any], trained: list[nn.Parameter]) -> None:
+    def _sgd(self, group: dict[str, Any], parameters: list[nn.Parameter]) -> None:
         if group["weight_decay"]:
-            torch._foreach_mul_(list[Tensor](trained), 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_mul_(list[Tensor](parameters), 1 - group["lr"] * group["weight_decay"])
         sgd(
-            list[Tensor](trained),
-            _gradients(trained),
-            [self._buffer(each, "momentum_buffer") for each in trained],
+            list[Tensor](parameters),
+            _gradients(parameters),
+            [self._buffer(parameter, "momentum_buffer") for parameter in parameters],
             fused=True,
             weight_decay=0.0,
             momentum=group["momentum"],
@@ -186,5 +186,5 @@ def orthogonal(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def _gradients(trained: list[nn.Parameter]) -> list[Tensor]:
-    return [each.grad for each in trained if each.grad is not None]
+def _gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]

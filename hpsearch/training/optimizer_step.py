@@ -32,7 +32,9 @@ class OptimizerStep:
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
         groups = optimizer.param_groups
-        self._parameters: list[Tensor] = [each for group in groups for each in group["params"]]
+        self._parameters: list[Tensor] = [
+            parameter for group in groups for parameter in group["params"]
+        ]
         self._lean: _Lean | None = None
         self._first = True
 
@@ -43,7 +45,9 @@ class OptimizerStep:
 
     def __call__(self) -> None:
         """Make one step."""
-        gradients = [gradient for each in self._parameters if (gradient := each.grad) is not None]
+        gradients = [
+            gradient for parameter in self._parameters if (gradient := parameter.grad) is not None
+        ]
         # If a layer is frozen or unused in this step, the optimizer itself steps
         if self._lean is None or len(gradients) < len(self._parameters):
             self._optimizer.step()
@@ -68,9 +72,9 @@ def _lean(optimizer: Optimizer) -> _Lean | None:
 
 
 def _sgd(optimizer: SGD, group: Mapping[str, Any]) -> _Lean:
-    states = [optimizer.state.get(each, {}) for each in group["params"]]
+    states = [optimizer.state.get(parameter, {}) for parameter in group["params"]]
     buffers = [state.get("momentum_buffer") for state in states]
-    complete = all(each is not None for each in buffers)
+    complete = all(buffer is not None for buffer in buffers)
 
     def step(gradients: list[Tensor]) -> None:
         # Read at every step, since a schedule may change the group's values
@@ -96,7 +100,7 @@ def _sgd(optimizer: SGD, group: Mapping[str, Any]) -> _Lean:
 
 
 def _adam(optimizer: Adam, group: Mapping[str, Any]) -> _Lean | None:
-    states = [optimizer.state.get(each, {}) for each in group["params"]]
+    states = [optimizer.state.get(parameter, {}) for parameter in group["params"]]
     if group["amsgrad"] or not all(states):
         return None
     means = [state["exp_avg"] for state in states]

@@ -125,7 +125,7 @@ def adagrad(
     """
     parameters = list(parameters)
     # Not every version of PyTorch has a fused Adagrad on a GPU
-    fused = all(each.device.type == "cpu" for each in parameters)
+    fused = all(parameter.device.type == "cpu" for parameter in parameters)
     return optim.Adagrad(
         parameters,
         lr=lr,

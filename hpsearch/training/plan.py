@@ -29,7 +29,7 @@ class Plan:
 
     model: ModelSummary
     #: Chosen by the rule of ``training.precision`` if the configuration has ``auto``.
-    precision: precision.Chosen
+    precision: precision.ComputePrecision
     #: (channels, height, width).
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
@@ -88,7 +88,7 @@ def plan_on(config: TrialConfig, data: PreparedData, device: torch.device) -> Pl
     classes = len(data.class_names)
     require_usable(config.metrics, data.class_names)
     model = describe(config.model, input_shape=data.input_shape, classes=classes)
-    trainings = [len(each.train_indices) for each in data.rounds or (data,)]
+    trainings = [len(training.train_indices) for training in data.rounds or (data,)]
     for train_images in trainings:
         if model.batch_norm and min(batch_sizes(train_images, config.batch_size)) == 1:
             raise InfeasibleConfig(

@@ -21,7 +21,7 @@ import torch
 from hpsearch.study_file.trial_config import Precision
 
 #: A precision that ``choose`` returns.
-Chosen = Literal["fp32", "bf16"]
+ComputePrecision = Literal["fp32", "bf16"]
 
 #: Multiply-adds of one forward step (batch included) from which bf16 pays on a CPU.
 CPU_MULTIPLY_ADDS = 20_000_000
@@ -33,7 +33,7 @@ def choose(
     device: torch.device,
     multiply_adds: int,
     batch_size: int,
-) -> Chosen:
+) -> ComputePrecision:
     """Return the precision to compute in.
 
     Args:

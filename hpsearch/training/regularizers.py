@@ -86,11 +86,13 @@ def clip_grad_norm(*, norm: PositiveFloat = 1.0) -> Regularizer:
 
 def weights_in(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     """Return the trained weights among a model's parameters: no biases, no batch norm."""
-    return [each for each in parameters if each.requires_grad and each.dim() >= 2]
+    return [
+        parameter for parameter in parameters if parameter.requires_grad and parameter.dim() >= 2
+    ]
 
 
 class GradientChanges:
-    """Changes gradients between ``backward`` and the step, as the regularizers of a study say.
+    """Changes gradients between ``backward`` and the step, by the regularizers of a study.
 
     Args:
         regularizers: Those without an effect on gradients are ignored.
@@ -101,10 +103,10 @@ class GradientChanges:
         self, regularizers: Iterable[Regularizer], parameters: Iterable[nn.Parameter]
     ) -> None:
         effects = list(regularizers)
-        self._trained = [each for each in parameters if each.requires_grad]
-        self._weights = weights_in(self._trained)
-        self._penalties = [each.gradients for each in effects if each.gradients is not None]
-        self._limits = [each.limit for each in effects if each.limit is not None]
+        self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self._weights = weights_in(self._parameters)
+        self._penalties = [effect.gradients for effect in effects if effect.gradients is not None]
+        self._limits = [effect.limit for effect in effects if effect.limit is not None]
 
     def __call__(self) -> None:
         """Change the gradients. A parameter that the loss doesn't use has none and is skipped."""
@@ -118,11 +120,11 @@ class GradientChanges:
             for add in self._penalties:
                 add(weights)
         for limit in self._limits:
-            limit(_reached(self._trained))
+            limit(_reached(self._parameters))
 
 
 def _reached(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    return [each for each in parameters if each.grad is not None]
+    return [parameter for parameter in parameters if parameter.grad is not None]
 
 
 def _gradient(weight: nn.Parameter) -> Tensor:

@@ -208,12 +208,12 @@ def _computed_here(state: dict[str, Any], optimizer: Optimizer) -> dict[str, Any
 
     The state's own values may name kernels that this device doesn't have.
     """
-    stored, own = state["param_groups"], optimizer.param_groups
-    if len(stored) != len(own):
+    stored_groups, own_groups = state["param_groups"], optimizer.param_groups
+    if len(stored_groups) != len(own_groups):
         return state  # PyTorch refuses it with a reason
     groups = [
-        {**group, **{key: mine[key] for key in _WAYS_OF_COMPUTING if key in mine}}
-        for group, mine in zip(stored, own, strict=True)
+        {**group, **{key: own[key] for key in _WAYS_OF_COMPUTING if key in own}}
+        for group, own in zip(stored_groups, own_groups, strict=True)
     ]
     return {**state, "param_groups": groups}
 
@@ -235,7 +235,7 @@ def require_same(state: Mapping[str, Any], expected: Mapping[str, str]) -> None:
     Raises:
         CheckpointError: If it belongs to another configuration, other images or another split.
     """
-    named = {
+    descriptions = {
         "config": "another configuration",
         "data": "other images",
         "split": "another split into training and validation images",
@@ -244,7 +244,7 @@ def require_same(state: Mapping[str, Any], expected: Mapping[str, str]) -> None:
         if state.get(key) != value:
             raise CheckpointError(
                 "a checkpoint can be resumed only with the same data and configuration, but this "
-                f"one was trained on {named[key]} ({key} {str(state.get(key))[:12]}, not "
+                f"one was trained on {descriptions[key]} ({key} {str(state.get(key))[:12]}, not "
                 f"{value[:12]}); start this configuration from the first epoch"
             )
 
@@ -267,9 +267,9 @@ def _plain(value: Any) -> Any:
             if field.name in _ALWAYS_COUNTED or getattr(value, field.name) != field.default
         }
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(child) for child in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     return value
@@ -280,10 +280,10 @@ def copied(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        made = copy.copy(value)  # keeps the type, and a state_dict's metadata
-        for key, each in value.items():
-            made[key] = copied(each)
-        return made
+        duplicate = copy.copy(value)  # keeps the type, and a state_dict's metadata
+        for key, child in value.items():
+            duplicate[key] = copied(child)
+        return duplicate
     if isinstance(value, list | tuple):
-        return type(value)(copied(each) for each in value)
+        return type(value)(copied(child) for child in value)
     return value

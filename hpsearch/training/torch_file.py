@@ -47,11 +47,11 @@ def read_tensors(file: Path | IO[bytes], *, compare_checksums: bool = False) -> 
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # PyTorch's message begins with advice to load the file anyway and gives the cause later
-        found = _REFUSED.search(str(error))
-        if found is None:
+        match = _REFUSED.search(str(error))
+        if match is None:
             raise
         raise pickle.UnpicklingError(
-            f"it contains {found[1]}, but only tensors and plain values are read"
+            f"it contains {match[1]}, but only tensors and plain values are read"
         ) from None
 
 
@@ -61,10 +61,12 @@ def _require_stored(archive: zipfile.ZipFile) -> None:
     Raises:
         zipfile.BadZipFile: If an entry is compressed, or entries overlap.
     """
-    for each in archive.infolist():
-        if each.compress_type != zipfile.ZIP_STORED or each.file_size != each.compress_size:
-            raise zipfile.BadZipFile(f"{each.filename} is compressed, which torch.save never does")
-    starts = sorted((each.header_offset, each.file_size) for each in archive.infolist())
+    for member in archive.infolist():
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise zipfile.BadZipFile(
+                f"{member.filename} is compressed, which torch.save never does"
+            )
+    starts = sorted((member.header_offset, member.file_size) for member in archive.infolist())
     for (start, size), (following, _) in pairwise(starts):
         if start + size > following:
             raise zipfile.BadZipFile("its parts overlap, which torch.save never does")

@@ -27,14 +27,14 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, steps: int) -> None:
         self._keep = 1 - 1 / max(1.0, HORIZON * steps)
-        self._followed: list[Tensor] = [
-            each for each in model.parameters() if each.is_floating_point()
+        self._tensors: list[Tensor] = [
+            parameter for parameter in model.parameters() if parameter.is_floating_point()
         ]
         for layer in model.modules():
             if isinstance(layer, _NormBase):
-                measured = (layer.running_mean, layer.running_var)
-                self._followed += [each for each in measured if each is not None]
-        self._averages = [each.detach().clone() for each in self._followed]
+                statistics = (layer.running_mean, layer.running_var)
+                self._tensors += [statistic for statistic in statistics if statistic is not None]
+        self._averages = [tensor.detach().clone() for tensor in self._tensors]
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
@@ -45,7 +45,7 @@ class WeightAverage:
         sum to 1.
         """
         share = (1 - self._keep) / (1 - self._keep**step)
-        torch._foreach_lerp_(self._averages, self._followed, share)
+        torch._foreach_lerp_(self._averages, self._tensors, share)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -59,6 +59,6 @@ class WeightAverage:
     @torch.no_grad()
     def _swap(self) -> None:
         # In place, since others refer to these tensors, such as the optimizer
-        own = [each.clone() for each in self._followed]
-        torch._foreach_copy_(self._followed, self._averages)
+        own = [tensor.clone() for tensor in self._tensors]
+        torch._foreach_copy_(self._tensors, self._averages)
         torch._foreach_copy_(self._averages, own)

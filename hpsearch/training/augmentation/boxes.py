@@ -41,8 +41,8 @@ def choose(masks: Tensor, inside: Tensor | float, images: Tensor) -> Tensor:
     rows, channels_last = rows_of(images)
     if isinstance(inside, Tensor) and channels_last:
         inside = inside.permute(0, 2, 3, 1)
-    chosen = torch.where(masks.unsqueeze(3 if channels_last else 1), inside, rows)
-    return images_of(chosen.contiguous(), channels_last)
+    pixels = torch.where(masks.unsqueeze(3 if channels_last else 1), inside, rows)
+    return images_of(pixels.contiguous(), channels_last)
 
 
 def _inside(first: Tensor, count: Tensor, total: int) -> Tensor:

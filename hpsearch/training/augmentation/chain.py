@@ -29,15 +29,15 @@ def build(components: Sequence[Component]) -> list[Augmentation]:
         InfeasibleConfig: If settings don't go together.
         UserError: If a plug-in's function returns something else than an augmentation.
     """
-    built = [AUGMENTATIONS.build(component) for component in components]
-    for component, made in zip(components, built, strict=True):
-        if _kind(made) is None:
+    augmentations = [AUGMENTATIONS.build(component) for component in components]
+    for component, augmentation in zip(components, augmentations, strict=True):
+        if _kind(augmentation) is None:
             raise UserError(
                 "an augmentation must be callable with (images, generator), or have a method "
                 f"`recolour`, `mix` or `in_epoch`, but {component.name!r} returned "
-                f"{type(made).__name__}; see hpsearch.training.augmentation.kinds"
+                f"{type(augmentation).__name__}; see hpsearch.training.augmentation.kinds"
             )
-    return built
+    return augmentations
 
 
 class Chain:

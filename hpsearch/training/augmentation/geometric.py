@@ -41,16 +41,16 @@ class AlternatingFlip:
         )
 
 
-def _mirror(images: Tensor, chosen: Tensor) -> Tensor:
-    """Return a copy of ``images`` in which the chosen ones, bool (n,), are flipped."""
+def _mirror(images: Tensor, mask: Tensor) -> Tensor:
+    """Return a copy of ``images`` in which those of ``mask``, bool (n,), are flipped."""
     rows, channels_last = rows_of(images)
     width_axis = 2 if channels_last else 3
     if images.device.type != "cpu":
         # Indexing would wait for the device to report how many images are flipped
-        mirrored = torch.where(chosen.view(-1, 1, 1, 1), rows.flip(width_axis), rows)
+        mirrored = torch.where(mask.view(-1, 1, 1, 1), rows.flip(width_axis), rows)
         return images_of(mirrored, channels_last)
     # Several times faster than torch.where
-    flipped = chosen.nonzero()[:, 0]
+    flipped = mask.nonzero()[:, 0]
     changed = rows.clone()
     changed.index_copy_(0, flipped, rows.index_select(0, flipped).flip(width_axis))
     return images_of(changed, channels_last)

@@ -31,12 +31,12 @@ class Mixup:
             targets: Each class's share of each image, float (n, classes).
             generator: Source of all randomness.
         """
-        partners, kept = _partners(images, self.alpha, self.probability, generator)
+        partners, shares = _partners(images, self.alpha, self.probability, generator)
         rows, channels_last = rows_of(images)
         blended = torch.lerp(
-            rows.index_select(0, partners), rows, kept.to(rows.dtype).view(-1, 1, 1, 1)
+            rows.index_select(0, partners), rows, shares.to(rows.dtype).view(-1, 1, 1, 1)
         )
-        return images_of(blended, channels_last), _mixed(targets, partners, kept)
+        return images_of(blended, channels_last), _mixed(targets, partners, shares)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +57,18 @@ class Cutmix:
             generator: Source of all randomness.
         """
         n, _, height, width = images.shape
-        partners, kept = _partners(images, self.alpha, self.probability, generator)
+        partners, shares = _partners(images, self.alpha, self.probability, generator)
         draws = torch.rand(2, n, generator=generator, device=generator.device).to(images.device)
-        side = (1 - kept).sqrt()  # of the rectangle, as a share of the image's
+        side = (1 - shares).sqrt()  # of the rectangle, as a share of the image's
         high, wide = (height * side).long(), (width * side).long()
         top = random_whole(draws[0], height) - high // 2
         left = random_whole(draws[1], width) - wide // 2
         masks = box_masks(top, left, high, wide, height, width)
-        kept = 1 - masks.float().mean((1, 2))  # part of it may be outside
+        shares = 1 - masks.float().mean((1, 2))  # part of it may be outside
         # Selecting rows is fastest in memory order
         rows, channels_last = rows_of(images)
         others = images_of(rows.index_select(0, partners), channels_last)
-        return choose(masks, others, images), _mixed(targets, partners, kept)
+        return choose(masks, others, images), _mixed(targets, partners, shares)
 
 
 @AUGMENTATIONS.register("mixup")
@@ -98,8 +98,8 @@ def _partners(
     n = len(images)
     partners = torch.randperm(n, generator=generator, device=generator.device)
     draws = torch.rand(3, n, generator=generator, device=generator.device)
-    kept = torch.where(draws[0] < probability, symmetric_beta(draws[1], draws[2], alpha), 1.0)
-    return partners.to(images.device), kept.to(images.device)
+    shares = torch.where(draws[0] < probability, symmetric_beta(draws[1], draws[2], alpha), 1.0)
+    return partners.to(images.device), shares.to(images.device)
 
 
 def symmetric_beta(one: Tensor, other: Tensor, alpha: float) -> Tensor:
@@ -119,6 +119,6 @@ def symmetric_beta(one: Tensor, other: Tensor, alpha: float) -> Tensor:
     return (0.5 * (1 + cosine / (power / (1 - power) + cosine**2).sqrt())).clamp(0, 1)
 
 
-def _mixed(targets: Tensor, partners: Tensor, kept: Tensor) -> Tensor:
-    share = kept.to(targets.dtype).view(-1, 1)
+def _mixed(targets: Tensor, partners: Tensor, shares: Tensor) -> Tensor:
+    share = shares.to(targets.dtype).view(-1, 1)
     return torch.lerp(targets.index_select(0, partners), targets, share)

@@ -103,7 +103,7 @@ class RandomPolicy:
             for number in range(1, _GEOMETRIC)  # shear across, down; shift across, down; turn
         ]
         across, down = amounts[0] * self._ranges.shear, amounts[1] * self._ranges.shear
-        right, below = (2 * self._ranges.translate * each for each in amounts[2:4])
+        right, below = (2 * self._ranges.translate * amount for amount in amounts[2:4])
         turn = amounts[4] * math.radians(self._ranges.degrees)
         cos, sin, ratio = turn.cos(), turn.sin(), height / width
         # From the changed image's coordinates (-1..1 along each side) to the original's
@@ -177,25 +177,25 @@ def _equalize(images: Tensor, strength: Tensor) -> Tensor:
 
 
 def _replace(
-    images: Tensor, chosen: Tensor, change: Callable[..., Tensor], *settings: Tensor
+    images: Tensor, mask: Tensor, change: Callable[..., Tensor], *settings: Tensor
 ) -> None:
-    """Change the chosen images in place.
+    """Change the images of ``mask`` in place.
 
     Args:
         images: float (n, channels, height, width).
-        chosen: bool (n,).
+        mask: bool (n,), true for the images to change.
         change: Gets images and their settings, and returns changed images.
         settings: Tensors with an entry for each image.
     """
     if images.device.type != "cpu":
-        # Indexing would wait for the device to report how many images are chosen
+        # Indexing would wait for the device to report how many images change
         changed = change(images, *settings)
-        images.copy_(torch.where(chosen.view(-1, 1, 1, 1), changed, images))
+        images.copy_(torch.where(mask.view(-1, 1, 1, 1), changed, images))
         return
-    which = chosen.nonzero()[:, 0]
-    if len(which):
-        part, *their = (each.index_select(0, which) for each in (images, *settings))
-        images.index_copy_(0, which, change(part, *their))
+    indices = mask.nonzero()[:, 0]
+    if len(indices):
+        part, *part_settings = (tensor.index_select(0, indices) for tensor in (images, *settings))
+        images.index_copy_(0, indices, change(part, *part_settings))
 
 
 @AUGMENTATIONS.register("trivial_augment")

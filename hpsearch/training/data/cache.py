@@ -262,11 +262,11 @@ def _build(
 
 def _clear(folder: Path) -> None:
     """Remove the temporary files that builders of ``folder`` left beside it."""
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
+    for leftover in folder.parent.glob(f".{folder.name}.*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
         else:
-            left.unlink(missing_ok=True)
+            leftover.unlink(missing_ok=True)
 
 
 def _open(folder: Path) -> Entry | None:
@@ -283,12 +283,12 @@ def _open(folder: Path) -> Entry | None:
     return entry
 
 
-def _check(path: Path, recorded: Mapping[str, Any]) -> None:
+def _check(path: Path, record: Mapping[str, Any]) -> None:
     """Raise ``ValueError`` if an array has changed since it was written."""
     status = path.stat()
-    if status.st_size != recorded["bytes"]:
+    if status.st_size != record["bytes"]:
         raise ValueError(f"{path} has another size")
     # Reading everything at every start would cost what the cache saves, so the contents are read
     # only if the file's time has changed.
-    if status.st_mtime_ns != recorded["mtime_ns"] and sha256_of_file(path) != recorded["sha256"]:
+    if status.st_mtime_ns != record["mtime_ns"] and sha256_of_file(path) != record["sha256"]:
         raise ValueError(f"{path} has other contents")

@@ -40,19 +40,19 @@ def content_hash(files: Sequence[Path], memo_folder: Path, root: Path | None = N
     if not files:
         return hashlib.sha256(b"no files").hexdigest()
     memo = memo_folder / f"{sha256_of_json(sorted(map(str, files)))[:32]}.json"
-    known = recall(memo)
+    previous = recall(memo)
     # Paths as text: for thousands of pictures, making a Path takes longer than its stat call
-    measured = {path: _measure(path, known.get(path)) for path in map(str, files)}
-    if measured != known:
-        note(memo, measured)
+    records = {path: _measure(path, previous.get(path)) for path in map(str, files)}
+    if records != previous:
+        note(memo, records)
     common = root or os.path.commonpath({file.parent for file in files})
     below = len(str(common).rstrip(os.sep)) + 1
     return sha256_of_json(
-        [[path[below:].replace(os.sep, "/"), each["sha256"]] for path, each in measured.items()]
+        [[path[below:].replace(os.sep, "/"), record["sha256"]] for path, record in records.items()]
     )
 
 
-def remembered(
+def measure_once(
     file: Path, settings: Mapping[str, Any], measure: Callable[[], Any], memo_folder: Path
 ) -> Any:
     """Return ``measure()``, stored so that a second start needn't open the file.
@@ -68,9 +68,9 @@ def remembered(
     """
     key = sha256_of_json([content_hash([file], memo_folder), settings])
     memo = memo_folder / f"facts-{key[:32]}.json"
-    known = recall(memo)
-    if known.get("key") == key:
-        return known["value"]
+    previous = recall(memo)
+    if previous.get("key") == key:
+        return previous["value"]
     value = measure()
     note(memo, {"key": key, "value": value})
     return value
@@ -79,10 +79,10 @@ def remembered(
 def recall(memo: Path) -> Mapping[str, Any]:
     """Return the contents of ``memo``; ``{}`` if it is missing or can't be read."""
     try:
-        known = json.loads(memo.read_text(encoding="utf-8"))
+        content = json.loads(memo.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def note(memo: Path, hashes: Mapping[str, Any]) -> None:

@@ -20,24 +20,25 @@ def copies_across(data: PreparedData) -> int:
     images.
     """
     memo = data.cache_folder / f"copies-{data.split_hash[:32]}.json"
-    known = recall(memo).get("copies")
-    if not isinstance(known, int):
-        known = _copies(data)
-        note(memo, {"copies": known})
-    return known
+    count = recall(memo).get("copies")
+    if not isinstance(count, int):
+        count = _copies(data)
+        note(memo, {"copies": count})
+    return count
 
 
 def _copies(data: PreparedData) -> int:
     images = data.images.numpy()
     rounds = [
-        (each.train_indices.tolist(), each.val_indices.tolist()) for each in data.rounds or (data,)
+        (training.train_indices.tolist(), training.val_indices.tolist())
+        for training in data.rounds or (data,)
     ]
-    used = {row for trained, validated in rounds for row in (*trained, *validated)}
+    used = {row for train_rows, val_rows in rounds for row in (*train_rows, *val_rows)}
     digests = {
         row: hashlib.blake2b(images[row].tobytes(), digest_size=16).digest() for row in sorted(used)
     }
     copies: set[int] = set()
-    for trained, validated in rounds:
-        seen = {digests[row] for row in trained}
-        copies.update(row for row in validated if digests[row] in seen)
+    for train_rows, val_rows in rounds:
+        train_digests = {digests[row] for row in train_rows}
+        copies.update(row for row in val_rows if digests[row] in train_digests)
     return len(copies)

@@ -16,7 +16,7 @@ def data_warnings(source: str, data: PreparedData) -> tuple[str, ...]:
 
     If a trial trains on several splits or folds, a class counts as missing if it is missing in one.
     """
-    of_source = tuple(f"data source {source}: {each}" for each in data.warnings)
+    of_source = tuple(f"data source {source}: {warning}" for warning in data.warnings)
     if not len(data.val_indices):  # a model whose metrics are known already
         return of_source
     return (*of_source, *_sizes(source, data), *_classes(source, data))
@@ -24,18 +24,18 @@ def data_warnings(source: str, data: PreparedData) -> tuple[str, ...]:
 
 def data_notes(source: str, data: PreparedData) -> tuple[str, ...]:
     """Return what was found in the files of ``source`` and not given, each a sentence."""
-    return tuple(f"data source {source}: {each}" for each in data.notes)
+    return tuple(f"data source {source}: {note}" for note in data.notes)
 
 
 def images_per_class(data: PreparedData) -> tuple[int, ...]:
     """Return how many images of each class train or validate, in the order of the class names."""
     used = np.union1d(data.train_indices.numpy(), data.val_indices.numpy())
-    return tuple(_counted(data, used).tolist())
+    return tuple(_counts_per_class(data, used).tolist())
 
 
 def _sizes(source: str, data: PreparedData) -> Iterator[str]:
-    each = data.rounds[0] if data.rounds else data
-    train, validation = len(each.train_indices), len(each.val_indices)
+    training = data.rounds[0] if data.rounds else data
+    train, validation = len(training.train_indices), len(training.val_indices)
     if validation > train:
         yield (
             f"{validation:,} of the {train + validation:,} images of data source {source} are "
@@ -46,13 +46,15 @@ def _sizes(source: str, data: PreparedData) -> Iterator[str]:
 
 def _classes(source: str, data: PreparedData) -> Iterator[str]:
     rounds = data.rounds or (data,)
-    train = np.min([_counted(data, each.train_indices.numpy()) for each in rounds], axis=0)
-    validation = _counted(data, data.val_indices.numpy())
+    train = np.min(
+        [_counts_per_class(data, training.train_indices.numpy()) for training in rounds], axis=0
+    )
+    validation = _counts_per_class(data, data.val_indices.numpy())
     images = np.array(images_per_class(data))
     untrained = (train == 0) & (validation > 0)
     if untrained.any():
         yield (
-            f"{_named(untrained, data.class_names)} of data source {source} {_have(untrained)} no "
+            f"{_names(untrained, data.class_names)} of data source {source} {_have(untrained)} no "
             f"training image, so a model gets {int(validation[untrained].sum()):,} of the "
             f"{len(data.val_indices):,} validation images wrong in any case; get more images of "
             "each class, or use a smaller data.validation"
@@ -60,19 +62,19 @@ def _classes(source: str, data: PreparedData) -> Iterator[str]:
     unseen = (validation == 0) & (images > 0)
     if unseen.any():
         yield (
-            f"{_named(unseen, data.class_names)} of data source {source} {_have(unseen)} no "
+            f"{_names(unseen, data.class_names)} of data source {source} {_have(unseen)} no "
             "validation image, so the accuracy doesn't include them; get more images of each "
             "class, or use data.folds"
         )
     empty = images == 0
     if empty.any():
         yield (
-            f"{_named(empty, data.class_names)} of data source {source} {_have(empty)} no image at "
+            f"{_names(empty, data.class_names)} of data source {source} {_have(empty)} no image at "
             "all; the model still has an output for each class"
         )
 
 
-def _counted(data: PreparedData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def _counts_per_class(data: PreparedData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.bincount(data.labels.numpy()[rows], minlength=len(data.class_names))
 
 
@@ -80,8 +82,8 @@ def _have(classes: NDArray[np.bool_]) -> str:
     return "has" if classes.sum() == 1 else "have"
 
 
-def _named(classes: NDArray[np.bool_], names: Sequence[str]) -> str:
+def _names(classes: NDArray[np.bool_], names: Sequence[str]) -> str:
     """Return ``2 of 30 classes (cat, dog)``."""
-    chosen = [names[index] for index in np.flatnonzero(classes).tolist()]
-    of_all = f"{len(chosen):,} of {count_noun(len(names), 'class', 'classes')}"
-    return f"{of_all} ({first_few(chosen)})"
+    subset = [names[index] for index in np.flatnonzero(classes).tolist()]
+    of_all = f"{len(subset):,} of {count_noun(len(names), 'class', 'classes')}"
+    return f"{of_all} ({first_few(subset)})"

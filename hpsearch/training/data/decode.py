@@ -27,21 +27,21 @@ Choose = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
-    """A part's images, and which of them are taken."""
+class Selection:
+    """Some of a part's images."""
 
     images: Images
     #: Their indices in ``images``, sorted.
-    chosen: NDArray[np.int64]
+    indices: NDArray[np.int64]
 
 
-def read_part(source: Source, part: Part, choose: Choose | None = None) -> Taken:
+def read_part(source: Source, part: Part, choose: Choose | None = None) -> Selection:
     """Decode a part (every image that isn't decoded lazily).
 
     Args:
         source: The source of the part, for its class names and for errors.
         part: What to read.
-        choose: Picks the images that are taken; ``None`` takes all.
+        choose: Picks the images of the selection; ``None`` takes all.
 
     Raises:
         DataError: If a file can't be read, or the result isn't what ``Images`` describes.
@@ -55,8 +55,8 @@ def read_part(source: Source, part: Part, choose: Choose | None = None) -> Taken
         ) from error
     images = _checked(source, images)
     labels = images.labels
-    chosen = np.arange(len(labels)) if choose is None else choose(labels)
-    return Taken(images=images, chosen=chosen)
+    indices = np.arange(len(labels)) if choose is None else choose(labels)
+    return Selection(images=images, indices=indices)
 
 
 def _checked(source: Source, images: Images) -> Images:
@@ -95,7 +95,7 @@ def _checked(source: Source, images: Images) -> Images:
 
 
 def write_parts(
-    writer: Writer, class_names: Sequence[str], parts: Sequence[Taken], input_size: int | None
+    writer: Writer, class_names: Sequence[str], parts: Sequence[Selection], input_size: int | None
 ) -> str:
     """Write the chosen images of the parts, one part after the other.
 
@@ -122,7 +122,7 @@ def write_parts(
     """
     identity = _Identity(class_names)
     damaged: list[DamagedPicture] = []
-    total = sum(len(part.chosen) for part in parts)
+    total = sum(len(part.indices) for part in parts)
     height, width, channels = _first_shape(parts)
     shape = (height, width, channels)
     if input_size is not None:
@@ -131,9 +131,9 @@ def write_parts(
     chunk = max(1, min(_CHUNK, _CHUNK_BYTES // max(1, math.prod(shape))))
     with writer.array("images", np.uint8, (total, channels, *shape[:2])) as rows:
         for part in parts:
-            identity.labels(part.images.labels[part.chosen])
-            for start in range(0, len(part.chosen), chunk):
-                indices = part.chosen[start : start + chunk]
+            identity.labels(part.images.labels[part.indices])
+            for start in range(0, len(part.indices), chunk):
+                indices = part.indices[start : start + chunk]
                 pictures = _decoded(part.images, indices, identity, damaged)
                 sized = _sized(pictures, shape, len(indices), resize=input_size is not None)
                 if not damaged:  # if some are, the rest is decoded only to count them
@@ -141,26 +141,26 @@ def write_parts(
                 del sized  # free the memory before the next chunk
         if damaged:
             raise _damaged(damaged, total)
-    writer.save("labels", np.concatenate([part.images.labels[part.chosen] for part in parts]))
-    writer.save("chosen", np.concatenate([part.chosen for part in parts]))
+    writer.save("labels", np.concatenate([part.images.labels[part.indices] for part in parts]))
+    writer.save("chosen", np.concatenate([part.indices for part in parts]))
     if any(part.images.groups is not None for part in parts):
         writer.save("groups", _groups(parts))
     return identity.sha256()
 
 
-def _groups(parts: Sequence[Taken]) -> NDArray[np.int64]:
+def _groups(parts: Sequence[Selection]) -> NDArray[np.int64]:
     """Return the group of each chosen image; no group is in two parts.
 
     In a part without groups, each image is its own group.
     """
-    found, first = [], 0
+    groups, first = [], 0
     for part in parts:
         of_part = part.images.groups
-        own = part.chosen if of_part is None else of_part[part.chosen]
-        numbers = np.unique(own, return_inverse=True)[1]
-        found.append(first + numbers.astype(np.int64))
+        group_ids = part.indices if of_part is None else of_part[part.indices]
+        numbers = np.unique(group_ids, return_inverse=True)[1]
+        groups.append(first + numbers.astype(np.int64))
         first += int(numbers.max()) + 1
-    return np.concatenate(found)
+    return np.concatenate(groups)
 
 
 class _Identity:
@@ -183,11 +183,11 @@ class _Identity:
         return self._digest.hexdigest()
 
 
-def _first_shape(parts: Sequence[Taken]) -> tuple[int, int, int]:
+def _first_shape(parts: Sequence[Selection]) -> tuple[int, int, int]:
     """Return the shape of the first picture that can be decoded."""
     damaged: list[DamagedPicture] = []
     for part in parts:
-        for index in part.chosen:
+        for index in part.indices:
             try:
                 height, width, channels = part.images.images[int(index)].shape
             except DamagedPicture as error:

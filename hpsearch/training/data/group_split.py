@@ -142,14 +142,14 @@ def grouped_split(
         moved = [draft.improve(group) for group in order]
         if not any(moved):
             break
-    chosen = np.array(draft.taken)[member]
-    if not chosen.any():
+    mask = np.array(draft.in_part)[member]
+    if not mask.any():
         raise DataError(
             "a split by group needs a class with at least two groups, one for each part, but every "
-            f"one of the {len(draft.taken)} group(s) contains all images of a class; use a pattern "
-            "that makes smaller groups, or none"
+            f"one of the {len(draft.in_part)} group(s) contains all images of a class; use a "
+            "pattern that makes smaller groups, or none"
         )
-    return Split(train=np.flatnonzero(~chosen), validation=np.flatnonzero(chosen))
+    return Split(train=np.flatnonzero(~mask), validation=np.flatnonzero(mask))
 
 
 @dataclass
@@ -158,8 +158,8 @@ class _Draft:
 
     #: For each group: pairs of a class and its number of images.
     contents: list[list[tuple[int, int]]]
-    #: Whether each group is split off.
-    taken: list[bool]
+    #: Whether each group is in the part that is split off.
+    in_part: list[bool]
     #: For each class: images split off, less those that should be.
     excess: list[int]
     total_excess: int
@@ -180,7 +180,7 @@ class _Draft:
         shares = shares_of(counts, min(count, int(spare.sum())), lower=lower, upper=spare)
         return cls(
             contents=contents,
-            taken=[False] * len(contents),
+            in_part=[False] * len(contents),
             excess=(-shares).tolist(),
             total_excess=-int(shares.sum()),
             training=groups.tolist(),
@@ -189,18 +189,20 @@ class _Draft:
 
     def can_take(self, group: int) -> bool:
         """Whether each class of the group has another group that trains."""
-        return not self.taken[group] and all(self.training[c] > 1 for c, _ in self.contents[group])
+        return not self.in_part[group] and all(
+            self.training[c] > 1 for c, _ in self.contents[group]
+        )
 
     def can_give_back(self, group: int) -> bool:
         """Whether each class of the group has another group that is split off."""
-        return self.taken[group] and all(self.split_off[c] > 1 for c, _ in self.contents[group])
+        return self.in_part[group] and all(self.split_off[c] > 1 for c, _ in self.contents[group])
 
     def change(self, group: int, *, total: bool) -> int:
         """Return how the sum of squared excesses changes when the group changes sides.
 
         If ``total``, the excess over all classes counts too, as much as two classes.
         """
-        sign = -1 if self.taken[group] else 1
+        sign = -1 if self.in_part[group] else 1
         parts = [(self.excess[c], sign * n) for c, n in self.contents[group]]
         if total:
             parts += [(self.total_excess, sum(n for _, n in parts))] * 2
@@ -208,8 +210,8 @@ class _Draft:
 
     def take(self, group: int) -> None:
         """Move the group to the other side."""
-        sign = -1 if self.taken[group] else 1
-        self.taken[group] = not self.taken[group]
+        sign = -1 if self.in_part[group] else 1
+        self.in_part[group] = not self.in_part[group]
         for label, n in self.contents[group]:
             self.excess[label] += sign * n
             self.total_excess += sign * n
@@ -233,7 +235,7 @@ class _Draft:
 
         That is further than now, and by more than the class's images in the group.
         """
-        sign = -1 if self.taken[group] else 1
+        sign = -1 if self.in_part[group] else 1
         return any(
             abs(self.excess[c] + sign * n) > max(n, abs(self.excess[c]))
             for c, n in self.contents[group]

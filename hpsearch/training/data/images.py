@@ -40,7 +40,7 @@ class Pictures(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SomeOf:
+class Subset:
     """A selection of pictures, without a copy."""
 
     pictures: NDArray[np.uint8] | Pictures
@@ -128,9 +128,9 @@ def numbered_classes(labels: NDArray[np.integer[Any]], where: object, key: str) 
         DataError: If a label is negative, or a number from 0 to the largest label is missing.
     """
     largest, smallest = int(labels.max(initial=0)), int(labels.min(initial=0))
-    found = np.unique(labels)
+    numbers = np.unique(labels)
     # The first number, counted from 0, that isn't a label
-    gap = int(np.argmin(np.append(found == np.arange(len(found)), False)))
+    gap = int(np.argmin(np.append(numbers == np.arange(len(numbers)), False)))
     if smallest < 0 or gap <= largest:
         wrong = smallest if smallest < 0 else f"no {gap}"
         raise DataError(
@@ -152,23 +152,23 @@ def require_class_names(source: Source) -> None:
         DataError: If a name is blank or contains a control character, a line break or a byte that
             isn't UTF-8, or two names look the same.
     """
-    seen: dict[str, str] = {}
+    name_of: dict[str, str] = {}
     for name in source.class_names:
         bad = next((sign for sign in name if unicodedata.category(sign) in _UNPRINTABLE), None)
         if bad is not None or not name.strip():
-            found = "a byte that isn't UTF-8" if bad and _is_raw_byte(bad) else ascii(bad)
+            description = "a byte that isn't UTF-8" if bad and _is_raw_byte(bad) else ascii(bad)
             raise DataError(
                 f"a class name must be printable text on one line, but {name!a} of data source "
                 f"{source.name!r} ({source.origin}) "
-                f"{'is blank' if bad is None else f'contains {found}'}; rename the class"
+                f"{'is blank' if bad is None else f'contains {description}'}; rename the class"
             )
         alike = unicodedata.normalize("NFC", name)
-        if alike in seen:
+        if alike in name_of:
             raise DataError(
                 f"class names must differ, but data source {source.name!r} ({source.origin}) has "
-                f"{seen[alike]!a} and {name!a}, which look the same; rename one"
+                f"{name_of[alike]!a} and {name!a}, which look the same; rename one"
             )
-        seen[alike] = name
+        name_of[alike] = name
 
 
 def _is_raw_byte(char: str) -> bool:

@@ -41,20 +41,20 @@ def mean_and_std_of(
         mean, std = _FIXED[normalization]
         return _per_channel([mean] * channels), _per_channel([std] * channels)
     for name in ("mean", "std"):
-        given = normalization[name]
-        if len(given) not in (1, channels):
+        numbers = normalization[name]
+        if len(numbers) not in (1, channels):
             raise DataError(
                 f"data.normalization: {name} must have one number per channel of the images "
-                f"({channels}), or one for all, but got {len(given)}: {list(given)}"
+                f"({channels}), or one for all, but got {len(numbers)}: {list(numbers)}"
             )
-        if name == "std" and min(given) <= 0:
+        if name == "std" and min(numbers) <= 0:
             raise DataError(
-                f"data.normalization: std must be above 0 in every channel, but got {list(given)}"
+                f"data.normalization: std must be above 0 in every channel, but got {list(numbers)}"
             )
-    mean_given, std_given = ([*normalization[name]] for name in ("mean", "std"))
+    means, stds = ([*normalization[name]] for name in ("mean", "std"))
     return (
-        _per_channel(mean_given * (channels // len(mean_given))),
-        _per_channel(std_given * (channels // len(std_given))),
+        _per_channel(means * (channels // len(means))),
+        _per_channel(stds * (channels // len(stds))),
     )
 
 

@@ -93,7 +93,7 @@ def read_packed(place: Packed) -> bytes:
             _skip_header(file)
         content = file.read(place.stored)
     if place.method == zipfile.ZIP_DEFLATED:
-        # One byte more than the directory of the archive states would show that it lies
+        # Up to one byte more than the archive's directory states: enough to show that it is wrong
         content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, place.size + 1)
     if len(content) != place.size:
         raise ValueError("its size isn't the stated one: the archive is damaged")
@@ -111,11 +111,11 @@ def zip_entries(path: Path) -> list[Packed]:
     """
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-            infos = [each for each in archive.infolist() if not each.is_dir()]
+            infos = [info for info in archive.infolist() if not info.is_dir()]
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"{path} must be a ZIP archive, but can't be read ({reason})") from error
-    found: dict[str, Packed] = {}
+    entries: dict[str, Packed] = {}
     for info in infos:
         name = require_inner_name(info.filename, path)
         if is_hidden(name):
@@ -129,12 +129,12 @@ def zip_entries(path: Path) -> list[Packed]:
                 f"the files in {path} must be stored or compressed by deflate, but {name!a} is "
                 f"compressed by method {info.compress_type}; pack it with another program"
             )
-        if name in found:
+        if name in entries:
             raise DataError(
                 f"every name in {path} must be there once, but {name!a} is there twice; pack it "
                 "again"
             )
-        found[name] = Packed(
+        entries[name] = Packed(
             file=path,
             name=name,
             offset=info.header_offset,
@@ -143,7 +143,7 @@ def zip_entries(path: Path) -> list[Packed]:
             method=info.compress_type,
             checksum=info.CRC,
         )
-    return [*found.values()]
+    return [*entries.values()]
 
 
 def require_inner_name(name: str, archive: Path) -> str:

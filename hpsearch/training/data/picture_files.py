@@ -102,7 +102,7 @@ def ending(name: str) -> str:
 
 def by_ending(files: Counter[str]) -> str:
     """Return the most common endings with their numbers of files: `` (30 .heic, 2 .txt)``."""
-    listed = ", ".join(f"{count:,} {each}" for each, count in files.most_common(_NAMED))
+    listed = ", ".join(f"{count:,} {suffix}" for suffix, count in files.most_common(_NAMED))
     more = f", and {len(files) - _NAMED:,} other endings" if len(files) > _NAMED else ""
     return f" ({listed}{more})" if files else ""
 
@@ -175,23 +175,23 @@ def _load(picture: Image.Image, name: str) -> None:
     if picture.format not in _WRITES_TO_STDERR:
         picture.load()
         return
-    with captured_stderr() as said:
+    with captured_stderr() as messages:
         try:
             picture.load()
             error = None
         except Exception as raised:  # noqa: BLE001 - raised again below
             error = raised
-    said = [each.removeprefix("tempfile.tif: ").removesuffix(".") for each in said]
+    messages = [message.removeprefix("tempfile.tif: ").removesuffix(".") for message in messages]
     if error is not None:
-        raise error if not said else ValueError(f"{error}: {said[0]}")
-    for each in said[:1]:
-        if each not in _warned:
-            _warned.add(each)
+        raise error if not messages else ValueError(f"{error}: {messages[0]}")
+    for message in messages[:1]:
+        if message not in _warned:
+            _warned.add(message)
             logger.warning(
                 "%s was read, but its file has a fault (%s); other pictures with such a fault "
                 "aren't listed",
                 name,
-                each,
+                message,
             )
 
 

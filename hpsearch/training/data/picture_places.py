@@ -68,7 +68,7 @@ class PicturePlace:
             names = sorted(_names_below(path, key))
         elif path.suffix.lower() == ".zip":
             self._packed = zip_entries(path)
-            names = [each.name for each in self._packed]
+            names = [file.name for file in self._packed]
         else:
             state = "is neither" if path.exists() else "doesn't exist"
             raise DataError(
@@ -100,21 +100,23 @@ class PicturePlace:
         Raises:
             NotFound: If there is none, or there are several.
         """
-        wanted = [part for part in name.replace("\\", "/").split("/") if part not in _NO_NAMES]
-        if not wanted:
+        name_parts = [part for part in name.replace("\\", "/").split("/") if part not in _NO_NAMES]
+        if not name_parts:
             raise NotFound("no such picture", name)
         # The ending may be missing, or another one than that of the picture
-        stems = {wanted[-1], without_ending(wanted[-1])}
-        same = [each for stem in stems for each in self._by_stem.get(stem, ())]
+        stems = {name_parts[-1], without_ending(name_parts[-1])}
+        candidates = [candidate for stem in stems for candidate in self._by_stem.get(stem, ())]
         ranked = sorted(
-            ((_agreement(each.parts, wanted), each) for each in same),
+            ((_agreement(candidate.parts, name_parts), candidate) for candidate in candidates),
             key=lambda pair: pair[0],
             reverse=True,
         )
         if not ranked or not ranked[0][0]:
             raise NotFound("no such picture", name)
         if len(ranked) > 1 and ranked[0][0] == ranked[1][0]:
-            alike = [self._names[each.index] for rank, each in ranked if rank == ranked[0][0]]
+            alike = [
+                self._names[candidate.index] for rank, candidate in ranked if rank == ranked[0][0]
+            ]
             raise NotFound("several such pictures", f"{name} may be {first_few(alike, 3, ' or ')}")
         return ranked[0][1].index
 
@@ -123,52 +125,54 @@ class PicturePlace:
         # The bytes of a file's name may be no text
         return os.fsencode(self._names[index]).decode("utf-8", "replace")
 
-    def files(self, chosen: Sequence[int]) -> tuple[Path, ...]:
-        """Return the files that contain the chosen pictures."""
+    def files(self, indices: Sequence[int]) -> tuple[Path, ...]:
+        """Return the files that contain the pictures at ``indices``."""
         if self._packed is not None:
             return (self.path,)
         # Joined as text: for thousands of pictures, Path's own operator takes several times as long
-        return tuple(Path(f"{self.path}/{self._names[index]}") for index in chosen)
+        return tuple(Path(f"{self.path}/{self._names[index]}") for index in indices)
 
-    def pictures(self, chosen: Sequence[int], colour: Colour) -> Pictures:
-        """Return the chosen pictures, decoded on access."""
+    def pictures(self, indices: Sequence[int], colour: Colour) -> Pictures:
+        """Return the pictures at ``indices``, decoded on access."""
         if self._packed is not None:
-            return PackedPictures(places=[self._packed[index] for index in chosen], colour=colour)
-        return PictureFiles(files=self.files(chosen), colour=colour)
+            return PackedPictures(places=[self._packed[index] for index in indices], colour=colour)
+        return PictureFiles(files=self.files(indices), colour=colour)
 
 
 _NO_NAMES = ("", ".", "..")
 
 
-def _agreement(parts: Sequence[str], wanted: Sequence[str]) -> tuple[bool, bool, int] | tuple[()]:
-    """Return how well a picture's path fits the wanted one; ``()`` if it doesn't.
+def _agreement(
+    parts: Sequence[str], name_parts: Sequence[str]
+) -> tuple[bool, bool, int] | tuple[()]:
+    """Return how well a picture's path fits the parts of a name; ``()`` if it doesn't.
 
     Folders are compared from the end, as far as the shorter path goes. The whole path fits better
     than the name alone, the same ending better than another, and more folders better than fewer.
     """
-    common = min(len(parts), len(wanted)) - 1
-    if common and tuple(parts[-1 - common : -1]) != tuple(wanted[-1 - common : -1]):
+    common = min(len(parts), len(name_parts)) - 1
+    if common and tuple(parts[-1 - common : -1]) != tuple(name_parts[-1 - common : -1]):
         return ()
-    return len(parts) == len(wanted), parts[-1] == wanted[-1], common
+    return len(parts) == len(name_parts), parts[-1] == name_parts[-1], common
 
 
 def _names_below(folder: Path, key: str) -> Iterator[str]:
     """Yield the paths of files below a folder, without hidden ones; linked folders are followed."""
-    waiting, seen, count = [""], set[tuple[int, int]](), 0
-    while waiting:
-        below = waiting.pop()
+    queue, folder_ids, count = [""], set[tuple[int, int]](), 0
+    while queue:
+        below = queue.pop()
         try:
             state = os.stat(f"{folder}/{below}")  # noqa: PTH116 - text, as below
-            if (state.st_dev, state.st_ino) in seen:
+            if (state.st_dev, state.st_ino) in folder_ids:
                 continue
-            seen.add((state.st_dev, state.st_ino))
+            folder_ids.add((state.st_dev, state.st_ino))
             with os.scandir(f"{folder}/{below}") as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
-            for entry in found:
+                children = sorted(entries, key=lambda entry: entry.name)
+            for entry in children:
                 if is_hidden(entry.name):
                     continue
                 if entry.is_dir():
-                    waiting.append(f"{below}{entry.name}/")
+                    queue.append(f"{below}{entry.name}/")
                     continue
                 count += 1
                 yield f"{below}{entry.name}"

@@ -198,10 +198,10 @@ def _require_known_jpeg_2000(file: BinaryIO) -> None:
 
 
 def _all(picture: TiffImageFile, tag: int) -> tuple[Any, ...]:
-    found = picture.tag_v2.get(tag, ())
-    return found if isinstance(found, tuple) else (found,)
+    content = picture.tag_v2.get(tag, ())
+    return content if isinstance(content, tuple) else (content,)
 
 
 def _first(picture: TiffImageFile, tag: int, default: int) -> int:
-    found = _all(picture, tag)
-    return int(found[0]) if found else default
+    numbers = _all(picture, tag)
+    return int(numbers[0]) if numbers else default

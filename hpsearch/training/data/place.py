@@ -30,8 +30,7 @@ Place = DataRoot
 
 def data_root(root: Path | None = None) -> Path:
     """Return ``root``, else ``HPSEARCH_DATA``, else ``~/.cache/hpsearch/data``; absolute."""
-    chosen = root or Path(os.environ.get("HPSEARCH_DATA") or "~/.cache/hpsearch/data")
-    return absolute(chosen)
+    return absolute(root or os.environ.get("HPSEARCH_DATA") or "~/.cache/hpsearch/data")
 
 
 def absolute(path: Path | str) -> Path:

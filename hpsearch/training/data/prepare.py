@@ -90,16 +90,16 @@ class PreparedData:
 
     def groups_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
         """Return the groups of the images at ``rows``; ``None`` if the source has none."""
-        found: NDArray[np.int64] | None = None
-        if self.groups is not None:
-            found = self.groups.numpy()[rows]
-        return found
+        if self.groups is None:
+            return None
+        groups: NDArray[np.int64] = self.groups.numpy()[rows]
+        return groups
 
     @cached_property
     def val_groups(self) -> int | None:
         """The number of groups of the validation images; ``None`` if there are none."""
-        found = self.groups_of(self.val_indices.numpy())
-        return None if found is None or not len(found) else len(np.unique(found))
+        groups = self.groups_of(self.val_indices.numpy())
+        return None if groups is None or not len(groups) else len(np.unique(groups))
 
 
 def prepare(config: DataConfig, *, split_seed: int, root: Path | None = None) -> PreparedData:
@@ -170,14 +170,14 @@ def image_names(
     request = _request(config, root, split_seed)
     source = build_source(config, request.root, may_download=False)
     entry = _training_entry(source, request)
-    chosen = entry.array("chosen")
+    source_indices = entry.array("chosen")
     sizes: list[int] = entry.facts["images_per_part"]
     names = {}
     for row in rows:
         before = 0
         for part, size in zip(_parts(source).values(), sizes, strict=True):
             if before <= row < before + size and part.name_of is not None:
-                names[row] = part.name_of(int(chosen[row]))
+                names[row] = part.name_of(int(source_indices[row]))
             before += size
     return names
 
@@ -284,8 +284,8 @@ def _prepare(request: _Request) -> PreparedData:
     rounds = tuple(map(prepared, splits))
     if len(rounds) == 1:
         return rounds[0]
-    names = ",".join(each.split_hash for each in rounds)
-    together = hashlib.sha256(names.encode()).hexdigest()
+    hashes = ",".join(training.split_hash for training in rounds)
+    together = hashlib.sha256(hashes.encode()).hexdigest()
     return replace(prepared(_union(splits)), rounds=rounds, split_hash=together)
 
 
@@ -337,8 +337,8 @@ def _training_key(source: Source, request: _Request) -> dict[str, Any]:
     key = _key(source, parts, request.config, request.root)
     if len(parts) > 1:
         key["groups"] = "of both parts"  # entries of earlier versions lack them
-    _, chosen = _choice(request)
-    return key | chosen
+    _, settings = _choice(request)
+    return key | settings
 
 
 def _parts(source: Source) -> dict[str, Part]:
@@ -391,12 +391,12 @@ def _build(
     source: Source, parts: list[Part], config: DataConfig, choose: Choose | None, writer: Writer
 ) -> dict[str, Any]:
     """Decode ``parts`` into ``writer``; of the first, only the images that ``choose`` picks."""
-    taken = [
+    selections = [
         read_part(source, part, choose if number == 0 else None)
         for number, part in enumerate(parts)
     ]
-    sha256 = write_parts(writer, source.class_names, taken, config.input_size)
-    return {"images_per_part": [len(part.chosen) for part in taken], "data_hash": sha256}
+    sha256 = write_parts(writer, source.class_names, selections, config.input_size)
+    return {"images_per_part": [len(part.indices) for part in selections], "data_hash": sha256}
 
 
 def _splits(source: Source, entry: Entry, labels: Any, request: _Request) -> tuple[Split, ...]:
@@ -426,11 +426,11 @@ def _splits(source: Source, entry: Entry, labels: Any, request: _Request) -> tup
 def _union(splits: Sequence[Split]) -> Split:
     """Return the images that train, and those that validate, in one of the splits."""
     return Split(
-        train=reduce(np.union1d, (each.train for each in splits)),
-        validation=reduce(np.union1d, (each.validation for each in splits)),
+        train=reduce(np.union1d, (split.train for split in splits)),
+        validation=reduce(np.union1d, (split.validation for split in splits)),
     )
 
 
-def _in_source(split: Split, chosen: Any) -> Split:
+def _in_source(split: Split, source_indices: Any) -> Split:
     """Return the split with the source's own indices, which ``limit`` doesn't change."""
-    return Split(train=chosen[split.train], validation=chosen[split.validation])
+    return Split(train=source_indices[split.train], validation=source_indices[split.validation])

@@ -270,10 +270,10 @@ def _order(order: str) -> Literal["C", "F"]:
 
 
 def _permutation(axes: Any, dimensions: int) -> tuple[int, ...]:
-    given = axes if isinstance(axes, tuple | list) and len(axes) == dimensions else ()
-    if not all(type(axis) is int for axis in given) or sorted(given) != [*range(dimensions)]:
+    order = axes if isinstance(axes, tuple | list) and len(axes) == dimensions else ()
+    if not all(type(axis) is int for axis in order) or sorted(order) != [*range(dimensions)]:
         raise ValueError(f"{shortened(axes)} isn't an order of {dimensions} dimensions")
-    return tuple(given)
+    return tuple(order)
 
 
 def _reconstruct(subtype: Any, shape: Any, code: Any) -> _Array:

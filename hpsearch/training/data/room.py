@@ -112,21 +112,21 @@ def _groups() -> Iterator[int]:
 def _group(root: Path, path: str, most: str, used: str, cached: str) -> Iterator[int]:
     # Inside a container the path may be the host's: then only the root of the mount exists
     folder = root / path.strip("/")
-    for each in (folder, *folder.parents):
-        if each == root.parent:
+    for group_folder in (folder, *folder.parents):
+        if group_folder == root.parent:
             return
         with suppress(OSError, ValueError):
-            limit = int((each / most).read_text())  # "max" is no number
-            reclaimable = _numbers(each / "memory.stat").get(cached, 0)
-            yield max(0, limit - int((each / used).read_text()) + reclaimable)
+            limit = int((group_folder / most).read_text())  # "max" is no number
+            reclaimable = _numbers(group_folder / "memory.stat").get(cached, 0)
+            yield max(0, limit - int((group_folder / used).read_text()) + reclaimable)
 
 
 def _numbers(file: Path) -> dict[str, int]:
     """Return the first number of each line, by the line's first word."""
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     with suppress(OSError):
         for line in os.fsdecode(file.read_bytes()).splitlines():
             name, *rest = line.split()[:2] or [""]
             with suppress(ValueError):
-                found[name] = int(*rest)
-    return found
+                numbers[name] = int(*rest)
+    return numbers

@@ -121,10 +121,10 @@ def stratified_split(
         # More validation images than the classes can spare: some classes don't train.
         upper = counts
     shares = shares_of(counts, count, lower=lower, upper=upper)
-    chosen = _pick(labels, shares, seed=seed, stream=part)
+    indices = _pick(labels, shares, seed=seed, stream=part)
     training = np.ones(total, dtype=bool)
-    training[chosen] = False
-    return Split(train=np.flatnonzero(training), validation=chosen)
+    training[indices] = False
+    return Split(train=np.flatnonzero(training), validation=indices)
 
 
 def split_hash(split: Split) -> str:
@@ -186,11 +186,11 @@ def shares_of(counts: Indices, total: int, *, lower: Indices, upper: Indices) ->
         The share of each class, int64 ``(classes,)``.
     """
     images = int(counts.sum())
-    wanted = counts * total  # in units of 1/images
-    shares: Indices = np.clip(wanted // images, lower, upper)
+    targets = counts * total  # in units of 1/images
+    shares: Indices = np.clip(targets // images, lower, upper)
     nowhere = np.iinfo(np.int64).min
     while (missing := total - int(shares.sum())) != 0:
-        gap = wanted - shares * images
+        gap = targets - shares * images
         if missing > 0:
             shares[np.argmax(np.where(shares < upper, gap, nowhere))] += 1
         else:

@@ -29,7 +29,7 @@ def mean_and_std(
         indices: The images to measure, int64.
         memo: A file that stores the counts for the next start.
     """
-    counts = _remembered(memo, images, indices)
+    counts = _recall_counts(memo, images, indices)
     if counts is None:
         counts = _count(images, indices)
         note(memo, {"pixel_counts": counts.tolist()})
@@ -56,7 +56,7 @@ def _count(images: NDArray[np.uint8], indices: NDArray[np.int64]) -> NDArray[np.
     return counts
 
 
-def _remembered(
+def _recall_counts(
     memo: Path, images: NDArray[np.uint8], indices: NDArray[np.int64]
 ) -> NDArray[np.int64] | None:
     try:

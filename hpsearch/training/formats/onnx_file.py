@@ -56,7 +56,7 @@ def write_onnx(path: Path, classifier: Classifier, images: Tensor) -> Agreement:
     what, model = "the ONNX file", Deployable(classifier)
     program = program_of(model, images, what)
     try:
-        made: Any = torch.onnx.export(
+        onnx_program: Any = torch.onnx.export(
             program,
             input_names=[INPUT],
             output_names=list(OUTPUTS),
@@ -71,7 +71,7 @@ def write_onnx(path: Path, classifier: Classifier, images: Tensor) -> Agreement:
             f"{type(error).__name__}: {reason}; try --weights or --torch-export"
         ) from error
     signature = classifier.signature
-    made.model.metadata_props.update(
+    onnx_program.model.metadata_props.update(
         {
             "classes": json.dumps(signature.class_names, ensure_ascii=False),
             "input": signature.contract(),
@@ -80,7 +80,7 @@ def write_onnx(path: Path, classifier: Classifier, images: Tensor) -> Agreement:
         }
     )
     with replacing(path) as unfinished:
-        made.save(unfinished, external_data=False)
+        onnx_program.save(unfinished, external_data=False)
         return compare(_runtime(unfinished), classifier, images, what)
 
 

@@ -132,6 +132,6 @@ class Group(nn.Module):
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
     """Return a 3x3 convolution whose first channels begin as copies of its input's."""
-    made = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    nn.init.dirac_(made.weight[: min(inputs, outputs)].data)
-    return made
+    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    nn.init.dirac_(convolution.weight[: min(inputs, outputs)].data)
+    return convolution

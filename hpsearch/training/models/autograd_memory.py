@@ -20,20 +20,20 @@ def saved_bytes_per_image(model: nn.Module, input_shape: tuple[int, int, int]) -
         input_shape: (channels, height, width).
     """
     weights = {_storage(tensor) for tensor in (*model.parameters(), *model.buffers())}
-    kept: dict[int, Tensor] = {}
+    tensors: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[_storage(tensor)] = tensor  # kept alive, so that no address is used again
+        tensors[_storage(tensor)] = tensor  # kept alive, so that no address is used again
         return tensor
 
     model.train()
     images = torch.empty(_BATCH, *input_shape, device="meta")
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda held: held):
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         # The logits keep the graph alive, and the graph keeps the saved tensors alive
         logits = model(images)
     total = sum(
         tensor.untyped_storage().nbytes()
-        for storage, tensor in kept.items()
+        for storage, tensor in tensors.items()
         if storage not in weights
     )
     del logits

@@ -127,8 +127,8 @@ def describe(model: Component, *, input_shape: tuple[int, int, int], classes: in
         UserError: If the model doesn't return logits.
     """
     # Cached, since a search describes every configuration, and a large model takes a second
-    return _described(
-        _Asked(
+    return _summarize(
+        _CacheKey(
             model=model,
             settings=json.dumps(model.settings, sort_keys=True, default=repr),
             build=MODELS[model.name].build,
@@ -140,7 +140,7 @@ def describe(model: Component, *, input_shape: tuple[int, int, int], classes: in
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class _CacheKey:
     """The key of the cache: everything that the summary depends on."""
 
     model: Component = field(compare=False)
@@ -153,10 +153,10 @@ class _Asked:
 
 
 @lru_cache(maxsize=256)
-def _described(asked: _Asked) -> ModelSummary:
+def _summarize(key: _CacheKey) -> ModelSummary:
     with torch.device("meta"):
-        built = MODELS.build(asked.model, asked.input_shape, asked.classes).eval()
-        image = torch.empty(1, *asked.input_shape)
+        net = MODELS.build(key.model, key.input_shape, key.classes).eval()
+        image = torch.empty(1, *key.input_shape)
     layers: list[Layer] = []
     counted: set[int] = set()
 
@@ -170,7 +170,7 @@ def _described(asked: _Asked) -> ModelSummary:
             output = output[0]
         if isinstance(output, Tensor):
             bare = not any(True for _ in module.parameters(False))
-            taken = inputs[0].numel() if inputs and isinstance(inputs[0], Tensor) else None
+            input_size = inputs[0].numel() if inputs and isinstance(inputs[0], Tensor) else None
             layers.append(
                 Layer(
                     name=name,
@@ -178,38 +178,41 @@ def _described(asked: _Asked) -> ModelSummary:
                     output_shape=tuple(output.shape[1:]),
                     parameters=new_parameters(module),
                     multiply_adds=_multiply_adds(module, inputs, output),
-                    pointwise=bare and output.numel() == taken,
+                    pointwise=bare and output.numel() == input_size,
                 )
             )
 
-    for name, module in built.named_modules():
+    for name, module in net.named_modules():
         if not any(module.children()) or any(True for _ in module.parameters(False)):
             module.register_forward_hook(
                 lambda module, inputs, output, name=name: note(name, module, inputs, output)
             )
     trace = Trace(image)
     with trace:
-        logits = _forward(built, image, asked.model)
-    _check_logits(asked.model.name, logits, layers, asked.classes)
-    for name, module in built.named_modules():
+        logits = _forward(net, image, key.model)
+    _check_logits(key.model.name, logits, layers, key.classes)
+    for name, module in net.named_modules():
         if rest := new_parameters(module):
             layers.append(_uncalled(name, module, rest))
-    parameters = list(built.parameters())
+    parameters = list(net.parameters())
     return ModelSummary(
-        input_shape=asked.input_shape,
+        input_shape=key.input_shape,
         parameters=sum(parameter.numel() for parameter in parameters),
-        trainable_parameters=sum(each.numel() for each in parameters if each.requires_grad),
+        trainable_parameters=sum(
+            parameter.numel() for parameter in parameters if parameter.requires_grad
+        ),
         multiply_adds=trace.multiply_adds,
         layers=tuple(layers),
-        convolutional=any(isinstance(module, nn.Conv2d) for module in built.modules()),
-        batch_norm=any(isinstance(module, _BatchNorm) for module in built.modules()),
-        normalized=any(isinstance(module, _NORMALIZING) for module in built.modules()),
+        convolutional=any(isinstance(module, nn.Conv2d) for module in net.modules()),
+        batch_norm=any(isinstance(module, _BatchNorm) for module in net.modules()),
+        normalized=any(isinstance(module, _NORMALIZING) for module in net.modules()),
         dropout=max(
-            (float(each.p) for each in built.modules() if isinstance(each, _DropoutNd)), default=0.0
+            (float(module.p) for module in net.modules() if isinstance(module, _DropoutNd)),
+            default=0.0,
         ),
-        pretrained=any(map(is_pretrained, built.modules())),
+        pretrained=any(map(is_pretrained, net.modules())),
         receptive_field=trace.receptive_field,
-        saved_bytes=_saved_bytes(built, asked.input_shape, layers),
+        saved_bytes=_saved_bytes(net, key.input_shape, layers),
     )
 
 
@@ -224,18 +227,18 @@ def _uncalled(name: str, module: nn.Module, parameters: int) -> Layer:
     )
 
 
-def _saved_bytes(built: nn.Module, input_shape: tuple[int, int, int], layers: list[Layer]) -> int:
+def _saved_bytes(net: nn.Module, input_shape: tuple[int, int, int], layers: list[Layer]) -> int:
     try:
-        return saved_bytes_per_image(built, input_shape)
+        return saved_bytes_per_image(net, input_shape)
     except (RuntimeError, ValueError):
         # A plug-in's training mode may need what the meta device lacks, such as values
         return sum(layer.output_bytes for layer in layers)
 
 
-def _forward(built: nn.Module, image: Tensor, model: Component) -> Any:
+def _forward(net: nn.Module, image: Tensor, model: Component) -> Any:
     try:
         with torch.no_grad():
-            return built(image)
+            return net(image)
     except (RuntimeError, AssertionError) as error:
         # PyTorch raises these if shapes don't fit, so a plug-in needs no check of its own
         channels, height, width = image.shape[1:]

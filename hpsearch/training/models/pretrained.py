@@ -101,14 +101,14 @@ def load_backbone(
         path = Path(weights)
     own = backbone.state_dict()
     meta = any(tensor.is_meta for tensor in own.values())
-    given = _shapes(*_identity(path)) if meta else _read(path)
+    file_tensors = _shapes(*_identity(path)) if meta else _read(path)
     first = {f"{name}.weight" for name in first_convs}
-    _check_names(own, given, path, architecture, classifiers)
+    _check_names(own, file_tensors, path, architecture, classifiers)
     wrong: list[str] = []
     for name, tensor in own.items():
-        if name not in given:  # num_batches_tracked, which old files lack
+        if name not in file_tensors:  # num_batches_tracked, which old files lack
             continue
-        value = given[name]
+        value = file_tensors[name]
         if name in first and value.dim() == tensor.dim():
             value = _for_channels(value, tensor.shape[1])
             if value.shape[2:] != tensor.shape[2:]:
@@ -128,17 +128,21 @@ def load_backbone(
 
 def _check_names(
     own: Mapping[str, Tensor],
-    given: Mapping[str, Tensor],
+    file_tensors: Mapping[str, Tensor],
     path: Path,
     architecture: str,
     classifiers: tuple[str, ...],
 ) -> None:
     ends = tuple(f"{name}." for name in classifiers)
     missing = [
-        name for name in own if name not in given and not name.endswith("num_batches_tracked")
+        name
+        for name in own
+        if name not in file_tensors and not name.endswith("num_batches_tracked")
     ]
     unknown = [
-        name for name in given if name not in own and not name.startswith((*ends, *_AUXILIARY))
+        name
+        for name in file_tensors
+        if name not in own and not name.startswith((*ends, *_AUXILIARY))
     ]
     for names, what in ((missing, "lacks"), (unknown, "also contains")):
         if names:
@@ -226,7 +230,7 @@ def _shapes(path: Path, _changed: int, _size: int) -> dict[str, Tensor]:
 def _read(path: Path) -> dict[str, Tensor]:
     """Return a file's tensors by their names in the architecture."""
     try:
-        held: Any = _safe_tensors(path) if path.suffix == ".safetensors" else read_tensors(path)
+        content: Any = _safe_tensors(path) if path.suffix == ".safetensors" else read_tensors(path)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except Exception as error:  # a damaged file can raise almost any exception
@@ -237,19 +241,19 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from error
     # hpsearch's checkpoints and those of many scripts wrap the state_dict
     for wrapper in ("state", "model", "state_dict"):
-        if isinstance(held, Mapping) and isinstance(held.get(wrapper), Mapping):
-            held = held[wrapper]
-    if not isinstance(held, Mapping) or not held:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not content:
         raise _not_a_state_dict(path)
-    if any(name.startswith("backbone.") for name in held if isinstance(name, str)):
-        held = {
+    if any(name.startswith("backbone.") for name in content if isinstance(name, str)):
+        content = {
             name.removeprefix("backbone."): tensor
-            for name, tensor in held.items()
+            for name, tensor in content.items()
             if name.startswith("backbone.")
         }
-    if not all(isinstance(name, str) and isinstance(held[name], Tensor) for name in held):
+    if not all(isinstance(name, str) and isinstance(content[name], Tensor) for name in content):
         raise _not_a_state_dict(path)
-    return dict(held)
+    return dict(content)
 
 
 def _safe_tensors(path: Path) -> dict[str, Tensor]:

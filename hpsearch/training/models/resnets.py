@@ -197,8 +197,8 @@ class BasicBlock(nn.Module):
         """Map (n, inputs, height, width) to (n, width, height / stride, width / stride)."""
         hidden = self.act1(self.bn1(self.conv1(images)))
         hidden = self.bn2(self.conv2(hidden))
-        kept = images if self.downsample is None else self.downsample(images)
-        out: Tensor = self.act2(hidden + kept)
+        shortcut = images if self.downsample is None else self.downsample(images)
+        out: Tensor = self.act2(hidden + shortcut)
         return out
 
 
@@ -229,8 +229,8 @@ class Bottleneck(nn.Module):
         hidden = self.act1(self.bn1(self.conv1(images)))
         hidden = self.act2(self.bn2(self.conv2(hidden)))
         hidden = self.bn3(self.conv3(hidden))
-        kept = images if self.downsample is None else self.downsample(images)
-        out: Tensor = self.act3(hidden + kept)
+        shortcut = images if self.downsample is None else self.downsample(images)
+        out: Tensor = self.act3(hidden + shortcut)
         return out
 
 

@@ -23,9 +23,8 @@ class Layers(nn.Sequential):
 
     - A ReLU before max pooling runs after it: the result is the same, from a quarter of the values.
     - A ReLU before flattening runs after it: flattening turns channels last into channels first,
-    and
-      a ReLU's backward pass takes ten times as long if the memory formats of gradient and values
-      differ.
+      and a ReLU's backward pass takes ten times as long if the memory formats of gradient and
+      values differ.
 
     If forward hooks watch one of the two layers, their order stays.
     """

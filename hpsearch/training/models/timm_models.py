@@ -71,7 +71,7 @@ def timm(
         InfeasibleConfig: If the settings don't fit the model or the image.
     """
     check_freeze(freeze, weights)
-    config = _published(name)
+    config = _description(name)
     backbone = _build(name, input_shape, fixed_size=config.fixed_input_size)
     load_backbone(
         backbone,
@@ -79,7 +79,7 @@ def timm(
         architecture=name,
         first_convs=_names(config.first_conv),
         classifiers=_names(config.classifier),
-        published=lambda: _downloaded(name, config),
+        published=lambda: _weights_file(name, config),
     )
     if activation is not None:
         _replace(backbone, name, activation)
@@ -106,7 +106,7 @@ def _timm() -> Any:
 
 
 @cache
-def _published(name: str) -> Any:
+def _description(name: str) -> Any:
     """Return timm's description of a model: its weights, their input, the names of its ends.
 
     Raises:
@@ -115,10 +115,10 @@ def _published(name: str) -> Any:
     package = _timm()
     architecture, _, tag = name.partition(".")
     if not package.is_model(architecture):
-        known = package.list_models()
-        near = get_close_matches(architecture, known, n=5, cutoff=0.4)
+        names = package.list_models()
+        near = get_close_matches(architecture, names, n=5, cutoff=0.4)
         raise UserError(
-            f"name must be one of timm's {len(known)} models, but got {name!r}; "
+            f"name must be one of timm's {len(names)} models, but got {name!r}; "
             + (f"similar names: {', '.join(near)}; " if near else "")
             + "all: python -c 'import timm; print(timm.list_models())'"
         )
@@ -126,7 +126,7 @@ def _published(name: str) -> Any:
         raise UserError(
             f"name must be one of timm's models, with the tag of weights that it has, but got "
             f"{name!r}; {architecture} has "
-            + (", ".join(each.partition(".")[2] for each in tags) or "no tags")
+            + (", ".join(full_name.partition(".")[2] for full_name in tags) or "no tags")
         )
     return package.get_pretrained_cfg(name) or package.models.PretrainedCfg()
 
@@ -136,7 +136,7 @@ def _build(name: str, input_shape: tuple[int, int, int], *, fixed_size: bool) ->
     sizes = {"img_size": (height, width)} if fixed_size else {}
     try:
         # Without exportable, activations may be functions of timm's own, which exports can't write
-        built: nn.Module = _timm().create_model(
+        backbone: nn.Module = _timm().create_model(
             name, in_chans=channels, num_classes=0, exportable=True, **sizes
         )
     except (AssertionError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
@@ -145,30 +145,30 @@ def _build(name: str, input_shape: tuple[int, int, int], *, fixed_size: bool) ->
             f"height x width): {' '.join(str(error).split()) or type(error).__name__}; use another "
             "input_size"
         ) from error
-    _check_patches(built, name, (height, width))
-    if not isinstance(getattr(built, "head_hidden_size", None), int):
+    _check_patches(backbone, name, (height, width))
+    if not isinstance(getattr(backbone, "head_hidden_size", None), int):
         raise InfeasibleConfig(
-            f"{name} doesn't say how many features its last layer has, so that layer can't be "
+            f"{name} doesn't state how many features its last layer has, so that layer can't be "
             "replaced; use another model"
         )
-    return built
+    return backbone
 
 
-def _check_patches(built: nn.Module, name: str, size: tuple[int, int]) -> None:
+def _check_patches(backbone: nn.Module, name: str, size: tuple[int, int]) -> None:
     """Check that an image is a whole number of patches: timm would leave the rest out silently.
 
     Raises:
         InfeasibleConfig: It isn't.
     """
-    cut = getattr(built, "patch_embed", None)
-    patch = getattr(cut, "patch_size", None)
-    if not isinstance(patch, tuple) or getattr(cut, "dynamic_img_pad", False):
+    embedding = getattr(backbone, "patch_embed", None)
+    patch = getattr(embedding, "patch_size", None)
+    if not isinstance(patch, tuple) or getattr(embedding, "dynamic_img_pad", False):
         return
-    if all(edge % each == 0 for edge, each in zip(size, patch, strict=True)):
+    if all(edge % side == 0 for edge, side in zip(size, patch, strict=True)):
         return
     arithmetic = ", ".join(
-        f"{edge} = {edge // each} x {each} + {edge % each}"
-        for edge, each in zip(size, patch, strict=True)
+        f"{edge} = {edge // side} x {side} + {edge % side}"
+        for edge, side in zip(size, patch, strict=True)
     )
     raise InfeasibleConfig(
         f"{name} cuts an image into patches of {patch[0]} x {patch[1]} pixels, so that height and "
@@ -177,8 +177,8 @@ def _check_patches(built: nn.Module, name: str, size: tuple[int, int]) -> None:
     )
 
 
-def _names(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    return () if not given else (given,) if isinstance(given, str) else tuple(given)
+def _names(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return () if not names else (names,) if isinstance(names, str) else tuple(names)
 
 
 def _replace(backbone: nn.Module, name: str, activation: Component) -> None:
@@ -204,7 +204,7 @@ def _without_retries_in_words() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _downloaded(name: str, config: Any) -> Path:
+def _weights_file(name: str, config: Any) -> Path:
     """Return the path of timm's file of weights, after a download if it isn't there.
 
     Raises:
@@ -223,9 +223,9 @@ def _downloaded(name: str, config: Any) -> Path:
         )
     files = (config.hf_hub_filename,) if config.hf_hub_filename else _FILES
     for file in files:
-        found = try_to_load_from_cache(place, file)
-        if isinstance(found, str):
-            return Path(found)
+        path = try_to_load_from_cache(place, file)
+        if isinstance(path, str):
+            return Path(path)
     downloaded: list[str] = []
 
     def fetch() -> None:

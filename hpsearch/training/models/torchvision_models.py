@@ -89,11 +89,11 @@ def torchvision(
 def _build(name: str, input_shape: tuple[int, int, int]) -> nn.Module:
     from torchvision import models
 
-    known = models.list_models(module=models)
-    if name not in known:
-        near = get_close_matches(name, known, n=5, cutoff=0.4)
+    names = models.list_models(module=models)
+    if name not in names:
+        near = get_close_matches(name, names, n=5, cutoff=0.4)
         raise UserError(
-            f"name must be one of torchvision's {len(known)} classifiers, but got {name!r}; "
+            f"name must be one of torchvision's {len(names)} classifiers, but got {name!r}; "
             + (f"similar names: {', '.join(near)}; " if near else "")
             + "all: python -c 'import torchvision.models as m; print(m.list_models(module=m))'"
         )
@@ -130,8 +130,8 @@ class _CountingOnCpu(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Call ``func``, on the CPU if RegNet calculates its widths with it."""
-        where = {"device": "cpu"} if func in (torch.arange, torch.tensor) else {}
-        return func(*args, **{**where, **(kwargs or {})})
+        options = {"device": "cpu"} if func in (torch.arange, torch.tensor) else {}
+        return func(*args, **{**options, **(kwargs or {})})
 
 
 def _without_classifier(net: nn.Module) -> tuple[nn.Module, int, str]:
@@ -158,7 +158,7 @@ def _take_channels(net: nn.Module, channels: int) -> str:
     }
     name, first = next(iter(convolutions.items()))
     if first.in_channels != channels:
-        made = nn.Conv2d(
+        convolution = nn.Conv2d(
             channels,
             first.out_channels,
             first.kernel_size,  # type: ignore[arg-type]
@@ -166,7 +166,7 @@ def _take_channels(net: nn.Module, channels: int) -> str:
             padding=first.padding,  # type: ignore[arg-type]
             bias=first.bias is not None,
         )
-        put_layer(net, name, made)
+        put_layer(net, name, convolution)
     return name
 
 

@@ -88,10 +88,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         If joined paths have several last convolutions, the largest counts. ``None`` if there is no
         convolution, or if the field of one is unknown.
         """
-        found = [field for field in self._convolutions if field is not None]
-        if not found or len(found) < len(self._convolutions):
+        fields = [field for field in self._convolutions if field is not None]
+        if not fields or len(fields) < len(self._convolutions):
             return None
-        return max(height.pixels for height, _ in found), max(width.pixels for _, width in found)
+        return max(height.pixels for height, _ in fields), max(width.pixels for _, width in fields)
 
     def __torch_dispatch__(
         self,
@@ -104,14 +104,16 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = operation(*args, **(kwargs or {}))
         overload = operation.overloadpacket
         self.multiply_adds += _multiply_adds(overload, args, out)
-        known = [self._fields[id(each)] for each in _tensors(args) if id(each) in self._fields]
-        if known:
-            field = _behind(overload, args, known)
+        fields = [
+            self._fields[id(tensor)] for tensor in _tensors(args) if id(tensor) in self._fields
+        ]
+        if fields:
+            field = _behind(overload, args, fields)
             if overload is _aten.convolution and out.dim() == 4:
                 self._convolutions.append(field)
-            for each in _tensors((out,)):
-                self._fields[id(each)] = field
-                self._kept.append(each)
+            for tensor in _tensors((out,)):
+                self._fields[id(tensor)] = field
+                self._kept.append(tensor)
         return out
 
 
@@ -121,13 +123,13 @@ def _behind(overload: Any, args: Sequence[Any], fields: Sequence[Field]) -> Fiel
         field = _joined(field, other)
     if field is None or any(part in overload.__name__ for part in _UNKNOWN):
         return None
-    windows = _WINDOWS.get(overload)
-    if windows is None:
+    window_rule = _WINDOWS.get(overload)
+    if window_rule is None:
         return field
-    found = windows(*args)
-    if found is None:
+    windows = window_rule(*args)
+    if windows is None:
         return None
-    along = [span.behind(**window) for span, window in zip(field, found, strict=True)]
+    along = [span.behind(**window) for span, window in zip(field, windows, strict=True)]
     return along[0], along[1]
 
 
@@ -180,7 +182,7 @@ def _average_pooling(
 def _sliding(
     kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
 ) -> _Windows:
-    pairs = [[*each, each[-1]][:2] for each in (kernel, stride, padding, dilation)]
+    pairs = [[*lengths, lengths[-1]][:2] for lengths in (kernel, stride, padding, dilation)]
     return [
         {"kernel": k, "stride": Fraction(s), "padding": p, "dilation": d}
         for k, s, p, d in zip(*pairs, strict=True)

@@ -27,9 +27,9 @@ def check_freeze(freeze: Freeze, weights: str | Path) -> None:
         InfeasibleConfig: If layers are frozen and their weights are random.
     """
     if freeze not in ("none", []) and weights == "none":
-        shown = freeze if isinstance(freeze, str) else f"[{', '.join(freeze)}]"
+        text = freeze if isinstance(freeze, str) else f"[{', '.join(freeze)}]"
         raise InfeasibleConfig(
-            f"freeze: {shown} keeps loaded weights, but weights is none; use freeze: none, or load "
+            f"freeze: {text} keeps loaded weights, but weights is none; use freeze: none, or load "
             "weights"
         )
 
@@ -47,8 +47,8 @@ def replace_activations(
     Returns:
         The number of activations.
     """
-    every = (*_ACTIVATIONS, *kinds)
-    places = [place for place, module in net.named_modules() if isinstance(module, every)]
+    all_kinds = (*_ACTIVATIONS, *kinds)
+    places = [place for place, module in net.named_modules() if isinstance(module, all_kinds)]
     for place in places:
         put_layer(net, place, ACTIVATIONS.build(activation))
     return len(places)
@@ -130,8 +130,8 @@ def _layer_names(backbone: nn.Module, freeze: Freeze) -> tuple[str, ...]:
     """Return the names of the frozen layers; the backbone itself has the empty one."""
     if isinstance(freeze, str):
         return ("",) if freeze == "backbone" else ()
-    known = {name for name, _ in backbone.named_modules() if name}
-    unknown = [name for name in freeze if name not in known]
+    layer_names = {name for name, _ in backbone.named_modules() if name}
+    unknown = [name for name in freeze if name not in layer_names]
     if unknown:
         outer = ", ".join(name for name, _ in backbone.named_children())
         raise InfeasibleConfig(

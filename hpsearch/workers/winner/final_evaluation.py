@@ -35,7 +35,7 @@ from hpsearch.study_file.study import StudyFile
 from hpsearch.study_file.trial_config import TrialConfig
 from hpsearch.training.data.prepare import prepare
 from hpsearch.training.evaluate import Evaluation
-from hpsearch.training.evaluate_test_set import TestResult, Trained, evaluate_on_test
+from hpsearch.training.evaluate_test_set import TestResult, TrainedModel, evaluate_on_test
 from hpsearch.workers.devices import cores, resolve_devices
 from hpsearch.workers.gpu import open_device
 from hpsearch.workers.runs_place.place import Runs
@@ -160,7 +160,7 @@ def evaluation_warnings(record: StudyRecord, before: Sequence[FinalEvaluation]) 
 
 def _best_seen(
     record: StudyRecord, study: StudyFile, runs: Runs, pick: str | None
-) -> tuple[int, list[Trained], list[int]]:
+) -> tuple[int, list[TrainedModel], list[int]]:
     """Return the best (or picked) trial of the search, its models, and no seeds."""
     counts, winner = record.counts, winner_or_pick(record, pick)
     if winner is None or winner.number is None:
@@ -177,7 +177,7 @@ def _best_seen(
 
 def _confirmed_winner(
     confirmation: StudyRecord, study: StudyFile, runs: Runs
-) -> tuple[int, list[Trained], list[int]]:
+) -> tuple[int, list[TrainedModel], list[int]]:
     """Return the confirmed winner, its models, one per report seed, and these seeds."""
     progress, spec = progress_of(confirmation), spec_of(confirmation.study)
     if not progress.finished:
@@ -233,12 +233,12 @@ def _refuse_searching(confirmation: StudyRecord | None) -> None:
         )
 
 
-def _models(config: TrialConfig, content: Mapping[str, Any]) -> list[Trained]:
+def _models(config: TrialConfig, content: Mapping[str, Any]) -> list[TrainedModel]:
     """Return the models of a training: one, or one per fold or split."""
     weights = content["weights"]
     several = weights if isinstance(weights, list) else [weights]
     return [
-        Trained(config=config, weights=model_weights, epoch=content["epoch"], round=number)
+        TrainedModel(config=config, weights=model_weights, epoch=content["epoch"], round=number)
         for number, model_weights in enumerate(several)
     ]
 

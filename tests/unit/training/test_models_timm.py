@@ -228,6 +228,6 @@ class TestRefused:
 
     def test_timm_that_isnt_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "timm", None)
-        timm_models._published.cache_clear()
+        timm_models._description.cache_clear()
         with pytest.raises(UserError, match=r"run: pip install 'hpsearch\[timm\]'"):
             described("test_resnet", (3, 32, 32))

@@ -17,7 +17,7 @@ from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data import prepare as preparing
 from hpsearch.training.data.place import DataRoot
 from hpsearch.training.data.prepare import prepare
-from hpsearch.training.data.sources.array_files import FoundArrays, arrays_in, find_arrays
+from hpsearch.training.data.sources.array_files import ArrayKeys, arrays_in, find_arrays
 from hpsearch.training.data.sources.arrays import arrays
 
 LABELS = np.arange(30) % 3
@@ -49,7 +49,7 @@ def medical(pictures):
     return images | labels
 
 
-def found(*keys: str, **shapes: tuple[int, ...]) -> FoundArrays:
+def found(*keys: str, **shapes: tuple[int, ...]) -> ArrayKeys:
     return find_arrays(dict.fromkeys(keys, (9,)) | shapes)
 
 
@@ -68,7 +68,7 @@ def found(*keys: str, **shapes: tuple[int, ...]) -> FoundArrays:
     ],
 )
 def test_arrays_are_found_by_common_names(images, labels):
-    assert found(images, labels) == FoundArrays(images={"train": images}, labels={"train": labels})
+    assert found(images, labels) == ArrayKeys(images={"train": images}, labels={"train": labels})
 
 
 def test_parts_are_found_by_common_names():
@@ -82,8 +82,8 @@ def test_what_isnt_clear_isnt_found():
     assert found("x", "images", "y").images == {}
     assert found("train_images_mask", "train_labels").images == {}
     assert found(arr_0=(9,), arr_1=(9, 8, 8)).images == {"train": "arr_1"}
-    assert found(arr_0=(9,), arr_1=(9, 64)) == FoundArrays()
-    assert found(arr_0=(9,), arr_1=(9, 8, 8), arr_2=(9,)) == FoundArrays()
+    assert found(arr_0=(9,), arr_1=(9, 64)) == ArrayKeys()
+    assert found(arr_0=(9,), arr_1=(9, 8, 8), arr_2=(9,)) == ArrayKeys()
 
 
 @pytest.mark.parametrize("compressed", [False, True])

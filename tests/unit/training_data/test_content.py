@@ -130,7 +130,7 @@ def test_what_was_learned_from_a_file_is_remembered_by_its_contents(files, tmp_p
             asked.append(file)
             return f"{len(asked)}"
 
-        return content.remembered(file, settings, measure, tmp_path / "memo")
+        return content.measure_once(file, settings, measure, tmp_path / "memo")
 
     assert [learn(), learn()] == ["1", "1"]
     assert learn(key="x") == "2"  # other settings

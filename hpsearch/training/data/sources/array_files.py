@@ -110,7 +110,7 @@ class StoredArray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundArrays:
+class ArrayKeys:
     """The keys of the images and labels of each part."""
 
     #: ``train``, ``validation`` or ``test`` -> the key.
@@ -120,7 +120,7 @@ class FoundArrays:
     names: str | None = None
 
 
-def find_arrays(shapes: Mapping[str, tuple[int, ...]]) -> FoundArrays:
+def find_arrays(shapes: Mapping[str, tuple[int, ...]]) -> ArrayKeys:
     """Find images and labels among arrays by common names, or the only two arrays by shape.
 
     ``train_images`` and ``train_labels``, ``x_val`` and ``y_val``, ``X`` and ``y`` are such names;
@@ -139,8 +139,8 @@ def find_arrays(shapes: Mapping[str, tuple[int, ...]]) -> FoundArrays:
         part = next((_PARTS[word] for word in words if word in _PARTS), "train")
         rest = [word for word in words if word not in _PARTS]
         if len(rest) == 1 and len(words) <= 2:
-            for kind, known in ((images, _IMAGES), (labels, _LABELS)):
-                if rest[0] in known:
+            for kind, vocabulary in ((images, _IMAGES), (labels, _LABELS)):
+                if rest[0] in vocabulary:
                     kind.setdefault(part, []).append(key)
     names = next((key for key in _NAMES if key in shapes), None)
     if not images and not labels and len(shapes) == 2:
@@ -148,11 +148,11 @@ def find_arrays(shapes: Mapping[str, tuple[int, ...]]) -> FoundArrays:
         small, large = sorted(shapes, key=lambda key: len(shapes[key]))
         if len(shapes[large]) >= 3 and len(shapes[small]) <= 2:
             images, labels = {"train": [large]}, {"train": [small]}
-    return FoundArrays(images=_single(images), labels=_single(labels), names=names)
+    return ArrayKeys(images=_single(images), labels=_single(labels), names=names)
 
 
-def _single(found: Mapping[str, list[str]]) -> dict[str, str]:
-    return {part: keys[0] for part, keys in found.items() if len(keys) == 1}
+def _single(keys_by_part: Mapping[str, list[str]]) -> dict[str, str]:
+    return {part: keys[0] for part, keys in keys_by_part.items() if len(keys) == 1}
 
 
 def arrays_in(path: Path, key: str = "data.source.arrays.path") -> dict[str, StoredArray]:
@@ -167,7 +167,7 @@ def arrays_in(path: Path, key: str = "data.source.arrays.path") -> dict[str, Sto
             which only pickle could read.
     """
     if path.is_dir():
-        files = sorted(each for each in path.iterdir() if each.suffix.lower() == ".npy")
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".npy")
         arrays = [_npy(file) for file in files]
     elif path.is_file() and path.suffix.lower() == ".npy":
         arrays = [_npy(path)]
@@ -178,10 +178,10 @@ def arrays_in(path: Path, key: str = "data.source.arrays.path") -> dict[str, Sto
         raise DataError(f"{key} must be an .npz file or a folder of .npy files, but {path} {state}")
     if not arrays:
         raise DataError(f"{key} must contain arrays (.npy), but {path} contains none")
-    return {each.key: each for each in arrays}
+    return {array.key: array for array in arrays}
 
 
-def described(arrays: Iterable[StoredArray]) -> str:
+def describe(arrays: Iterable[StoredArray]) -> str:
     """Return the keys, types and shapes of arrays, for errors."""
     return ", ".join(map(str, arrays))
 
@@ -193,17 +193,17 @@ def _npy(path: Path) -> StoredArray:
 
 def _npz(path: Path) -> Iterator[StoredArray]:
     with _opened(path) as file, zipfile.ZipFile(file) as archive:
-        seen = set[str]()
+        keys = set[str]()
         for info in archive.infolist():
             key = info.filename.removesuffix(".npy")
             if key == info.filename:
                 continue  # numpy.savez writes nothing else
-            if key in seen:
+            if key in keys:
                 raise DataError(
                     f"every array must be there once, but {path} contains {key!a} twice; save it "
                     "again"
                 )
-            seen.add(key)
+            keys.add(key)
             with archive.open(info) as entry:
                 yield _array(entry, info.file_size, file_path=path, key=key, entry=info.filename)
 

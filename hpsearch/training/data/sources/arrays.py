@@ -14,7 +14,7 @@ from pydantic import Field
 
 from hpsearch.errors import DataError
 from hpsearch.formatting import first_few
-from hpsearch.training.data.content import remembered
+from hpsearch.training.data.content import measure_once
 from hpsearch.training.data.group_split import TestFraction
 from hpsearch.training.data.images import SOURCES, Images, Part, Source
 from hpsearch.training.data.pixel_arrays import Layout, Scale, as_pictures
@@ -22,7 +22,7 @@ from hpsearch.training.data.place import DataRoot, absolute
 from hpsearch.training.data.sources.array_files import (
     StoredArray,
     arrays_in,
-    described,
+    describe,
     find_arrays,
 )
 from hpsearch.training.data.sources.held_out import source_of_parts
@@ -103,7 +103,7 @@ def arrays(
         if name in parts:
             raise DataError(
                 f"the {name} images must be given once, but {file} contains some "
-                f"({described(parts[name])}), and {_KEY}.{key}_path gives others; leave it out"
+                f"({describe(parts[name])}), and {_KEY}.{key}_path gives others; leave it out"
             )
         own = absolute(other)
         pair = _choose("train", keys["train"], own, arrays_in(own, f"{_KEY}.{key}_path"))
@@ -111,16 +111,16 @@ def arrays(
     if test_fraction is not None and "test" in parts:
         raise DataError(
             f"{_KEY}.test_fraction sets test images aside if there are none, but there are "
-            f"{described(parts['test'])}; leave test_fraction out"
+            f"{describe(parts['test'])}; leave test_fraction out"
         )
     names_array: StoredArray | None = None
     groups: StoredArray | None = None
-    if class_names is None and (found := names_key or find_arrays(_shapes(stored)).names):
-        names_array = _known(stored, found, "names_key", file)
+    if class_names is None and (array_key := names_key or find_arrays(_shapes(stored)).names):
+        names_array = _require_array(stored, array_key, "names_key", file)
     if groups_key is not None:
-        groups = _known(stored, groups_key, "groups_key", file)
+        groups = _require_array(stored, groups_key, "groups_key", file)
     settings: dict[str, Any] = {
-        "keys": {name: [each.key for each in pair] for name, pair in parts.items()},
+        "keys": {name: [array.key for array in pair] for name, pair in parts.items()},
         "groups": groups_key,
         "layout": layout,
         "scale": scale,
@@ -129,18 +129,18 @@ def arrays(
     if class_names is None:
         reading = {"class names": [labels.key, names_array and names_array.key]}
         measure = partial(_class_names, labels, names_array)
-        known = remembered(labels.file, reading, measure, place.memo_folder)
+        names = measure_once(labels.file, reading, measure, place.memo_folder)
     else:
-        known = class_names
+        names = class_names
     classes = _Classes(
-        names=tuple(known), counted=class_names is not None or names_array is not None
+        names=tuple(names), counted=class_names is not None or names_array is not None
     )
     read = {
         name: _part(pair, classes, groups if name == "train" else None, layout, scale)
         for name, pair in parts.items()
     }
-    shown = "; ".join(f"{name} {described(pair)}" for name, pair in parts.items())
-    given = all(None not in keys[name] for name in parts)
+    listing = "; ".join(f"{name} {describe(pair)}" for name, pair in parts.items())
+    has_all_keys = all(None not in keys[name] for name in parts)
     return source_of_parts(
         "arrays",
         read,
@@ -148,7 +148,7 @@ def arrays(
         settings=settings,
         test_fraction=test_fraction,
         origin=str(file),
-        notes=() if given else (f"arrays found in {file.name}: {shown}",),
+        notes=() if has_all_keys else (f"arrays found in {file.name}: {listing}",),
     )
 
 
@@ -167,17 +167,17 @@ class _Classes:
             DataError: If the array can't be read, or a label isn't one of the classes.
         """
         values = _values(array)
-        known: NDArray[Any] = np.arange(len(self.names))
+        class_labels: NDArray[Any] = np.arange(len(self.names))
         if not self.counted or values.dtype.kind == "U":
-            values, known = values.astype(np.str_), np.array(self.names)
-        order = np.argsort(known, kind="stable")
-        places = np.searchsorted(known, values, sorter=order).clip(max=len(known) - 1)
+            values, class_labels = values.astype(np.str_), np.array(self.names)
+        order = np.argsort(class_labels, kind="stable")
+        places = np.searchsorted(class_labels, values, sorter=order).clip(max=len(class_labels) - 1)
         labels: NDArray[np.int64] = order[places].astype(np.int64)
-        unknown = np.flatnonzero(known[labels] != values)
+        unknown = np.flatnonzero(class_labels[labels] != values)
         if len(unknown):
             rule = (
                 f"between 0 and {len(self.names) - 1} (the number of class names minus 1)"
-                if known.dtype.kind != "U"
+                if class_labels.dtype.kind != "U"
                 else f"one of the classes ({first_few(self.names)})"
             )
             raise DataError(
@@ -191,13 +191,13 @@ class _Classes:
 def _class_names(labels: StoredArray, names: StoredArray | None) -> list[str]:
     """Return the class names: an array of them, or the different labels in their order."""
     if names is not None:
-        found = _values(names)
-        if found.dtype.kind != "U" or len(np.unique(found)) != len(found):
+        texts = _values(names)
+        if texts.dtype.kind != "U" or len(np.unique(texts)) != len(texts):
             raise DataError(
                 f"class names must be different texts, but {names.where} isn't ({names}); give "
                 f"{_KEY}.class_names"
             )
-        return [str(name) for name in found]
+        return [str(name) for name in texts]
     different = np.unique(_values(labels))
     if len(different) < 2:
         raise DataError(
@@ -245,11 +245,11 @@ def _part(
     images, labels = pair
 
     def read() -> Images:
-        for each in (labels, groups):
-            if each is not None and each.shape[:1] != images.shape[:1]:
+        for array in (labels, groups):
+            if array is not None and array.shape[:1] != images.shape[:1]:
                 raise DataError(
                     f"there must be one label, and one group if there are groups, per image, but "
-                    f"{described([images, each])} in {images.file} differ in length"
+                    f"{describe([images, array])} in {images.file} differ in length"
                 )
         pixels = as_pictures(
             images.read(),
@@ -264,12 +264,12 @@ def _part(
         return Images(images=pixels, labels=classes.labels(labels), groups=numbers)
 
     opened = (*pair, *(() if groups is None else (groups,)))
-    return Part(read=read, files=tuple(dict.fromkeys(each.file for each in opened)))
+    return Part(read=read, files=tuple(dict.fromkeys(array.file for array in opened)))
 
 
 def _choose(
     part: str,
-    given: tuple[str | None, str | None],
+    keys: tuple[str | None, str | None],
     file: Path,
     stored: Mapping[str, StoredArray],
 ) -> tuple[StoredArray, StoredArray] | None:
@@ -279,29 +279,31 @@ def _choose(
         DataError: If a given key isn't there, only one of the two is found, or the training images
             aren't clear.
     """
-    found = find_arrays(_shapes(stored))
+    common_keys = find_arrays(_shapes(stored))
     prefix = {"train": "", "validation": "val_", "test": "test_"}[part]
-    images = given[0] or found.images.get(part)
-    labels = given[1] or found.labels.get(part)
+    images = keys[0] or common_keys.images.get(part)
+    labels = keys[1] or common_keys.labels.get(part)
     if images is None and labels is None and part != "train":
         return None
     for what, key in (("images", images), ("labels", labels)):
         if key is None:
             raise DataError(
                 f"{_KEY}.{prefix}{what}_key must name the array of the {part} {what} if none or "
-                f"several have a common name for it; {file} contains {described(stored.values())}"
+                f"several have a common name for it; {file} contains {describe(stored.values())}"
             )
     return (
-        _known(stored, images or "", f"{prefix}images_key", file),
-        _known(stored, labels or "", f"{prefix}labels_key", file),
+        _require_array(stored, images or "", f"{prefix}images_key", file),
+        _require_array(stored, labels or "", f"{prefix}labels_key", file),
     )
 
 
-def _known(stored: Mapping[str, StoredArray], key: str, setting: str, file: Path) -> StoredArray:
+def _require_array(
+    stored: Mapping[str, StoredArray], key: str, setting: str, file: Path
+) -> StoredArray:
     if key not in stored:
         raise DataError(
             f"{_KEY}.{setting} must be the name of an array, but {key!r} isn't; {file} contains "
-            f"{described(stored.values())}"
+            f"{describe(stored.values())}"
         )
     return stored[key]
 
@@ -323,4 +325,4 @@ def _pair(
 
 
 def _shapes(stored: Mapping[str, StoredArray]) -> dict[str, tuple[int, ...]]:
-    return {key: each.shape for key, each in stored.items()}
+    return {key: array.shape for key, array in stored.items()}

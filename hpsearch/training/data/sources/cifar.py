@@ -146,8 +146,8 @@ def _check_batches(
             "data.source.cifar10.train_batches must contain at least one of the batches 1 to 5, "
             "but it is empty"
         )
-    chosen = [*train, *validation, *test]
-    twice = [batch for batch in dict.fromkeys(chosen) if chosen.count(batch) > 1]
+    batches = [*train, *validation, *test]
+    twice = [batch for batch in dict.fromkeys(batches) if batches.count(batch) > 1]
     if twice:
         raise DataError(
             "every CIFAR-10 batch may be used once, in train_batches, val_batches or test_batches, "
@@ -194,9 +194,9 @@ def _fetch(archive: _Archive, folder: Path) -> None:
     from torchvision import datasets
     from torchvision.datasets import utils as torchvision_utils
 
-    known = getattr(datasets, archive.dataset)
+    dataset = getattr(datasets, archive.dataset)
     torchvision_utils.download_and_extract_archive(
-        known.url, folder, filename=archive.archive, md5=known.tgz_md5
+        dataset.url, folder, filename=archive.archive, md5=dataset.tgz_md5
     )
     (folder / archive.archive).unlink()
 

@@ -62,8 +62,8 @@ def read_batch(
         raise DataError(f"{rule} contains data of type {data.dtype} and shape {data.shape}")
     numbers = _numbers(labels)
     if numbers is None or len(numbers) != len(data) or len(data) == 0:
-        found = "no list of numbers" if numbers is None else f"{len(numbers)} labels"
-        raise DataError(f"{rule} contains {len(data)} images and {found}")
+        content = "no list of numbers" if numbers is None else f"{len(numbers)} labels"
+        raise DataError(f"{rule} contains {len(data)} images and {content}")
     if numbers.min() < 0 or numbers.max() >= classes:
         wrong = numbers[(numbers < 0) | (numbers >= classes)][0]
         raise DataError(

@@ -40,6 +40,6 @@ def _read(part: Literal["train", "test"]) -> Images:
     held_back = np.zeros(len(labels), dtype=bool)
     for label in range(10):
         held_back[np.flatnonzero(labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
-    chosen = held_back if part == "test" else ~held_back
-    pixels = ((sixteenths[chosen] * 255 + 8) // 16).astype(np.uint8)
-    return Images(images=pixels[..., None], labels=labels[chosen])
+    mask = held_back if part == "test" else ~held_back
+    pixels = ((sixteenths[mask] * 255 + 8) // 16).astype(np.uint8)
+    return Images(images=pixels[..., None], labels=labels[mask])

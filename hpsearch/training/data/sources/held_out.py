@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.training.data.group_split import hold_out
-from hpsearch.training.data.images import Images, Part, SomeOf, Source
+from hpsearch.training.data.images import Images, Part, Source, Subset
 
 
 def source_of_parts(
@@ -65,7 +65,7 @@ def _held_out(whole: Part, fraction: float) -> tuple[Part, Part]:
         def read() -> Images:
             images, own = whole.read(), rows(of_test)
             return Images(
-                images=SomeOf(pictures=images.images, rows=own),
+                images=Subset(pictures=images.images, rows=own),
                 labels=images.labels[own],
                 groups=None if images.groups is None else images.groups[own],
             )

@@ -53,7 +53,7 @@ _FASHION_CLASSES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known:
+class _IdxSet:
     """A public set of IDX files."""
 
     #: The name of the source, and of the folder below the data root.
@@ -64,12 +64,12 @@ class _Known:
     advice: str = ""
 
 
-_FASHION_MNIST = _Known(
+_FASHION_MNIST = _IdxSet(
     name="fashion_mnist",
     dataset="FashionMNIST",
     advice="install Debian's package dataset-fashion-mnist, ",
 )
-_MNIST = _Known(name="mnist", dataset="MNIST")
+_MNIST = _IdxSet(name="mnist", dataset="MNIST")
 
 
 @SOURCES.register("fashion_mnist")
@@ -161,10 +161,10 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"{path} can't be read ({reason}); get the file again") from error
     if len(raw) != size or rest:
-        holds = "more" if rest else f"{len(raw):,}"
+        amount = "more" if rest else f"{len(raw):,}"
         raise DataError(
             f"{path} must contain {' x '.join(map(str, shape))} = {size:,} bytes of data, but "
-            f"contains {holds}; it is damaged, get the file again"
+            f"contains {amount}; it is damaged, get the file again"
         )
     return np.frombuffer(raw, dtype=np.uint8).reshape(shape)
 
@@ -216,18 +216,18 @@ def _part(folder: Path, part: Literal["train", "test"], classes: int) -> Part:
 
 
 def _find(
-    place: DataRoot, known: _Known, path: Path | None, elsewhere: Sequence[Path] = ()
+    place: DataRoot, idx_set: _IdxSet, path: Path | None, elsewhere: Sequence[Path] = ()
 ) -> Path:
     """Return the folder of a set's files; download them if they are in none of the folders."""
     if path is not None:
         folder = absolute(path)
         if not _complete(folder):
             raise DataError(
-                f"data.source.{known.name}.path must be a folder with {_list(_train_stems())} "
+                f"data.source.{idx_set.name}.path must be a folder with {_list(_train_stems())} "
                 f"(plain or .gz), but {_state(folder)}"
             )
         return folder
-    own = place.root / known.name
+    own = place.root / idx_set.name
     places = [own, *elsewhere]
     for folder in places:
         if _complete(folder):
@@ -235,23 +235,23 @@ def _find(
     reason = "and it wasn't downloaded"
     if place.may_download:
         try:
-            fetch_once(own, lambda: _complete(own), lambda folder: _fetch(known, folder))
+            fetch_once(own, lambda: _complete(own), lambda folder: _fetch(idx_set, folder))
             return own
         except DownloadFailed as error:
             reason = f"and the download failed ({error})"
     looked = f"not in {own}" if len(places) == 1 else f"neither in {_list(places, 'nor in')}"
     raise DataError(
-        f"{known.name} needs its four IDX files, but they are {looked}, {reason}; "
-        f"{known.advice}put {_list(f'{stem}.gz' for stem in _stems())} into {own}, "
-        f"or give their folder as data.source.{known.name}.path"
+        f"{idx_set.name} needs its four IDX files, but they are {looked}, {reason}; "
+        f"{idx_set.advice}put {_list(f'{stem}.gz' for stem in _stems())} into {own}, "
+        f"or give their folder as data.source.{idx_set.name}.path"
     )
 
 
-def _fetch(known: _Known, folder: Path) -> None:
+def _fetch(idx_set: _IdxSet, folder: Path) -> None:
     from torchvision import datasets
     from torchvision.datasets import utils as torchvision_utils
 
-    dataset = getattr(datasets, known.dataset)
+    dataset = getattr(datasets, idx_set.dataset)
     for file, md5 in dataset.resources:
         url = f"{dataset.mirrors[0]}{file}"
         torchvision_utils.download_url(url, folder, filename=file, md5=md5)

@@ -126,7 +126,7 @@ def image_folder(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Listed:
+class _PartFiles:
     """The picture files of one part, class by class."""
 
     folder: Path
@@ -139,7 +139,7 @@ class _Listed:
     #: How many pictures are beside the class folders, so in no class.
     loose: int
 
-    def at(self, indices: NDArray[np.int64]) -> _Listed:
+    def at(self, indices: NDArray[np.int64]) -> _PartFiles:
         return replace(
             self,
             files=tuple(self.files[index] for index in indices),
@@ -148,7 +148,7 @@ class _Listed:
         )
 
 
-def _part(pictures: _Listed, colour: Colour) -> Part:
+def _part(pictures: _PartFiles, colour: Colour) -> Part:
     return Part(
         read=_reader(pictures, colour),
         files=pictures.files,
@@ -157,13 +157,13 @@ def _part(pictures: _Listed, colour: Colour) -> Part:
     )
 
 
-def _name(pictures: _Listed, index: int) -> str:
+def _name(pictures: _PartFiles, index: int) -> str:
     name = pictures.files[index].relative_to(pictures.folder).as_posix()
     # A file's name may be any bytes
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _reader(pictures: _Listed, colour: Colour) -> Callable[[], Images]:
+def _reader(pictures: _PartFiles, colour: Colour) -> Callable[[], Images]:
     def read() -> Images:
         return Images(
             images=PictureFiles(files=pictures.files, colour=colour),
@@ -188,18 +188,18 @@ def _layout(root: Path) -> dict[str, Path]:
     training = [name for name, part in parts.items() if part == "train"]
     if None in parts.values() or not any(_subfolders(root / name) for name in training):
         return {}
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for name, part in parts.items():
         if part is None:
             continue
-        if part in found:
+        if part in folders:
             what = {"train": "training", "val": "validation", "test": "test"}[part]
             raise DataError(
                 f"a folder of images may have only one folder of {what} images, but {root} has "
-                f"{found[part].name} and {name}; rename or remove one"
+                f"{folders[part].name} and {name}; rename or remove one"
             )
-        found[part] = root / name
-    return found
+        folders[part] = root / name
+    return folders
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -226,7 +226,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | None) -> _Listed:
+def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | None) -> _PartFiles:
     """List the pictures of every class; raise ``DataError`` if something doesn't belong there."""
     own = _subfolders(folder)
     loose = _picture_names(folder)
@@ -243,11 +243,11 @@ def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | N
             f"({first_few(class_names)}), but it contains {first_few(unknown)}; "
             "remove or rename them"
         )
-    found = {name: _pictures(folder / name) for name in own}
-    pictures = {name: files for name, (files, _) in found.items()}
+    contents = {name: _pictures(folder / name) for name in own}
+    pictures = {name: files for name, (files, _) in contents.items()}
     empty = [
         f"{folder / name}{by_ending(ignored)}"
-        for name, (files, ignored) in found.items()
+        for name, (files, ignored) in contents.items()
         if not files
     ]
     if empty or not pictures:
@@ -258,17 +258,17 @@ def _list(folder: Path, class_names: Sequence[str], pattern: re.Pattern[str] | N
         )
     files = tuple(file for name in own for file in pictures[name])
     labels = [class_names.index(name) for name in own]
-    return _Listed(
+    return _PartFiles(
         folder=folder,
         files=files,
         labels=np.repeat(np.array(labels, dtype=np.int64), [len(pictures[name]) for name in own]),
         groups=None if pattern is None else _groups(files, pattern),
-        ignored=sum((ignored for _, ignored in found.values()), Counter()),
+        ignored=sum((ignored for _, ignored in contents.values()), Counter()),
         loose=len(loose),
     )
 
 
-def _warnings(parts: Iterable[_Listed]) -> tuple[str, ...]:
+def _warnings(parts: Iterable[_PartFiles]) -> tuple[str, ...]:
     """Return a sentence for each kind of files that were left out of the parts."""
     warnings = []
     for part in parts:
@@ -340,26 +340,26 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _groups(files: Sequence[Path], pattern: re.Pattern[str]) -> tuple[str, ...]:
-    found = [group_in_name(pattern, file.name) for file in files]
-    without = [file for file, group in zip(files, found, strict=True) if not group]
+    groups = [group_in_name(pattern, file.name) for file in files]
+    without = [file for file, group in zip(files, groups, strict=True) if not group]
     if without:
         raise DataError(
             "data.source.image_folder.group must match in every file's name, but "
             f"{pattern.pattern!r} doesn't match in {len(without):,} of {len(files):,}: "
             f"{first_few([str(file) for file in without])}; change the pattern or the names"
         )
-    return tuple(found)
+    return tuple(groups)
 
 
-def _check_groups(parts: Mapping[str, _Listed]) -> None:
+def _check_groups(parts: Mapping[str, _PartFiles]) -> None:
     """Raise ``DataError`` if two parts contain pictures of the same group."""
-    seen: dict[str, Path] = {}
+    folder_of: dict[str, Path] = {}
     for part in parts.values():
         own = set(part.groups or ())
-        shared = sorted(own & set(seen))
+        shared = sorted(own & set(folder_of))
         if shared:
             raise DataError(
-                f"no group may be in two parts, but {len(shared):,} are in {seen[shared[0]]} and "
-                f"in {part.folder}: {first_few(shared)}; move each group into one of them"
+                f"no group may be in two parts, but {len(shared):,} are in {folder_of[shared[0]]} "
+                f"and in {part.folder}: {first_few(shared)}; move each group into one of them"
             )
-        seen |= dict.fromkeys(own, part.folder)
+        folder_of |= dict.fromkeys(own, part.folder)

@@ -233,9 +233,9 @@ def _read(
         if value not in numbers
     ]
     if wrong:
-        known = first_few(names) if not counted else f"0 to {len(names) - 1}"
+        classes = first_few(names) if not counted else f"0 to {len(names) - 1}"
         raise DataError(
-            f"every label must be one of the classes ({known}), but {len(wrong):,} of "
+            f"every label must be one of the classes ({classes}), but {len(wrong):,} of "
             f"{len(labels):,} in column {columns.label!r} aren't: {first_few(wrong, 3, '; ')}; "
             f"correct them, or give {_KEY}.class_names"
         )
@@ -282,9 +282,8 @@ def _columns(path: Path, image: str | None, label: str | None, group: str | None
     """Return the columns of a file: the given ones, else those that are clear."""
     with _opened(path) as file:
         schema = file.schema_arrow
-    listed = (
-        f"the columns of {path} are {', '.join(f'{each.name!r} ({each.type})' for each in schema)}"
-    )
+    types = ", ".join(f"{column.name!r} ({column.type})" for column in schema)
+    listed = f"the columns of {path} are {types}"
     for key, name in (("image", image), ("label", label), ("group", group)):
         if name is not None and name not in schema.names:
             raise DataError(f"{_KEY}.{key} must be a column, but {name!r} isn't; {listed}")
@@ -295,11 +294,13 @@ def _columns(path: Path, image: str | None, label: str | None, group: str | None
             f"{_KEY}.image must name the column of the pictures (bytes, or a struct of bytes and "
             f"path), if it isn't the only one; {listed}"
         )
-    known = {name: names for name, names in _names_in(schema.metadata) if name in schema.names}
+    names_by_column = {
+        name: names for name, names in _names_in(schema.metadata) if name in schema.names
+    }
     rest = [name for name in schema.names if name not in (*nested, *plain, group)]
-    if label is None and len(known) == 1:
-        (label,) = known
-    if label is None and not known:
+    if label is None and len(names_by_column) == 1:
+        (label,) = names_by_column
+    if label is None and not names_by_column:
         label = find_columns(rest, (), Columns(file=possible[0])).label
     if label is None:
         raise DataError(f"{_KEY}.label must name the column of the labels; {listed}")
@@ -308,7 +309,7 @@ def _columns(path: Path, image: str | None, label: str | None, group: str | None
         nested=possible[0] in nested,
         label=label,
         group=group,
-        names=known.get(label, ()),
+        names=names_by_column.get(label, ()),
     )
 
 
@@ -317,14 +318,14 @@ def _picture_columns(schema: Any) -> tuple[list[str], list[str]]:
     from pyarrow import types
 
     nested = [
-        each.name
-        for each in schema
-        if types.is_struct(each.type) and each.type.get_field_index("bytes") >= 0
+        column.name
+        for column in schema
+        if types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0
     ]
     plain = [
-        each.name
-        for each in schema
-        if types.is_binary(each.type) or types.is_large_binary(each.type)
+        column.name
+        for column in schema
+        if types.is_binary(column.type) or types.is_large_binary(column.type)
     ]
     return nested, plain
 

@@ -49,16 +49,16 @@ def given_parts(
         if name in files:
             raise DataError(
                 f"the {name} pictures must be given once, but {root} contains "
-                f"{first_few([each.name for each in files[name]], 3)}, and {prefix}.{key}_path "
+                f"{first_few([file.name for file in files[name]], 3)}, and {prefix}.{key}_path "
                 "gives others; leave it out"
             )
         # Their part is given, whatever their names say
         own = listing(absolute(other), f"{prefix}.{key}_path")
-        files[name] = [each for part in own.values() for each in part]
+        files[name] = [file for part in own.values() for file in part]
     if "train" not in files:
         raise DataError(
             f"{prefix}.path must contain training pictures, but {root} contains only "
-            f"{first_few([each.name for part in files.values() for each in part], 3)}"
+            f"{first_few([file.name for part in files.values() for file in part], 3)}"
         )
     if test_fraction is not None and "test" in files:
         raise DataError(
@@ -91,28 +91,28 @@ def files_of_parts(path: Path, endings: Sequence[str], key: str) -> dict[str, li
             f"{key} must be a file ({', '.join(endings)}) or a folder of such files, but {path} "
             "doesn't exist"
         )
-    found = sorted(
-        each
-        for each in path.rglob("*")
-        if each.suffix.lower() in endings and not is_hidden(each.relative_to(path).as_posix())
+    all_files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in endings and not is_hidden(file.relative_to(path).as_posix())
     )
     parts: dict[str, list[Path]] = {}
-    if not found:
+    if not all_files:
         raise DataError(
             f"{key} must contain files that end in {', '.join(endings)}, but {path} contains none"
         )
-    part_of = {each: _part_of(each.relative_to(path)) for each in found}
-    without = [each.name for each, part in part_of.items() if part is None]
-    if without and len(without) < len(found):
+    part_of = {file: _part_of(file.relative_to(path)) for file in all_files}
+    without = [file.name for file, part in part_of.items() if part is None]
+    if without and len(without) < len(all_files):
         raise DataError(
             f"the name of each file, or of its folder, must contain its part (train, validation or "
             f"test) if those of others do, but {first_few(without, 3)} in {path} contain none or "
             "several; rename or remove them"
         )
-    for each, part in part_of.items():
-        parts.setdefault(part or "train", []).append(each)
+    for file, part in part_of.items():
+        parts.setdefault(part or "train", []).append(file)
     for part, files in parts.items():
-        folders = sorted({each.parent for each in files})
+        folders = sorted({file.parent for file in files})
         if len(folders) > 1:
             raise DataError(
                 f"the files of a part must be in one folder, but {path} contains {part} files in "
@@ -135,8 +135,8 @@ def _part_of(path: Path) -> str | None:
 def _require_all(files: Sequence[Path]) -> None:
     """Raise ``DataError`` if one of several files that belong together is missing."""
     numbers: dict[tuple[str, int], set[int]] = {}
-    for each in files:
-        if match := _SHARD.fullmatch(each.stem):
+    for file in files:
+        if match := _SHARD.fullmatch(file.stem):
             key = (match["stem"], int(match["count"]))
             numbers.setdefault(key, set()).add(int(match["number"]))
     for (stem, count), own in numbers.items():

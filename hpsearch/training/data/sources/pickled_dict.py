@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import DataError
-from hpsearch.training.data.content import remembered
+from hpsearch.training.data.content import measure_once
 from hpsearch.training.data.group_split import TestFraction
 from hpsearch.training.data.images import SOURCES, Part, Source
 from hpsearch.training.data.pixel_arrays import Layout, Scale
@@ -69,7 +69,7 @@ def pickled_dict(
     }
     file = _file(path)
     names = tuple(
-        remembered(
+        measure_once(
             file, {"class names": settings}, partial(class_names_in, file, keys), place.memo_folder
         )
     )
@@ -79,7 +79,9 @@ def pickled_dict(
         return Part(read=read, files=(file,))
 
     paths = {"train": path, "validation": val_path, "test": test_path}
-    parts = {part: whole(_file(each)) for part, each in paths.items() if each is not None}
+    parts = {
+        part: whole(_file(part_path)) for part, part_path in paths.items() if part_path is not None
+    }
     return source_of_parts(
         "pickled_dict",
         parts,

@@ -67,7 +67,7 @@ def read_images(
     entries = _Entries(path, keys)
     labels = entries.labels(class_names)
     pictures = as_pictures(
-        entries.pixels(), layout=layout, scale=scale, key=_key, where=entries.named("images")
+        entries.pixels(), layout=layout, scale=scale, key=_key, where=entries.where("images")
     )
     return Images(images=pictures, labels=labels, groups=entries.groups())
 
@@ -79,7 +79,7 @@ def _require_proportion(path: Path, entries: Mapping[str, Any]) -> None:
     """
     most = _MOST_TIMES * path.stat().st_size + _ALWAYS
     for key, value in entries.items():
-        size = _expanded(value, {})
+        size = _expanded_size(value, {})
         if size > most:
             raise DataError(
                 f"{path} must contain about as much data as its size, but {shortened(key)} repeats "
@@ -87,7 +87,7 @@ def _require_proportion(path: Path, entries: Mapping[str, Any]) -> None:
             )
 
 
-def _expanded(value: Any, seen: dict[int, int]) -> int:
+def _expanded_size(value: Any, sizes: dict[int, int]) -> int:
     """Return how many bytes ``value`` takes if every reference is expanded."""
     if isinstance(value, np.ndarray):
         return int(value.nbytes)
@@ -95,10 +95,10 @@ def _expanded(value: Any, seen: dict[int, int]) -> int:
         return len(value)
     if not isinstance(value, list | tuple | dict):
         return 8
-    if id(value) not in seen:
+    if id(value) not in sizes:
         items = value.values() if isinstance(value, dict) else value
-        seen[id(value)] = sum(_expanded(item, seen) for item in items)
-    return seen[id(value)]
+        sizes[id(value)] = sum(_expanded_size(item, sizes) for item in items)
+    return sizes[id(value)]
 
 
 def _key(name: str) -> str:
@@ -110,13 +110,13 @@ class _Entries:
 
     def __init__(self, path: Path, keys: Keys) -> None:
         self._path = path
-        found = read_pickle(path)
-        if not isinstance(found, dict):
+        content = read_pickle(path)
+        if not isinstance(content, dict):
             raise DataError(
                 f"{path} must contain a dictionary of images and labels, but contains "
-                f"{_described(found)}"
+                f"{_describe(content)}"
             )
-        self._entries = {_name(key): value for key, value in found.items()}
+        self._entries = {_name(key): value for key, value in content.items()}
         _require_proportion(path, self._entries)
         self._keys: dict[str, str] = {}
         self._choose("images", keys.images, _candidates_for_images)
@@ -126,7 +126,7 @@ class _Entries:
         if keys.groups is not None:
             self._choose("groups", keys.groups, _no_candidates)
 
-    def named(self, what: str) -> str:
+    def where(self, what: str) -> str:
         """Return an entry's key and file, for errors."""
         return f"{self._keys[what]!r} in {self._path}"
 
@@ -136,7 +136,7 @@ class _Entries:
         if pixels is None:
             raise DataError(
                 f"images must be one array, or a list of arrays of the same shape, but "
-                f"{self.named('images')} is {_described(value)}"
+                f"{self.where('images')} is {_describe(value)}"
             )
         return pixels
 
@@ -146,14 +146,14 @@ class _Entries:
             names = _texts(self._value("names"))
             if not names or len(set(names)) != len(names):
                 raise DataError(
-                    f"class names must be a list of different texts, but {self.named('names')} is "
-                    f"{_described(self._value('names'))}: {shortened(self._value('names'))}"
+                    f"class names must be a list of different texts, but {self.where('names')} is "
+                    f"{_describe(self._value('names'))}: {shortened(self._value('names'))}"
                 )
             return names
         if texts:
             return tuple(sorted(set(texts)))
         labels = self._whole_numbers(labels)
-        where = self.named("labels")
+        where = self.where("labels")
         return numbered_classes(labels, where, f"the entry of the names as {_key('names_key')}")
 
     def labels(self, class_names: Sequence[str]) -> _Numbers:
@@ -164,7 +164,7 @@ class _Entries:
             if unknown:
                 raise DataError(
                     f"every label must be one of the classes ({first_few(class_names)}), but "
-                    f"{self.named('labels')} contains {first_few(unknown)}"
+                    f"{self.where('labels')} contains {first_few(unknown)}"
                 )
             places = {name: place for place, name in enumerate(class_names)}
             labels = np.array([places[text] for text in texts], dtype=np.int64)
@@ -180,7 +180,7 @@ class _Entries:
         if len(outside):
             raise DataError(
                 f"a label must be between 0 and {len(class_names) - 1} (the number of class names "
-                f"minus 1), but {self.named('labels')} contains {outside[0]} ({len(outside):,} of "
+                f"minus 1), but {self.where('labels')} contains {outside[0]} ({len(outside):,} of "
                 f"{len(labels):,} are outside)"
             )
         return labels
@@ -193,7 +193,7 @@ class _Entries:
         if groups is None or len(groups) != self._count:
             raise DataError(
                 f"groups must be a list of one number or text per image ({self._count:,}), but "
-                f"{self.named('groups')} is {_described(value)}"
+                f"{self.where('groups')} is {_describe(value)}"
             )
         return np.unique(np.array(groups), return_inverse=True)[1].astype(np.int64)
 
@@ -204,39 +204,39 @@ class _Entries:
         if labels is None:
             raise DataError(
                 f"labels must be a list of whole numbers or of texts, but "
-                f"{self.named('labels')} is {_described(self._value('labels'))}"
+                f"{self.where('labels')} is {_describe(self._value('labels'))}"
             )
         return labels
 
     def _choose(
         self,
         what: str,
-        given: str | None,
+        setting: str | None,
         candidates: Callable[[Mapping[str, Any]], list[str]],
         *,
         optional: bool = False,
     ) -> None:
         """Choose the entry of ``what``: the given one, or the only one that fits."""
-        found = [given] if given is not None else candidates(self._entries)
-        if optional and not found:
+        keys = [setting] if setting is not None else candidates(self._entries)
+        if optional and not keys:
             return
-        if len(found) == 1 and found[0] in self._entries:
-            self._keys[what] = found[0]
+        if len(keys) == 1 and keys[0] in self._entries:
+            self._keys[what] = keys[0]
             return
-        held = ", ".join(f"{key!r}: {_described(value)}" for key, value in self._entries.items())
-        if given is not None:
-            rule = f"{_key(what + '_key')} must be a key of the dictionary, but {given!r} isn't"
+        listing = ", ".join(f"{key!r}: {_describe(value)}" for key, value in self._entries.items())
+        if setting is not None:
+            rule = f"{_key(what + '_key')} must be a key of the dictionary, but {setting!r} isn't"
         else:
-            several = " and ".join(map(repr, found)) or "none"
+            several = " and ".join(map(repr, keys)) or "none"
             rule = (
                 f"{_key(what + '_key')} must name the entry that contains the {what} if it isn't "
             )
             rule += f"clear, but {several} could"
-        raise DataError(f"{rule}; {self._path} contains {held or 'nothing'}")
+        raise DataError(f"{rule}; {self._path} contains {listing or 'nothing'}")
 
     def _candidates_for_labels(self, entries: Mapping[str, Any]) -> list[str]:
         numbers = {key: _numbers(value) for key, value in entries.items()}
-        lists = [key for key, found in numbers.items() if found is not None]
+        lists = [key for key, column in numbers.items() if column is not None]
         # If no list has the right length, take the others: the error about the length names one
         return [key for key in lists if len(entries[key]) == self._count] or lists
 
@@ -247,14 +247,14 @@ class _Entries:
         texts = {key: _texts(value) for key, value in entries.items()}
         return [
             key
-            for key, found in texts.items()
-            if found and len(found) != self._count  # one text per image: file names
+            for key, names in texts.items()
+            if names and len(names) != self._count  # one text per image: file names
         ]
 
 
 def _candidates_for_images(entries: Mapping[str, Any]) -> list[str]:
     arrays = {key: _array(value) for key, value in entries.items()}
-    shapes = {key: found.shape for key, found in arrays.items() if found is not None}
+    shapes = {key: array.shape for key, array in arrays.items() if array is not None}
     pictures = [key for key, shape in shapes.items() if len(shape) in (3, 4)]
     flat = [key for key, shape in shapes.items() if len(shape) == 2 and shape[1] > 1]
     return pictures or flat
@@ -309,7 +309,7 @@ def _texts(value: Any) -> _Texts | None:
     return None
 
 
-def _described(value: Any) -> str:
+def _describe(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} {value.shape}"
     if isinstance(value, list | tuple | dict):

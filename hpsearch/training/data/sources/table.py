@@ -98,9 +98,9 @@ def table(
         )
     pattern = compile_pattern(group_pattern, "table.group_pattern")
     main = read_table(absolute(path))
-    given = Columns(file=file, label=label, one_hot=tuple(one_hot or ()), split=split, group=group)
-    found = find_columns(main.header, main.rows, given)
-    columns = replace(found, group=group)
+    preset = Columns(file=file, label=label, one_hot=tuple(one_hot or ()), split=split, group=group)
+    all_columns = find_columns(main.header, main.rows, preset)
+    columns = replace(all_columns, group=group)
     _require_columns(main, columns)
     pictures = PicturePlace(
         main.path.parent if images_path is None else absolute(images_path), f"{_KEY}.images_path"
@@ -157,8 +157,10 @@ def table(
             **({} if group_pattern is None else {"group_pattern": group_pattern}),
         },
         origin=str(main.path),
-        notes=_notes(main, columns, given),
-        warnings=tuple(_warnings(main, columns, None if pattern else found.group, names, repeated)),
+        notes=_notes(main, columns, preset),
+        warnings=tuple(
+            _warnings(main, columns, None if pattern else all_columns.group, names, repeated)
+        ),
     )
 
 
@@ -252,11 +254,11 @@ class _Faults:
         """Raise ``DataError`` with the first lines of each kind if there are faults."""
         if not self.kinds:
             return
-        shown = [
+        descriptions = [
             f"{kind} in {count_noun(len(places), 'row')} ({first_few(places, _SHOWN, '; ')})"
             for kind, places in self.kinds.items()
         ]
-        raise DataError(f"{rule}, but there is {' and '.join(shown)}; {advice}")
+        raise DataError(f"{rule}, but there is {' and '.join(descriptions)}; {advice}")
 
 
 def _require_columns(table: TableRows, columns: Columns) -> None:
@@ -306,7 +308,7 @@ def _parts(
     )
     parts: dict[str, tuple[list[int], list[int]]] = {}
     splits = ["train"] * len(table.rows) if columns.split is None else whole.values(columns.split)
-    faults, missing, seen, repeated = _Faults(table), 0, dict[int, int](), 0
+    faults, missing, row_of, repeated = _Faults(table), 0, dict[int, int](), 0
     for row, (name, split) in enumerate(zip(whole.values(columns.file or ""), splits, strict=True)):
         part = PARTS.get(split.lower())
         if part is None:
@@ -318,7 +320,7 @@ def _parts(
             missing += 1
             faults.add(error.kind, row, error.detail)
             continue
-        first = seen.setdefault(picture, row)
+        first = row_of.setdefault(picture, row)
         if first == row:
             rows, pictures = parts.setdefault(part, ([], []))
             rows.append(row)
@@ -394,14 +396,16 @@ def _class_names(rows: _Rows) -> list[str]:
     return sorted(names)
 
 
-def _notes(table: TableRows, columns: Columns, given: Columns) -> tuple[str, ...]:
+def _notes(table: TableRows, columns: Columns, preset: Columns) -> tuple[str, ...]:
     """Return which columns were found."""
     uses = {"file names": columns.file, "classes": columns.label, "parts": columns.split}
-    known = given.used()
-    found = [f"{name!r} ({use})" for use, name in uses.items() if name and name not in known]
-    if columns.one_hot and not given.one_hot:
-        found.append(f"{first_few([*map(repr, columns.one_hot)])} (a class each)")
-    return (f"columns found in {table.path.name}: {', '.join(found)}",) if found else ()
+    preset_names = preset.used()
+    listing = [
+        f"{name!r} ({use})" for use, name in uses.items() if name and name not in preset_names
+    ]
+    if columns.one_hot and not preset.one_hot:
+        listing.append(f"{first_few([*map(repr, columns.one_hot)])} (a class each)")
+    return (f"columns found in {table.path.name}: {', '.join(listing)}",) if listing else ()
 
 
 def _warnings(

@@ -112,7 +112,7 @@ class Columns:
 
 
 def find_columns(
-    header: Sequence[str], rows: Sequence[Sequence[str]] = (), given: Columns | None = None
+    header: Sequence[str], rows: Sequence[Sequence[str]] = (), preset: Columns | None = None
 ) -> Columns:
     """Find a table's columns by their names, and by the values of some rows.
 
@@ -121,17 +121,17 @@ def find_columns(
         rows: Some rows of texts, each as long as ``header``. With them, the column of the files is
             the one whose values end as pictures do, a split column must contain a part, and
             columns of 0 and 1 can be classes.
-        given: Columns that are known already; ``None``: none is.
+        preset: Columns that are known already; ``None``: none is.
 
     Returns:
         The columns. Those that aren't found are ``None``.
     """
-    given = given or Columns()
+    preset = preset or Columns()
     rows = rows[:_SAMPLE]
     values = {name: [row[place] for row in rows] for place, name in enumerate(header)}
     # A column without a name is the number of the row (pandas)
-    free = [name for name in header if name and name not in given.used()]
-    file, label, split, group = given.file, given.label, given.split, given.group
+    free = [name for name in header if name and name not in preset.used()]
+    file, label, split, group = preset.file, preset.label, preset.split, preset.group
     if file is None:
         pictures = [name for name in free if rows and all(map(is_picture, values[name]))]
         file = pictures[0] if len(pictures) == 1 else _first(free, _FILE)
@@ -142,7 +142,7 @@ def find_columns(
             split = None
     group = group or _first(free, _GROUP)
     free = [name for name in free if name not in (split, group)]
-    one_hot = given.one_hot
+    one_hot = preset.one_hot
     if label is None and not one_hot:
         label = _first(free, _LABEL)
         if label is None and len(free) == 1 and file is not None:
@@ -154,17 +154,17 @@ def find_columns(
 
 def _one_hot(names: Sequence[str], values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return the columns of 0 and 1 among ``names`` if each row has a single 1 in them."""
-    found = [name for name in names if values[name] and set(values[name]) <= {*ZEROS, *ONES}]
+    flag_columns = [name for name in names if values[name] and set(values[name]) <= {*ZEROS, *ONES}]
     sums = {
         sum(value in ONES for value in row)
-        for row in zip(*(values[name] for name in found), strict=True)
+        for row in zip(*(values[name] for name in flag_columns), strict=True)
     }
-    return tuple(found) if len(found) > 1 and sums == {1} else ()
+    return tuple(flag_columns) if len(flag_columns) > 1 and sums == {1} else ()
 
 
 def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    named = {_plain(column): column for column in reversed(columns)}
-    return next((named[name] for name in names if name in named), None)
+    column_of = {_plain(column): column for column in reversed(columns)}
+    return next((column_of[name] for name in names if name in column_of), None)
 
 
 def _plain(name: str) -> str:

@@ -121,7 +121,7 @@ def _read_text(path: Path) -> TableRows:
         raise DataError(
             f"every row of {path} must have a value for each of its {len(header or ())} columns "
             f"({first_few(header or ())}), but {len(uneven):,} don't: {first_few(uneven, 3)}; put "
-            f"values that contain {_shown(delimiter)} in quotes"
+            f"values that contain {_delimiter_name(delimiter)} in quotes"
         )
     return TableRows(path=path, header=header or (), rows=rows, places=places, unit="line")
 
@@ -158,11 +158,11 @@ def _text(path: Path) -> str:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        found = f"contains the byte {raw[error.start]:#04x}"
+        fault = f"contains the byte {raw[error.start]:#04x}"
         if encoding != "utf-8-sig":
-            line, found = 1, "is damaged"
+            line, fault = 1, "is damaged"
         raise DataError(
-            f"a table must be text in UTF-8, but line {line} of {path} {found}; save it again as "
+            f"a table must be text in UTF-8, but line {line} of {path} {fault}; save it again as "
             f"UTF-8 (iconv -f WINDOWS-1252 -t UTF-8 {path.name} > new.csv, if it is from Excel)"
         ) from error
     if "\0" in text:
@@ -180,17 +180,17 @@ def _read_parquet(path: Path) -> TableRows:
 
     try:
         with open_regular(path) as file:
-            held = parquet.ParquetFile(file)
-            schema = held.schema_arrow
+            parquet_file = parquet.ParquetFile(file)
+            schema = parquet_file.schema_arrow
             # Without pictures or other nested values, which can take most of the file
-            plain = [each.name for each in schema if not types.is_nested(each.type)]
+            plain = [field.name for field in schema if not types.is_nested(field.type)]
             plain = [name for name in plain if not types.is_binary(schema.field(name).type)]
             size = sum(
-                held.metadata.row_group(number).total_byte_size
-                for number in range(held.metadata.num_row_groups)
+                parquet_file.metadata.row_group(number).total_byte_size
+                for number in range(parquet_file.metadata.num_row_groups)
             )
             require_memory(size * _BYTES_PER_BYTE, f"reading {path}", "use a smaller table")
-            columns = [held.read([name]).column(0).to_pylist() for name in plain]
+            columns = [parquet_file.read([name]).column(0).to_pylist() for name in plain]
     except (OSError, ArrowException, ValueError) as error:
         raise DataError(
             f"{path} must be a Parquet file, but can't be read ({error}); get the file again"
@@ -204,5 +204,5 @@ def _read_parquet(path: Path) -> TableRows:
     )
 
 
-def _shown(delimiter: str) -> str:
+def _delimiter_name(delimiter: str) -> str:
     return {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}[delimiter]

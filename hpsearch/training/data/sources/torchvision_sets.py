@@ -63,7 +63,7 @@ def _splits(**names: str) -> dict[_PartName, Mapping[str, Any]]:
     return {cast(_PartName, part): {"split": name} for part, name in names.items()}
 
 
-def _each(*patterns: str) -> dict[_PartName, tuple[str, ...]]:
+def _all_parts(*patterns: str) -> dict[_PartName, tuple[str, ...]]:
     return {"train": patterns, "validation": patterns, "test": patterns}
 
 
@@ -73,13 +73,13 @@ _BY_FLAG: dict[_PartName, Mapping[str, Any]] = {"train": {"train": True}, "test"
 
 _SETS = {
     "Country211": _Set(size="11 GB", parts=_splits(train="train", validation="valid", test="test")),
-    "DTD": _Set(size="600 MB", parts=_THREE, files=_each("dtd/dtd/labels/*.txt")),
+    "DTD": _Set(size="600 MB", parts=_THREE, files=_all_parts("dtd/dtd/labels/*.txt")),
     "EuroSAT": _Set(size="94 MB", parts={"train": {}}),
     "FGVCAircraft": _Set(
-        size="2.8 GB", parts=_THREE, files=_each("fgvc-aircraft-2013b/data/*.txt")
+        size="2.8 GB", parts=_THREE, files=_all_parts("fgvc-aircraft-2013b/data/*.txt")
     ),
-    "Flowers102": _Set(size="345 MB", parts=_THREE, files=_each("flowers-102/*.mat")),
-    "Food101": _Set(size="5 GB", parts=_TRAIN_TEST, files=_each("food-101/meta/*.json")),
+    "Flowers102": _Set(size="345 MB", parts=_THREE, files=_all_parts("flowers-102/*.mat")),
+    "Food101": _Set(size="5 GB", parts=_TRAIN_TEST, files=_all_parts("food-101/meta/*.json")),
     "GTSRB": _Set(
         size="280 MB",
         parts=_TRAIN_TEST,
@@ -93,15 +93,15 @@ _SETS = {
         parts=_BY_FLAG,
         class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
         files={
-            "train": tuple(f"KMNIST/raw/train-{each}-ubyte" for each in _IDX),
-            "test": tuple(f"KMNIST/raw/t10k-{each}-ubyte" for each in _IDX),
+            "train": tuple(f"KMNIST/raw/train-{kind}-ubyte" for kind in _IDX),
+            "test": tuple(f"KMNIST/raw/t10k-{kind}-ubyte" for kind in _IDX),
         },
         arrays=True,
     ),
     "OxfordIIITPet": _Set(
         size="810 MB",
         parts=_splits(train="trainval", test="test"),
-        files=_each("oxford-iiit-pet/annotations/*.txt"),
+        files=_all_parts("oxford-iiit-pet/annotations/*.txt"),
     ),
     "RenderedSST2": _Set(size="150 MB", parts=_THREE),
     "STL10": _Set(
@@ -168,23 +168,23 @@ def torchvision(
         DataError: If there is no such set, its files are missing or damaged, or ``test_fraction``
             is given although it has a test part.
     """
-    name, known = _known(name)
-    if test_fraction is not None and "test" in known.parts:
+    name, facts = _find_set(name)
+    if test_fraction is not None and "test" in facts.parts:
         raise DataError(
             f"{_KEY}.test_fraction sets test pictures aside if there are none, but {name} has "
             "some; leave test_fraction out"
         )
-    root = _find(place, name, known, None if path is None else absolute(path))
-    listed = {part: _Listed(name, known, root, part) for part in known.parts}
-    names = known.class_names or tuple(map(_class_name, listed["train"].dataset.classes))
+    root = _find(place, name, facts, None if path is None else absolute(path))
+    set_parts = {part: _SetPart(name, facts, root, part) for part in facts.parts}
+    names = facts.class_names or tuple(map(_class_name, set_parts["train"].dataset.classes))
     parts: dict[str, Part] = {
         part: Part(
-            read=partial(_read, each, colour),
-            files=_Files(each.files),
-            name_of=None if known.arrays else partial(_name, each),
+            read=partial(_read, set_part, colour),
+            files=_Files(set_part.files),
+            name_of=None if facts.arrays else partial(_name, set_part),
             root=root,
         )
-        for part, each in listed.items()
+        for part, set_part in set_parts.items()
     }
     return source_of_parts(
         "torchvision",
@@ -197,7 +197,7 @@ def torchvision(
 
 
 @dataclass(frozen=True)
-class _Listed:
+class _SetPart:
     """A part of a set. torchvision lists it when it is needed, so test labels stay closed."""
 
     name: str
@@ -262,19 +262,19 @@ class _Files(Sequence[Path]):
         return iter(self._files)
 
 
-def _name(listed: _Listed, index: int) -> str:
-    return listed.pictures[0][index].relative_to(listed.root).as_posix()
+def _name(set_part: _SetPart, index: int) -> str:
+    return set_part.pictures[0][index].relative_to(set_part.root).as_posix()
 
 
-def _read(listed: _Listed, colour: Colour) -> Images:
-    if not listed.facts.arrays:
-        files, labels = listed.pictures
+def _read(set_part: _SetPart, colour: Colour) -> Images:
+    if not set_part.facts.arrays:
+        files, labels = set_part.pictures
         return Images(
             images=PictureFiles(files=files, colour=colour),
             labels=np.array(labels, np.int64),
-            groups=_groups(files, listed.facts.group),
+            groups=_groups(files, set_part.facts.group),
         )
-    dataset = listed.dataset
+    dataset = set_part.dataset
     pixels = np.asarray(dataset.data)
     labels = dataset.labels if hasattr(dataset, "labels") else dataset.targets
     pictures = as_pictures(
@@ -282,7 +282,7 @@ def _read(listed: _Listed, colour: Colour) -> Images:
         layout="NCHW" if pixels.ndim == 4 else "NHW",
         scale="raw",
         key=lambda key: f"{_KEY}.{key}",
-        where=str(listed.root),
+        where=str(set_part.root),
     )
     return Images(images=pictures, labels=np.asarray(labels).astype(np.int64))
 
@@ -311,11 +311,11 @@ def source_of_set(name: str) -> tuple[str, dict[str, str]] | None:
     """
     if name.upper() in _OWN:
         return _OWN[name.upper()], {}
-    spelt = next((each for each in _SETS if each.upper() == name.upper()), None)
-    return None if spelt is None else ("torchvision", {"name": spelt})
+    spelling = next((set_name for set_name in _SETS if set_name.upper() == name.upper()), None)
+    return None if spelling is None else ("torchvision", {"name": spelling})
 
 
-def _known(name: str) -> tuple[str, _Set]:
+def _find_set(name: str) -> tuple[str, _Set]:
     """Return a set and its name in torchvision's spelling. Raises ``DataError``."""
     source, keys = source_of_set(name) or ("", {})
     if keys:
@@ -328,47 +328,47 @@ def _known(name: str) -> tuple[str, _Set]:
     )
 
 
-def _find(place: DataRoot, name: str, known: _Set, path: Path | None) -> Path:
+def _find(place: DataRoot, name: str, facts: _Set, path: Path | None) -> Path:
     """Return the folder of a set's files; download them if they aren't in the data root."""
     root = place.root / "torchvision" / name if path is None else path
-    if _complete(name, known, root):
+    if _complete(name, facts, root):
         return root
     where = f"{name} must be in {root} as torchvision stores it, but it isn't there"
     if path is not None:
         raise DataError(f"{where}; give the folder that torchvision calls root as {_KEY}.path")
     reason = "and it wasn't downloaded"
     if place.may_download:
-        logger.warning("%s (about %s) is downloaded into %s", name, known.size, root)
+        logger.warning("%s (about %s) is downloaded into %s", name, facts.size, root)
         try:
             fetch_once(
                 root,
-                lambda: _complete(name, known, root),
-                lambda folder: _fetch(name, known, folder),
+                lambda: _complete(name, facts, root),
+                lambda folder: _fetch(name, facts, folder),
             )
             return root
         except DownloadFailed as error:
             reason = f"and the download failed ({error})"
     raise DataError(
         f"{where}, {reason}; on a machine with a network, run `hpsearch data prepare` and copy "
-        f"{root}, or give a folder that torchvision filled (about {known.size}) as {_KEY}.path"
+        f"{root}, or give a folder that torchvision filled (about {facts.size}) as {_KEY}.path"
     )
 
 
-def _fetch(name: str, known: _Set, folder: Path) -> None:
+def _fetch(name: str, facts: _Set, folder: Path) -> None:
     from torchvision import datasets
 
-    for arguments in known.parts.values():
+    for arguments in facts.parts.values():
         getattr(datasets, name)(str(folder), download=True, **arguments)
 
 
-def _complete(name: str, known: _Set, root: Path) -> bool:
+def _complete(name: str, facts: _Set, root: Path) -> bool:
     """Whether the training files are there; test files are needed only when they are opened."""
-    if known.arrays:
-        return all((root / file).is_file() for file in known.files["train"])
+    if facts.arrays:
+        return all((root / file).is_file() for file in facts.files["train"])
     from torchvision import datasets
 
     try:
-        getattr(datasets, name)(str(root), **known.parts["train"])
+        getattr(datasets, name)(str(root), **facts.parts["train"])
     except (RuntimeError, FileNotFoundError):  # torchvision found no or not all files
         return False
     except Exception:  # noqa: BLE001 - there, but damaged: the reading has the message

@@ -23,7 +23,7 @@ from pydantic import Field
 from hpsearch.errors import DataError
 from hpsearch.formatting import first_few
 from hpsearch.regular_file import open_regular
-from hpsearch.training.data.content import remembered
+from hpsearch.training.data.content import measure_once
 from hpsearch.training.data.group_split import TestFraction
 from hpsearch.training.data.images import SOURCES, Images, Part, Source
 from hpsearch.training.data.packed_pictures import (
@@ -112,7 +112,7 @@ def webdataset(
         for file in files["train"]:
             measure = partial(_labels_in, file, keys)
             reading = {"labels": [image, label, json_key]}
-            labels |= set(remembered(file, reading, measure, place.memo_folder))
+            labels |= set(measure_once(file, reading, measure, place.memo_folder))
         names = _in_order(labels, files["train"][0])
     else:
         names = tuple(class_names)
@@ -156,8 +156,8 @@ def _files(path: Path, key: str) -> dict[str, list[Path]]:
                 "by gunzip"
             )
         return files_of_parts(path, (SHARDS,), key)
-    files = [Path(each) for each in _expanded(str(path), key)]
-    missing = [each for each in files if not each.is_file()]
+    files = [Path(name) for name in _expanded(str(path), key)]
+    missing = [file for file in files if not file.is_file()]
     if missing:
         raise DataError(
             f"every file of {key} must be there, but {len(missing):,} of {len(files):,} aren't: "
@@ -177,7 +177,7 @@ def _expanded(pattern: str, key: str) -> Iterator[str]:
             first, last = int(match[1]), int(match[2])
             count *= max(0, last - first + 1)
             if 0 < count <= _MOST_FILES:
-                own = [f"{each:0{len(match[1])}}" for each in range(first, last + 1)]
+                own = [f"{index:0{len(match[1])}}" for index in range(first, last + 1)]
         elif number % 2:
             own = piece.split(",")
             count *= len(own)
@@ -232,29 +232,29 @@ class _Sample:
 
 def _samples(path: Path, keys: _Keys) -> Iterator[_Sample]:
     """Yield the samples of a tar file. Raises ``DataError``."""
-    for name, files in itertools.groupby(_entries(path), key=lambda each: _split(each.name)[0]):
+    for name, files in itertools.groupby(_entries(path), key=lambda file: _split(file.name)[0]):
         sample: dict[str, Packed] = {}
-        for each in files:
-            if sample.setdefault(_split(each.name)[1], each) is not each:
+        for file in files:
+            if sample.setdefault(_split(file.name)[1], file) is not file:
                 raise DataError(
-                    f"every sample must have a file of each kind once, but {each.full_name} is "
+                    f"every sample must have a file of each kind once, but {file.full_name} is "
                     "there twice; write the tar file again"
                 )
-        pictures = [each for each in sample if f".{each}" in SUFFIXES]
+        pictures = [suffix for suffix in sample if f".{suffix}" in SUFFIXES]
         image = keys.image or (pictures[0] if len(pictures) == 1 else None)
-        label = keys.label or next((each for each in ("cls", "json") if each in sample), None)
+        label = keys.label or next((suffix for suffix in ("cls", "json") if suffix in sample), None)
         if image not in sample or label not in sample:
             raise DataError(
                 f"every sample must have one picture ({keys.image or 'jpg, png, ..'}) and its "
                 f"class ({keys.label or 'cls or json'}), but {name} in {path} has "
                 f"{first_few([*sample])}; give the endings as {_KEY}.image and {_KEY}.label"
             )
-        described = label if _is_json(label) else "json"
+        json_ending = label if _is_json(label) else "json"
         yield _Sample(
             picture=sample[image],
             label_file=sample[label],
             ending=label,
-            group_file=sample.get(described),
+            group_file=sample.get(json_ending),
             keys=keys,
         )
 
@@ -277,12 +277,12 @@ def _text(place: Packed, ending: str, key: str | Callable[[Mapping[str, Any]], s
     """
     if _is_json(ending):
         values = _values(place)
-        found = key if isinstance(key, str) else key(values)
-        if found not in values:
-            raise ValueError(f"{found or 'a label'} isn't among {first_few([*values])}")
-        if not isinstance(values[found], int | str):
-            raise ValueError(f"{found!r} isn't a number or a text")
-        text = str(values[found])
+        field_name = key if isinstance(key, str) else key(values)
+        if field_name not in values:
+            raise ValueError(f"{field_name or 'a label'} isn't among {first_few([*values])}")
+        if not isinstance(values[field_name], int | str):
+            raise ValueError(f"{field_name!r} isn't a number or a text")
+        text = str(values[field_name])
     else:
         text = _content(place)
     if not text.strip():
@@ -323,9 +323,13 @@ def group_key_in(path: Path) -> str | None:
     """
     samples = _first_samples(path)
     try:
-        known = [_values(each.group_file) for each in samples if each.group_file is not None]
-        key = find_columns([*known[0]]).group if known else None
-        groups = [replace(each, keys=replace(each.keys, group=key)).group() for each in samples]
+        contents = [
+            _values(sample.group_file) for sample in samples if sample.group_file is not None
+        ]
+        key = find_columns([*contents[0]]).group if contents else None
+        groups = [
+            replace(sample, keys=replace(sample.keys, group=key)).group() for sample in samples
+        ]
     except (DataError, OSError, ValueError, RecursionError):
         return None
     return key if 1 < len(set(groups)) < len(groups) else None
@@ -395,22 +399,22 @@ def _require_apart(files: Mapping[str, Sequence[Path]], keys: _Keys, memo: Path)
     """Raise ``DataError`` if a group is in two parts."""
     if keys.group is None:
         return
-    seen: dict[str, Path] = {}
+    file_of: dict[str, Path] = {}
     reading = {"groups": [keys.image, keys.label, keys.group]}
     for own in files.values():
         groups = {
             group: file
             for file in own
-            for group in remembered(file, reading, partial(_groups_in, file, keys), memo)
+            for group in measure_once(file, reading, partial(_groups_in, file, keys), memo)
         }
-        shared = sorted(groups.keys() & seen.keys())
+        shared = sorted(groups.keys() & file_of.keys())
         if shared:
             raise DataError(
                 f"no group may be in two parts, but {len(shared):,} are, such as {shared[0]}, "
-                f"which is in {seen[shared[0]]} and in {groups[shared[0]]}; move each group of "
+                f"which is in {file_of[shared[0]]} and in {groups[shared[0]]}; move each group of "
                 f"{keys.group!r} into one of them"
             )
-        seen |= groups
+        file_of |= groups
 
 
 def _in_order(labels: set[str], path: Path) -> tuple[str, ...]:
