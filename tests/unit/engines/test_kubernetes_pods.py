@@ -62,8 +62,8 @@ def test_a_worker_that_will_be_started_again_is_pending():
 
 def test_a_worker_that_failed_too_often_has_ended():
     own = [pod(index, **ended(1)) for index in range(5)]
-    seen = workers_of(job(5, failedIndexes="0,2-3"), own)
-    assert [each.number for each in seen if each.state == "ended"] == [1, 3, 4]
+    workers = workers_of(job(5, failedIndexes="0,2-3"), own)
+    assert [worker.number for worker in workers if worker.state == "ended"] == [1, 3, 4]
 
 
 def test_the_newest_pod_of_a_worker_counts():
@@ -73,7 +73,7 @@ def test_the_newest_pod_of_a_worker_counts():
 
 
 def test_workers_without_pods_wait_or_have_ended():
-    assert [each.state for each in workers_of(job(2), [])] == ["pending", "pending"]
+    assert [fleet_worker.state for fleet_worker in workers_of(job(2), [])] == ["pending", "pending"]
     (worker,) = workers_of(job(**FAILED), [])
     assert (worker.state, worker.reason) == ("ended", "PodFailurePolicy")
 
@@ -81,6 +81,9 @@ def test_workers_without_pods_wait_or_have_ended():
 def test_of_fewer_workers_those_that_leave_are_still_shown():
     leaving = pod(1, phase="Running")
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01"
-    seen = workers_of(job(1), [pod(0, phase="Running"), leaving, pod(2, **ended(75))])
-    assert [(each.number, each.reason) for each in seen] == [(1, None), (2, "told to leave")]
-    assert [each.number for each in workers_of(None, [leaving])] == [2]
+    workers = workers_of(job(1), [pod(0, phase="Running"), leaving, pod(2, **ended(75))])
+    assert [(worker.number, worker.reason) for worker in workers] == [
+        (1, None),
+        (2, "told to leave"),
+    ]
+    assert [worker.number for worker in workers_of(None, [leaving])] == [2]

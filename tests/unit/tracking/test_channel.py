@@ -99,12 +99,12 @@ def test_one_failing_call_costs_its_point_and_is_told_once(trial, caplog) -> Non
         channel = play(failing, trial())
     assert failing.told == [("begin", 7), (3, 0.3), ("complete", 0.3), "close"]
     assert channel.lost == 2
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 2
-    assert told[0].startswith("tracker mine: it failed (ConnectionError: http://***@host/ says")
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert messages[0].startswith("tracker mine: it failed (ConnectionError: http://***@host/ says")
     assert "hushhush" not in caplog.text
     assert "\x1b" not in caplog.text
-    assert told[1] == "tracker mine: 2 points were not tracked"
+    assert messages[1] == "tracker mine: 2 points were not tracked"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(3)])
@@ -127,11 +127,11 @@ def test_a_run_that_cant_be_opened_costs_its_trial_alone(trial, error: BaseExcep
 
 
 def test_a_tracker_that_cant_be_made_is_tried_with_the_next_trial(trial, caplog) -> None:
-    notes, made = Notes(), []
+    notes, calls = Notes(), []
 
     def make() -> Notes:
-        made.append(1)
-        if len(made) == 1:
+        calls.append(1)
+        if len(calls) == 1:
             raise OSError("not yet")
         return notes
 
@@ -183,8 +183,8 @@ def test_a_slow_tracker_drops_what_finds_no_room_and_keeps_trials_apart(trial, c
     channel.close(time.monotonic() + 240)
 
     of_8 = slow.told.index(("begin", 8))
-    kept = [each for each in slow.told[1:of_8] if isinstance(each[0], int)]
-    assert channel.lost == 100 - len(kept) > 0
+    points = [call for call in slow.told[1:of_8] if isinstance(call[0], int)]
+    assert channel.lost == 100 - len(points) > 0
     assert slow.told[of_8 - 1] == ("paused", None)  # nobody could tell it the end
     assert slow.told[of_8:] == [("begin", 8), (1, 0.1), ("pruned", 0.1), "close"]
     assert caplog.text.count("it is too slow: 5 points are waiting") == 1

@@ -14,7 +14,7 @@ def machine(monkeypatch):
     """Make this a machine with these devices and cores."""
 
     def make(devices: list[str], cores: int = 8) -> None:
-        monkeypatch.setattr(allocation, "resolve_devices", lambda wanted: devices)
+        monkeypatch.setattr(allocation, "resolve_devices", lambda device_option: devices)
         monkeypatch.setattr(allocation, "cores", lambda: cores)
         monkeypatch.setattr("hpsearch.workers.threads.cores", lambda: cores)
 
@@ -28,8 +28,8 @@ def test_a_number_is_taken_as_it_is(machine):
 
 def test_none_are_started_where_none_are_wanted(machine):
     machine(["cpu"])
-    found = allocate_workers("auto", 0, None)
-    assert (found.devices, found.count, found.threads) == ([], 1, 8)
+    workers = allocate_workers("auto", 0, None)
+    assert (workers.devices, workers.count, workers.threads) == ([], 1, 8)
 
 
 def test_auto_is_one_per_core_on_a_cpu(machine):
@@ -45,12 +45,12 @@ def test_auto_is_one_on_an_apple_gpu(machine):
 @pytest.mark.parametrize(("per_gpu", "most"), [(None, MOST_ON_ONE_GPU), (3, 3)])
 def test_auto_begins_with_one_per_gpu_and_may_grow(machine, per_gpu, most):
     machine(["cuda:0", "cuda:1"], cores=64)
-    found = allocate_workers("auto", None, per_gpu)
-    assert found.devices == ["cuda:0", "cuda:1"]
-    assert found.autoscaler is not None
-    assert (found.autoscaler.most, found.autoscaler.workers) == (most, 1)
+    workers = allocate_workers("auto", None, per_gpu)
+    assert workers.devices == ["cuda:0", "cuda:1"]
+    assert workers.autoscaler is not None
+    assert (workers.autoscaler.most, workers.autoscaler.workers) == (most, 1)
     # Enough cores are left for all that may come.
-    assert found.threads == 64 // (2 * most)
+    assert workers.threads == 64 // (2 * most)
 
 
 def test_a_gpu_that_is_named_twice_is_packed_once(machine):
@@ -60,8 +60,8 @@ def test_a_gpu_that_is_named_twice_is_packed_once(machine):
 
 def test_auto_is_one_on_each_of_a_mixed_list(machine):
     machine(["cuda:0", "cpu"])
-    found = allocate_workers("cuda:0,cpu", None, None)
-    assert (found.devices, found.autoscaler) == (["cuda:0", "cpu"], None)
+    workers = allocate_workers("cuda:0,cpu", None, None)
+    assert (workers.devices, workers.autoscaler) == (["cuda:0", "cpu"], None)
 
 
 def test_too_many_for_a_gpu_are_refused(machine):

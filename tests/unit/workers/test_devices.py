@@ -28,7 +28,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "cuda", "mps", "expected"),
+    ("devices", "cuda", "mps", "expected"),
     [
         ("auto", 0, False, ["cpu"]),
         ("auto", 2, False, ["cuda:0", "cuda:1"]),
@@ -43,17 +43,17 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     ],
 )
 def test_devices_are_resolved(
-    machine: Machine, wanted: str, cuda: int, mps: bool, expected: list[str]
+    machine: Machine, devices: str, cuda: int, mps: bool, expected: list[str]
 ) -> None:
     machine(cuda=cuda, mps=mps)
-    assert resolve_devices(wanted) == expected
+    assert resolve_devices(devices) == expected
 
 
 UNKNOWN = "a device must be auto, cpu, mps, or a list like cuda:0,cuda:1, but got "
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("devices", "message"),
     [
         ("gpu", f"{UNKNOWN}'gpu'"),
         ("", f"{UNKNOWN}''"),
@@ -71,10 +71,12 @@ UNKNOWN = "a device must be auto, cpu, mps, or a list like cuda:0,cuda:1, but go
         ("mps", "device 'mps' needs an Apple GPU, which this machine doesn't have"),
     ],
 )
-def test_a_device_that_is_not_there_is_refused(machine: Machine, wanted: str, message: str) -> None:
+def test_a_device_that_is_not_there_is_refused(
+    machine: Machine, devices: str, message: str
+) -> None:
     machine(cuda=2)
     with pytest.raises(UserError) as refused:
-        resolve_devices(wanted)
+        resolve_devices(devices)
     assert str(refused.value) == message
 
 

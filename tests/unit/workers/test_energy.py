@@ -11,36 +11,36 @@ from hpsearch.workers.trial.energy import EnergyMeter, counter_of, meter_of
 
 
 def test_only_what_was_taken_since_counts_and_is_shared_with_who_computes_there():
-    told = iter([(1000.0, 1), (1010.0, 1), (1050.0, 4), (1050.0, 0)])
-    meter = EnergyMeter(lambda: next(told))
+    readings = iter([(1000.0, 1), (1010.0, 1), (1050.0, 4), (1050.0, 0)])
+    meter = EnergyMeter(lambda: next(readings))
     assert meter.look() == 10.0
     assert meter.look() == 10.0 + 40.0 / 4
     assert meter.look() == 20.0
 
 
 def test_it_goes_on_from_what_earlier_attempts_spent():
-    told = iter([(100.0, 1), (500.0, 1), (530.0, 1)])
-    meter = EnergyMeter(lambda: next(told))
+    readings = iter([(100.0, 1), (500.0, 1), (530.0, 1)])
+    meter = EnergyMeter(lambda: next(readings))
     meter.go_on_from(70.0)  # what the GPU took between the two attempts is nobody's
     assert meter.look() == 100.0
 
 
 def test_the_gpu_is_found_by_its_uuid_and_counts_in_millijoules():
-    asked = []
+    uuids = []
     nvml = SimpleNamespace(
         nvmlInit=lambda: None,
-        nvmlDeviceGetHandleByUUID=lambda uuid: asked.append(uuid) or "gpu",
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuids.append(uuid) or "gpu",
         nvmlDeviceGetTotalEnergyConsumption=lambda gpu: 2500,
         nvmlDeviceGetComputeRunningProcesses=lambda gpu: ["one", "two"],
         NVMLError=OSError,
     )
     assert counter_of(nvml, "1234-abcd")() == (2.5, 2)
-    assert asked == ["GPU-1234-abcd"]
+    assert uuids == ["GPU-1234-abcd"]
 
 
 def test_a_look_that_nvml_refuses_is_made_up_for_by_the_next():
-    told = iter([(100.0, 1), None, (130.0, 1), None])
-    meter = EnergyMeter(lambda: next(told))
+    readings = iter([(100.0, 1), None, (130.0, 1), None])
+    meter = EnergyMeter(lambda: next(readings))
     assert [meter.look() for _ in range(3)] == [0.0, 30.0, 30.0]
 
 

@@ -31,7 +31,7 @@ def estimate(study: StudyFile, data: Path) -> tuple[list[float], int]:
     """Return the seconds per epoch that are known, and the bytes of a trial's checkpoints."""
     sampled = sample(study, device="cpu", threads=1, data=data)
     timed = timings(pickle.dumps(sampled.build_plans), study.plugins, data)
-    epochs = [each.typical_epoch for each in timed if each is not None]
+    epochs = [timing.typical_epoch for timing in timed if timing is not None]
     return epochs, sampled.checkpoint_bytes
 
 
@@ -49,7 +49,7 @@ def test_it_is_positive_and_leaves_torch_as_it_was(
     seconds, size = estimate(load("seed=2"), data_root)
 
     assert len(seconds) == module.SAMPLES
-    assert all(each > 0 for each in seconds)
+    assert all(number > 0 for number in seconds)
     assert size == LARGEST * BYTES_PER_PARAMETER * KEPT_CHECKPOINTS
     assert threads == [1] * module.SAMPLES
     assert torch.get_num_threads() == 2
@@ -83,7 +83,7 @@ def test_folds_cost_as_many_times(
 
 def _slowly(monkeypatch: pytest.MonkeyPatch, warm_up: float = 0.0) -> list[None]:
     """Let a batch take 0.02 s on a clock of its own; returns a list that grows with the batches."""
-    asked: list[None] = []
+    calls: list[None] = []
     now = 1000.0
 
     def slow_train(*args: object, **options: object) -> object:
@@ -91,11 +91,11 @@ def _slowly(monkeypatch: pytest.MonkeyPatch, warm_up: float = 0.0) -> list[None]
 
         def stop() -> bool:
             nonlocal now
-            if len(asked) == 1:
+            if len(calls) == 1:
                 now += warm_up
-            if asked:
+            if calls:
                 now += 0.02  # a batch
-            asked.append(None)
+            calls.append(None)
             return should_stop()  # type: ignore[operator, no-any-return]
 
         return train(*args, **{**options, "should_stop": stop})  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def _slowly(monkeypatch: pytest.MonkeyPatch, warm_up: float = 0.0) -> list[None]
     clock = SimpleNamespace(perf_counter=lambda: now, process_time=lambda: now)
     monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(module, "train", slow_train)
-    return asked
+    return calls
 
 
 def test_the_same_study_tries_the_same_configurations(
@@ -111,7 +111,7 @@ def test_the_same_study_tries_the_same_configurations(
 ) -> None:
     def tried(study: StudyFile) -> list[object]:
         blueprints = module._draw_build_plans(study, device="cpu", threads=1, data=data_root)
-        return [(each.config.model, each.config.optimizer) for each in blueprints]
+        return [(blueprint.config.model, blueprint.config.optimizer) for blueprint in blueprints]
 
     assert tried(load()) == tried(load())
     assert tried(load()) != tried(load("seed=6"))
@@ -122,7 +122,7 @@ def test_try_first_is_tried_first(load: Callable[..., StudyFile], data_root: Pat
     study = load("try_first=[{optimizer: {sgd: {lr: 0.125}}}]")
     first, *others = module._draw_build_plans(study, device="cpu", threads=1, data=data_root)
     assert first.config.optimizer.settings["lr"] == 0.125
-    assert all(each.config.optimizer.settings["lr"] != 0.125 for each in others)
+    assert all(blueprint.config.optimizer.settings["lr"] != 0.125 for blueprint in others)
 
 
 def test_a_long_epoch_is_timed_by_its_first_batches(
@@ -131,10 +131,10 @@ def test_a_long_epoch_is_timed_by_its_first_batches(
     """Ten of a hundred batches within the time: an epoch takes ten times as long."""
     monkeypatch.setattr(module, "PROBE_SECONDS", 0.05)
     monkeypatch.setattr(module, "SAMPLES", 1)
-    asked = _slowly(monkeypatch)
+    calls = _slowly(monkeypatch)
     # 160 training images in batches of 2
     (seconds,), _ = estimate(load("batch_size=2"), data_root)
-    assert len(asked) == 5, "before the first batch and after it, and three more in 0.05 s"
+    assert len(calls) == 5, "before the first batch and after it, and three more in 0.05 s"
     assert seconds == pytest.approx(80 * 0.02 * (1 + 40 / 160 / 3))
 
 
@@ -230,14 +230,14 @@ def deadly(shape, classes, /, *, does: str = "learn"):
 """
 
 
-@pytest.mark.parametrize(("does", "known"), [("die", 0), ("hang", 0), ("raise", 2)])
+@pytest.mark.parametrize(("does", "count"), [("die", 0), ("hang", 0), ("raise", 2)])
 def test_what_kills_its_process_costs_only_the_estimate(
     load: Callable[..., StudyFile],
     data_root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     does: str,
-    known: int,
+    count: int,
 ) -> None:
     plugin = tmp_path / f"deadly_{does}.py"
     plugin.write_text(DEADLY)
@@ -246,7 +246,7 @@ def test_what_kills_its_process_costs_only_the_estimate(
     study = load(
         f"plugins=[{plugin}]",
         "model={deadly: {does: {values: [learn, " + does + "]}}}",
-        "try_first=[{model: {deadly: {does: " + ("learn" if known else does) + "}}}]",
+        "try_first=[{model: {deadly: {does: " + ("learn" if count else does) + "}}}]",
     )
     config = RunConfig(
         storage=f"sqlite:///{tmp_path}/none.db",
@@ -256,6 +256,6 @@ def test_what_kills_its_process_costs_only_the_estimate(
     )
     outlook = preview.preview_launch(study, config)
     assert outlook.preview.time is None
-    told = preview.with_time(outlook)
-    assert (told.time is not None) is bool(known)
-    assert told.disk_bytes > 0
+    result = preview.with_time(outlook)
+    assert (result.time is not None) is bool(count)
+    assert result.disk_bytes > 0

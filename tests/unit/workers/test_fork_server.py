@@ -35,9 +35,9 @@ def make_socket(tmpdir: str) -> subprocess.CompletedProcess[str]:
 def test_sockets_find_a_place_whatever_tmpdir_is(tmp_path, length):
     folder = tmp_path / ("x" * max(1, length - len(str(tmp_path)) - 1))
     folder.mkdir()
-    made = make_socket(str(folder))
-    assert made.returncode == 0, made.stderr
-    assert made.stdout.strip() == str(folder)  # of other temporary files it stays the place
+    process = make_socket(str(folder))
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == str(folder)  # of other temporary files it stays the place
 
 
 def test_a_daemonic_process_is_told_that_it_may_have_no_children(monkeypatch):

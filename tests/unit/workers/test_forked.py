@@ -112,28 +112,28 @@ def test_it_ends_as_it_does(how: str, code: int) -> None:
 def test_it_lives_on_if_its_server_is_killed_and_says_itself_how_it_ended(tmp_path: Path) -> None:
     file = tmp_path / "go"
     processes = [ForkedProcess(wait_for, (file, 7), name="test") for _ in range(3)]
-    for each in processes:
-        each.begin()
+    for process in processes:
+        process.begin()
     until(file.with_suffix(".begun").exists)
     kill_server()
-    for each in processes:
-        assert not each.join(0.2)
-        assert each.is_alive()
-        assert each.exit_code is None
+    for process in processes:
+        assert not process.join(0.2)
+        assert process.is_alive()
+        assert process.exit_code is None
 
-    told, killed, quiet = processes
+    stopped, killed, quiet = processes
     killed.send_signal(signal.SIGKILL)
     assert killed.join(PATIENCE)
     assert killed.exit_code is None
     assert "the reason is unknown, because its fork server died" in death_of(killed.exit_code)
-    told.send_signal(signal.SIGTERM)
-    assert told.join(PATIENCE)
+    stopped.send_signal(signal.SIGTERM)
+    assert stopped.join(PATIENCE)
     assert quiet.is_alive()
     file.touch()
     assert quiet.join(PATIENCE)
     assert quiet.exit_code == 7
-    for each in processes:
-        each.close()
+    for process in processes:
+        process.close()
 
 
 def test_a_process_that_nobody_lets_begin_does_nothing(tmp_path: Path) -> None:

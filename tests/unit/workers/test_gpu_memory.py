@@ -33,11 +33,11 @@ def planned(tmp_path) -> Plan:
 def test_what_is_needed_covers_what_a_step_holds(planned):
     """Weights, gradients, two moments, a batch and its hidden values, and the uint8 images."""
     model = MODELS.build(Component("mlp", {"hidden": [16]}), (1, 8, 8), 10)
-    parameters = sum(each.numel() for each in model.parameters())
+    parameters = sum(tensor.numel() for tensor in model.parameters())
     batch = 32 * (64 + 16 + 10) * 4
     images = 200 * 64
-    held = parameters * 16 + batch + images
-    assert held <= needed_bytes(planned) - WORKING_BYTES <= 2 * held
+    total = parameters * 16 + batch + images
+    assert total <= needed_bytes(planned) - WORKING_BYTES <= 2 * total
 
 
 def test_more_is_needed_for_larger_batches(planned):

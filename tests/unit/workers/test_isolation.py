@@ -65,9 +65,9 @@ def test_an_answer_comes_back_from_this_environment(monkeypatch: pytest.MonkeyPa
 
 def test_it_begins_with_torch_and_without_what_few_need() -> None:
     """Every launch waits for these imports; scipy.stats alone takes most of a second."""
-    found = run_isolated(imported)
-    assert {"torch", "optuna", "hpsearch.workers.worker"} <= found
-    assert found.isdisjoint({"scipy.stats", "sklearn", "pandas", "plotly", "matplotlib.figure"})
+    modules = run_isolated(imported)
+    assert {"torch", "optuna", "hpsearch.workers.worker"} <= modules
+    assert modules.isdisjoint({"scipy.stats", "sklearn", "pandas", "plotly", "matplotlib.figure"})
 
 
 def test_a_users_mistake_comes_back_as_it_was() -> None:
@@ -81,9 +81,9 @@ def test_a_users_mistake_comes_back_as_it_was() -> None:
 
 
 def test_a_mistake_of_ours_comes_back_with_its_traceback() -> None:
-    with pytest.raises(RuntimeError, match="ZeroDivisionError: one by none") as told:
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: one by none") as mistake:
         run_isolated(mistake_of_ours)
-    assert "in mistake_of_ours" in str(told.value)
+    assert "in mistake_of_ours" in str(mistake.value)
 
 
 def test_a_death_is_told() -> None:

@@ -144,7 +144,7 @@ def test_a_lost_lease_stops_the_training_and_the_renewals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "stops", "expected"),
+    ("stops_before", "stops", "expected"),
     [
         (0, 0, False),
         (0, 1, True),
@@ -152,9 +152,11 @@ def test_a_lost_lease_stops_the_training_and_the_renewals() -> None:
         (2, 3, True),
     ],
 )
-def test_only_a_new_request_stops_the_training(seen: int, stops: int, expected: bool) -> None:
+def test_only_a_new_request_stops_the_training(
+    stops_before: int, stops: int, expected: bool
+) -> None:
     ledger = FakeLedger(lambda: stops)
-    with keeper_of(ledger, seen_stops=seen) as keeper:
+    with keeper_of(ledger, seen_stops=stops_before) as keeper:
         wait_until(lambda: len(ledger.renewed) >= 2)  # the first answer has been noted
         assert keeper.stop_requested is expected
         assert keeper.should_stop() is expected
@@ -162,10 +164,10 @@ def test_only_a_new_request_stops_the_training(seen: int, stops: int, expected: 
 
 
 def test_training_stops_when_the_worker_is_told_to_leave() -> None:
-    told = False
-    with keeper_of(FakeLedger(), leave=lambda: told) as keeper:
+    must_leave = False
+    with keeper_of(FakeLedger(), leave=lambda: must_leave) as keeper:
         assert keeper.should_stop() is False
-        told = True
+        must_leave = True
         assert keeper.should_stop() is True
 
 
@@ -186,16 +188,16 @@ def test_a_lease_in_doubt_blocks_the_training_until_it_is_renewed() -> None:
 
 
 def test_a_lease_in_doubt_that_proves_lost_stops_the_training() -> None:
-    taken = threading.Event()
+    is_lost = threading.Event()
 
     def answer() -> int:
-        raise LeaseLost("taken") if taken.is_set() else ConnectionError("the database is away")
+        raise LeaseLost("taken") if is_lost.is_set() else ConnectionError("the database is away")
 
     with keeper_of(FakeLedger(answer)) as keeper:
         time.sleep(LEASE)
         asking = Asking(keeper)
         assert asking.blocked()
-        taken.set()
+        is_lost.set()
         assert asking.answered() is True
         assert keeper.lost
 
@@ -223,16 +225,16 @@ def test_a_lease_runs_from_the_question_not_from_its_late_answer() -> None:
 
 
 def test_a_worker_that_is_told_to_leave_gets_out_of_the_block() -> None:
-    told = threading.Event()
+    must_leave = threading.Event()
 
     def answer() -> int:
         raise ConnectionError("the database is away")
 
-    with keeper_of(FakeLedger(answer), leave=told.is_set) as keeper:
+    with keeper_of(FakeLedger(answer), leave=must_leave.is_set) as keeper:
         time.sleep(LEASE)
         asking = Asking(keeper)
         assert asking.blocked()
-        told.set()
+        must_leave.set()
         assert asking.answered() is True
         assert not keeper.lost
 
@@ -298,9 +300,9 @@ class TestHang:
 
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-        made = SimpleNamespace(now=1000.0)
-        monkeypatch.setattr(lease_keeper, "time", SimpleNamespace(monotonic=lambda: made.now))
-        return made
+        fake_clock = SimpleNamespace(now=1000.0)
+        monkeypatch.setattr(lease_keeper, "time", SimpleNamespace(monotonic=lambda: fake_clock.now))
+        return fake_clock
 
     @pytest.fixture
     def exits(self) -> list[int]:
@@ -429,15 +431,15 @@ class TestHang:
 
 
 def test_leaving_is_answered_at_once_while_the_lease_is_in_doubt() -> None:
-    told = False
+    must_leave = False
 
     def answer() -> int:
         raise ConnectionError("the database is away")
 
-    with keeper_of(FakeLedger(answer), leave=lambda: told) as keeper:
+    with keeper_of(FakeLedger(answer), leave=lambda: must_leave) as keeper:
         time.sleep(2 * LEASE)
         assert keeper.must_leave() is False
-        told = True
+        must_leave = True
         assert keeper.must_leave() is True
 
 

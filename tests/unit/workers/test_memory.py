@@ -36,10 +36,10 @@ def raised(call) -> BaseException:
     ],
 )
 def test_what_the_error_says_is_kept(error: BaseException, asked_mb: float | None) -> None:
-    found = memory.detect_out_of_memory(error, "cpu")
-    assert found is not None
-    assert found.asked_mb == asked_mb
-    assert found.peak_mb > 10
+    out_of_memory = memory.detect_out_of_memory(error, "cpu")
+    assert out_of_memory is not None
+    assert out_of_memory.asked_mb == asked_mb
+    assert out_of_memory.peak_mb > 10
 
 
 def test_the_real_allocators_refusals_are_known() -> None:
@@ -47,14 +47,14 @@ def test_the_real_allocators_refusals_are_known() -> None:
     torch_error = raised(lambda: torch.empty(2**44, dtype=torch.float32))
     numpy_error = raised(lambda: np.empty(2**44, dtype=np.float32))
     for error in (torch_error, numpy_error):
-        found = memory.detect_out_of_memory(error, "cpu")
-        assert found is not None, error
-        assert found.asked_mb == pytest.approx(2**46 / 1e6, rel=0.01)
-        assert str(found).endswith(f"{found.asked_mb:,.0f} MB more were requested")
-        assert found.attributes() == {
-            "out_of_memory": str(found),
-            "memory_peak_mb": round(found.peak_mb, 1),
-            "memory_asked_mb": found.asked_mb,
+        out_of_memory = memory.detect_out_of_memory(error, "cpu")
+        assert out_of_memory is not None, error
+        assert out_of_memory.asked_mb == pytest.approx(2**46 / 1e6, rel=0.01)
+        assert str(out_of_memory).endswith(f"{out_of_memory.asked_mb:,.0f} MB more were requested")
+        assert out_of_memory.attributes() == {
+            "out_of_memory": str(out_of_memory),
+            "memory_peak_mb": round(out_of_memory.peak_mb, 1),
+            "memory_asked_mb": out_of_memory.asked_mb,
         }
 
 
@@ -80,19 +80,19 @@ def test_the_peak_is_this_trials_own() -> None:
     assert before is not None
     assert after is not None
     assert before.peak_mb - after.peak_mb > 200
-    held = np.ones(300_000_000, dtype=np.uint8)
+    array = np.ones(300_000_000, dtype=np.uint8)
     grown = memory.detect_out_of_memory(MemoryError(), "cpu")
     assert grown is not None
     assert grown.peak_mb - after.peak_mb > 250
-    assert held[-1] == 1
+    assert array[-1] == 1
 
 
 def test_what_led_to_an_error_holds_nothing_either() -> None:
-    held = []
+    references = []
 
     def fill() -> None:
         tensor = torch.zeros(3)
-        held.append(weakref.ref(tensor))
+        references.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError(CUDA)
 
     def wrapped() -> None:
@@ -104,6 +104,6 @@ def test_what_led_to_an_error_holds_nothing_either() -> None:
     try:
         wrapped()
     except RuntimeError as error:
-        assert held[0]() is not None
+        assert references[0]() is not None
         memory.forget_frames(error)
-        assert held[0]() is None
+        assert references[0]() is None

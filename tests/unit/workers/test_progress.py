@@ -16,9 +16,9 @@ from hpsearch.workers.launch.progress import Progress, ProgressReader, WorkerSta
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    made = SimpleNamespace(now=500.0)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: made.now))
-    return made
+    fake_clock = SimpleNamespace(now=500.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: fake_clock.now))
+    return fake_clock
 
 
 def reader_of(made_up) -> ProgressReader:
@@ -95,15 +95,15 @@ def test_speed_and_time_left_are_those_of_the_last_minute(made_up, clock: Simple
     made_up.trial(0.5, 0.2)  # pruned: its third epoch will never come
     claim = made_up.trial(0.5)
     clock.now += 30
-    seen = look(reader)
-    assert seen.epochs_per_second == pytest.approx(6 / 30)
+    state = look(reader)
+    assert state.epochs_per_second == pytest.approx(6 / 30)
     # 6 trials of 3 epochs; of three begun ones 2 epochs are left, of the others all 9. Those that
     # have ended had 2.5 epochs: the begun one would have 1.5 left, the others 7.5. What an epoch
     # costs is the same in all of them.
-    assert seen.seconds_left is not None
-    assert seen.seconds_left.high == pytest.approx((2 + 9) / (6 / 30))
-    assert seen.seconds_left.low == pytest.approx((1.5 + 7.5) / (6 / 30))
-    assert (seen.elapsed, seen.budget_trials) == (30, 6)
+    assert state.seconds_left is not None
+    assert state.seconds_left.high == pytest.approx((2 + 9) / (6 / 30))
+    assert state.seconds_left.low == pytest.approx((1.5 + 7.5) / (6 / 30))
+    assert (state.elapsed, state.budget_trials) == (30, 6)
 
     made_up.epoch(claim, 2, 0.5)
     clock.now += 40  # the first look is out of the window now
@@ -156,8 +156,8 @@ def test_workers_of_other_hosts_are_shown_while_they_train(made_up) -> None:
     reader = reader_of(made_up)
     made_up.claims._owner = made_up.ledger._fence.owner = "gpu7:worker-0:1f2e3d4c"
     claim = made_up.trial(0.5)
-    (shown,) = look(reader).workers
-    assert shown == WorkerStatus(
+    (status,) = look(reader).workers
+    assert status == WorkerStatus(
         owner="gpu7:worker-0:1f2e3d4c",
         pid=None,
         device="on gpu7",

@@ -52,7 +52,7 @@ def test_a_device_that_is_not_here_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("given", "recorded", "shown"),
+    ("option", "recorded", "text"),
     [
         (0, None, "0"),
         (-1, 2, "-1"),
@@ -62,11 +62,11 @@ def test_a_device_that_is_not_here_is_refused(
     ],
 )
 def test_threads_must_be_a_number(
-    frozen: Frozen, refused: Callable[..., str], given: int | None, recorded: object, shown: str
+    frozen: Frozen, refused: Callable[..., str], option: int | None, recorded: object, text: str
 ) -> None:
     study = frozen() if recorded is None else frozen(threads=recorded)
-    expected = f"the number of threads must be a whole number from 1, but got {shown}"
-    assert refused(study, threads=given) == expected
+    expected = f"the number of threads must be a whole number from 1, but got {text}"
+    assert refused(study, threads=option) == expected
 
 
 def test_what_can_not_be_built_is_refused_with_the_arithmetic(
@@ -81,15 +81,15 @@ def test_it_is_trained_as_it_was(frozen: Frozen, data_root: Path) -> None:
     study = frozen(device="cpu", threads=3, trial_seed=4711)
     blueprint = plan_single(study, device=None, threads=None, data=data_root).build_plan
     assert (blueprint.device, blueprint.threads, blueprint.config.seed) == ("cpu", 3, 4711)
-    told = plan_single(study, device="cpu", threads=1, data=data_root)
-    assert told.build_plan.threads == 1
+    other = plan_single(study, device="cpu", threads=1, data=data_root)
+    assert other.build_plan.threads == 1
 
 
 def test_without_provenance_this_machine_decides(
     frozen: Frozen, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assignment, "cores", lambda: 5)
-    monkeypatch.setattr(assignment, "resolve_devices", lambda wanted: {"auto": ["cpu"]}[wanted])
+    monkeypatch.setattr(assignment, "resolve_devices", lambda option: {"auto": ["cpu"]}[option])
     blueprint = plan_single(frozen(), device=None, threads=None, data=data_root).build_plan
     assert (blueprint.device, blueprint.threads) == ("cpu", 1), "a small network takes one"
     monkeypatch.setattr(threads, "CPU_MULTIPLY_ADDS", 0)

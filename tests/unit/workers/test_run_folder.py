@@ -36,10 +36,10 @@ def test_a_key_names_study_run_trial_epoch_and_attempt(folder: RunFolder, tmp_pa
     # The key alone finds it, wherever the runs root lies on another host.
     (tmp_path / "runs").rename(tmp_path / "elsewhere")
     moved = RunFolder(tmp_path / "elsewhere", "digits", "0a1b2c3d")
-    found = moved.newest_usable([reference])
-    assert found is not None
-    assert found[0] is reference
-    assert found[1]["epoch"] == 3
+    usable = moved.newest_usable([reference])
+    assert usable is not None
+    assert usable[0] is reference
+    assert usable[1]["epoch"] == 3
 
 
 def test_a_checkpoint_within_an_epoch_has_a_name_of_its_own(folder: RunFolder) -> None:
@@ -56,9 +56,9 @@ def test_a_late_worker_writes_beside_its_successors_file(folder: RunFolder) -> N
     successor = save(folder, 3, attempt=2)
     late = folder.save(7, 1, 3, {"epoch": 3, "late": True})
     assert late.key != successor.key
-    found = folder.newest_usable([successor])
-    assert found is not None
-    assert "late" not in found[1]
+    usable = folder.newest_usable([successor])
+    assert usable is not None
+    assert "late" not in usable[1]
 
 
 def _cut_off(path: Path) -> None:
@@ -104,11 +104,11 @@ def test_the_newest_usable_checkpoint_is_found(
     newest_first = [third, second, first]
 
     def usable() -> int | None:
-        found = folder.newest_usable(newest_first)
-        if found is None:
+        newest = folder.newest_usable(newest_first)
+        if newest is None:
             return None
-        assert found[1]["epoch"] == found[0].epoch
-        return found[0].epoch
+        assert newest[1]["epoch"] == newest[0].epoch
+        return newest[0].epoch
 
     assert usable() == 3
     damage(folder.trial(7) / "epoch-0003.attempt-1.pt")

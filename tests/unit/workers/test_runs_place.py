@@ -91,5 +91,5 @@ def test_file_urls_name_the_same_folder(tmp_path: Path) -> None:
     folder = RunFolder(parse_runs(f"file://{tmp_path}/my runs"), "digits", "0a1b2c3d")
     reference = folder.save(7, 1, 1, {"epoch": 1})
     assert (tmp_path / "my runs" / reference.key).is_file()
-    found = RunFolder(tmp_path / "my runs", "digits", "0a1b2c3d").newest_usable([reference])
-    assert found == (reference, {"epoch": 1})
+    usable = RunFolder(tmp_path / "my runs", "digits", "0a1b2c3d").newest_usable([reference])
+    assert usable == (reference, {"epoch": 1})

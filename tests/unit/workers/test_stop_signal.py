@@ -21,15 +21,15 @@ from hpsearch.workers.worker import LAST_WORDS_SECONDS, StopSignal
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The worker's monotonic clock, moved by hand; sleeping moves it, too."""
-    made = SimpleNamespace(now=100.0, slept=[])
+    fake_clock = SimpleNamespace(now=100.0, slept=[])
 
     def sleep(seconds: float) -> None:
-        made.slept.append(seconds)
-        made.now += seconds
+        fake_clock.slept.append(seconds)
+        fake_clock.now += seconds
 
-    time_module = SimpleNamespace(monotonic=lambda: made.now, sleep=sleep)
+    time_module = SimpleNamespace(monotonic=lambda: fake_clock.now, sleep=sleep)
     monkeypatch.setattr(worker, "time", time_module)
-    return made
+    return fake_clock
 
 
 @pytest.fixture

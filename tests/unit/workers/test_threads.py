@@ -53,7 +53,7 @@ def test_the_share_follows_who_comes_and_goes(host, caplog) -> None:
     assert not caplog.records
     host(cores=8, others=1)
     assert mine.now() == 4
-    assert [each.getMessage() for each in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records] == [
         "2 workers run on this host now, on 8 cores: new trials use 4 threads instead of 8"
     ]
     assert mine.now() == 4
@@ -82,7 +82,7 @@ def test_what_somebody_asked_for_stays_and_is_warned_of(host, caplog) -> None:
     host(cores=2, others=1)
     assert mine.now() == 2
     assert mine.now() == 2
-    assert [each.levelno for each in caplog.records] == [logging.WARNING]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert caplog.records[0].getMessage() == (
         "2 workers run on this host now, on 2 cores, and this one has --threads 2, so they slow "
         "each other down; leave --threads out to share the cores"
@@ -124,21 +124,23 @@ def test_a_second_worker_is_said(host, cores, workers, others, expected) -> None
 def test_a_small_network_takes_one_thread(
     device: str, step: int, available: int, expected: int
 ) -> None:
-    found = threads_for(torch.device(device), available=available, multiply_adds=step, batch_size=1)
-    assert found == expected
+    threads = threads_for(
+        torch.device(device), available=available, multiply_adds=step, batch_size=1
+    )
+    assert threads == expected
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("environment", "expected"),
     [
         ({}, {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
         ({"KMP_BLOCKTIME": "200"}, {"KMP_BLOCKTIME": "200"}),
     ],
 )
-def test_the_wait_policy_is_the_users_first(given: dict[str, str], expected) -> None:
-    openmp.wait_passively(given)
-    assert given == expected
+def test_the_wait_policy_is_the_users_first(environment: dict[str, str], expected) -> None:
+    openmp.wait_passively(environment)
+    assert environment == expected
 
 
 #: GNU's runtime says on stderr what it has read, as soon as it is loaded.

@@ -60,12 +60,12 @@ def no_overhead(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_overhead")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_range_of_what_was_measured(case: Case) -> None:
-    found = range_of(case.timed, trainings=case.trainings, epochs=3, workers=case.workers)
+    time_range = range_of(case.timed, trainings=case.trainings, epochs=3, workers=case.workers)
     if case.expected is None:
-        assert found is None
+        assert time_range is None
         return
-    assert isinstance(found, TimeRange)
-    assert (found.low, found.high) == pytest.approx(case.expected)
+    assert isinstance(time_range, TimeRange)
+    assert (time_range.low, time_range.high) == pytest.approx(case.expected)
 
 
 def test_what_isnt_training_takes_its_time_too_and_more_beside_other_work(
@@ -76,12 +76,14 @@ def test_what_isnt_training_takes_its_time_too_and_more_beside_other_work(
     monkeypatch.setattr(module, "EPOCH_OVERHEAD", 0.1)
     monkeypatch.setattr(module, "LAUNCH_END", 1.0)
     timed = [[timing(2.0, slowdown=3.0, setup=0.25)]]
-    found = range_of(timed, trainings=10, epochs=3, workers=1)
-    assert found is not None
-    assert (found.low, found.high) == pytest.approx((3 + 10 * 7.05, 9 + 10 * (6.25 + 3 * 0.8)))
+    time_range = range_of(timed, trainings=10, epochs=3, workers=1)
+    assert time_range is not None
+    assert (time_range.low, time_range.high) == pytest.approx(
+        (3 + 10 * 7.05, 9 + 10 * (6.25 + 3 * 0.8))
+    )
     # A trial that pauses twice is built three times; or not at all, if it goes on at once
     paused = range_of(timed, trainings=10, epochs=3, workers=1, pieces=3)
     assert paused is not None
     assert (paused.low, paused.high) == pytest.approx(
-        (found.low, found.high + 10 * 2 * (0.25 + 1.5))
+        (time_range.low, time_range.high + 10 * 2 * (0.25 + 1.5))
     )

@@ -81,8 +81,8 @@ def test_it_continues_from_checkpoints_of_this_and_earlier_versions(
     session.resume(content)
     assert session.epochs_done == 1
     rest = [end.metrics for end in session.epochs()]
-    exact = [(each.epoch, each.train_loss, each.val_loss) for each in curve[1:]]
-    assert [(each.epoch, each.train_loss, each.val_loss) for each in rest] == exact
+    exact = [(metrics.epoch, metrics.train_loss, metrics.val_loss) for metrics in curve[1:]]
+    assert [(metrics.epoch, metrics.train_loss, metrics.val_loss) for metrics in rest] == exact
     assert same_weights(session, undisturbed)
 
 
