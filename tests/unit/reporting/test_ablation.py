@@ -30,7 +30,8 @@ def result() -> AblationResult:
         seeds_before=0,
         asked=RequestedChanges(parameters=(), crossed=((DILATION, (KERNEL,)),), most_cells=24),
         variants=tuple(
-            Variant(params=each, changed=each if place else {}) for place, each in enumerate(params)
+            Variant(params=variant, changed=variant if place else {})
+            for place, variant in enumerate(params)
         ),
         contrasts=tuple(
             Contrast(parameter=DILATION, one=one, other=one - 1, level=2, base=1, at={KERNEL: at})
@@ -59,12 +60,12 @@ def test_each_comparison_is_a_row_with_its_interval(result) -> None:
     assert first.endswith(": yes, better") and first in chart.description
     *intervals, points = chart.figure["data"]
     assert points["y"] == [0, 1] and points["x"][1] == pytest.approx(5, abs=0.3)  # first on top
-    assert all(each["x"][0] < point < each["x"][1] for each, point in zip(
+    assert all(interval["x"][0] < point < interval["x"][1] for interval, point in zip(
         intervals, points["x"], strict=True
     ))  # fmt: skip
     assert draw(chart) is not None
 
 
 def test_nothing_is_drawn_before_two_seeds(result) -> None:
-    empty = replace(result, effects=tuple(replace(each, ahead=None) for each in result.effects))
+    empty = replace(result, effects=tuple(replace(effect, ahead=None) for effect in result.effects))
     assert ablation(empty, Unit("val_accuracy"), 0) is None

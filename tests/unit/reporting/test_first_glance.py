@@ -73,10 +73,10 @@ def content(database: Database) -> StudyContent:
 
 def confirmed(content: StudyContent, **changes: Any) -> StudyContent:
     verdict = made_up_result(CONFIRMED, **changes)
-    found = StudyConfirmation(
+    confirmation = StudyConfirmation(
         study="made-confirm", nth=1, newer_trials=0, rule="the best", options=(), verdict=verdict
     )
-    return replace(content, confirmed=found)
+    return replace(content, confirmed=confirmation)
 
 
 def after_test(
@@ -100,14 +100,16 @@ def tile_of_test(section: Section) -> Tile:
 
 
 def facts(blocks: Sequence[Block]) -> dict[str, str]:
-    return {name: text for each in blocks if isinstance(each, Facts) for name, text in each.facts}
+    return {
+        name: text for block in blocks if isinstance(block, Facts) for name, text in block.facts
+    }
 
 
 def test_the_first_screen_is_in_order(content: StudyContent) -> None:
     before = replace(confirmed(content), advice="Stop here.", answer=["It is trial 4."])
     assert before.confirmed is not None
     section = answer(after_test(before, 0.785, before.confirmed.verdict))
-    shown = [
+    contents = [
         block.lines[0] if isinstance(block, Commands)
         else block.tiles[0].label if isinstance(block, Tiles)
         else block.text if isinstance(block, Text) else ""
@@ -115,7 +117,7 @@ def test_the_first_screen_is_in_order(content: StudyContent) -> None:
     ]  # fmt: skip
     yaml = before.winner_yaml.split("\n")[0]
     order = [yaml, "Confirmed, 2 fresh seeds", "It is trial 4.", "Stop here.", "Test accuracy"]
-    assert [each for each in shown if each in order] == order
+    assert [text for text in contents if text in order] == order
 
 
 def test_the_test_accuracy_is_a_card_once_it_is_known(content: StudyContent) -> None:
@@ -148,10 +150,10 @@ def test_a_test_accuracy_outside_the_confirmed_interval_has_a_red_line(
 
 def test_optimism_is_never_negative(content: StudyContent) -> None:
     modest = confirmed(content, optimism=0.0)
-    seen = tiles(answer(modest))[1]
-    assert seen.detail == "one seed; the search was not optimistic here"
-    told = facts(winner(modest).blocks)["Optimism of the search"]
-    assert told.startswith("the search was not optimistic here")
+    best_tile = tiles(answer(modest))[1]
+    assert best_tile.detail == "one seed; the search was not optimistic here"
+    optimism = facts(winner(modest).blocks)["Optimism of the search"]
+    assert optimism.startswith("the search was not optimistic here")
     assert "optimistic" in tiles(answer(confirmed(content)))[1].detail
 
 
@@ -170,7 +172,7 @@ def test_the_winner_has_three_lines_and_is_yaml(content: StudyContent) -> None:
 
 def test_the_next_command_depends_on_what_is_known(content: StudyContent) -> None:
     def command(of: StudyContent) -> str:
-        _, first, *_ = [each for each in answer(of).blocks if isinstance(each, Commands)]
+        _, first, *_ = [block for block in answer(of).blocks if isinstance(block, Commands)]
         return first.lines[0]
 
     assert command(content) == "hpsearch confirm --study made"
@@ -181,10 +183,10 @@ def test_the_next_command_depends_on_what_is_known(content: StudyContent) -> Non
 
 
 def test_the_yaml_has_the_settings_of_the_winner(searched: Any) -> None:
-    told = read_content(searched.database, "made_up")
-    settings = YAML(typ="safe").load(told.winner_yaml)
-    assert told.winner_model == "line"
-    params = told.params(told.winner)
+    study = read_content(searched.database, "made_up")
+    settings = YAML(typ="safe").load(study.winner_yaml)
+    assert study.winner_model == "line"
+    params = study.params(study.winner)
     assert settings["model"] == {"line": {"width": params["model.line.width"]}}
     assert settings["optimizer"] == {"walk": {"lr": params["optimizer.walk.lr"]}}
     assert "data" not in settings, "of which nothing was searched"
@@ -200,14 +202,14 @@ def test_why_a_finalist_lost_is_a_column_in_points(content: StudyContent) -> Non
 
     ahead = Interval(estimate=0.02, low=-0.01, high=0.05)
     lead = Comparison(trial=2, ahead=ahead, seeds=3, fresh=True, cheaper={})
-    told = winner(
+    section = winner(
         confirmed(
             content,
             finalists=[finalist(1, 4), finalist(2, 2), finalist(3, 1, "it is 5.00 points behind")],
             leads={2: lead},
         )
     )
-    table = next(each for each in told.blocks if isinstance(each, Table))
+    table = next(block for block in section.blocks if isinstance(block, Table))
     assert table.columns[-1].label == "why it isn't the winner"
     assert [row[-1] for row in table.rows] == [
         "",
@@ -241,32 +243,32 @@ def test_numbers_of_images_are_explained(
     assert facts(winner(confirmed(content, **changes)).blocks)["Images"] == says
 
 
-FOUND = effects(
+EFFECTS = effects(
     evidence(lambda p: 0.8 + {1: 0.0, 2: 0.03, 3: 0.02}[p["dilation"]] + 0.05 * p["flip"])
 )
 
 
 def test_what_is_undecided_is_one_sentence_and_a_folded_strip(content: StudyContent) -> None:
-    first, *others = FOUND.effects
+    first, *others = EFFECTS.effects
     decided = [replace(first, verdict=Verdict.YES)]
-    undecided = [replace(each, verdict=Verdict.UNDECIDED) for each in others if each.levels]
+    undecided = [replace(effect, verdict=Verdict.UNDECIDED) for effect in others if effect.levels]
     assert len(undecided) > 2
-    found = replace(FOUND, effects=(*decided, *undecided))
-    section = effects_section(replace(content, effects=found))
-    [folded] = [each for each in section.blocks if isinstance(each, Folded)]
+    study_effects = replace(EFFECTS, effects=(*decided, *undecided))
+    section = effects_section(replace(content, effects=study_effects))
+    [folded] = [block for block in section.blocks if isinstance(block, Folded)]
     assert folded.summary.startswith(f"Undecided: {undecided[0].name}")
-    [strip] = [each for each in folded.blocks if isinstance(each, Charts)]
+    [strip] = [block for block in folded.blocks if isinstance(block, Charts)]
     assert strip.strip
-    assert [chart.title for chart in strip.charts] == [each.name for each in undecided]
+    assert [chart.title for chart in strip.charts] == [effect.name for effect in undecided]
     ranges = [tuple(chart.figure["layout"]["yaxis"]["range"]) for chart in strip.charts]
     assert len(set(ranges)) == 1, "one scale, or they couldn't be compared"
     assert all(chart.table is None and not chart.note for chart in strip.charts)
     open_charts = [
-        chart for each in section.blocks if isinstance(each, Charts) for chart in each.charts
+        chart for block in section.blocks if isinstance(block, Charts) for chart in block.charts
     ]
     assert [
         chart.title.split(":")[0] for chart in open_charts if chart.name.startswith("effect")
-    ] == [each.name for each in decided]
+    ] == [effect.name for effect in decided]
     assert not any("undecided" in chart.title for chart in open_charts)
 
 
@@ -294,21 +296,21 @@ def versus(other: int, *widths: float) -> Versus:
 
 
 def test_comparisons_by_class_that_show_nothing_are_left_out(content: StudyContent) -> None:
-    found = Matrices(
+    matrices = Matrices(
         class_names=("c0", "c1"),
         finalists=(Matrix(trial=4, trainings=3, counts=[[1, 0], [0, 1]]),),
         versus=(versus(1, 1.0, 1.0), versus(2, 0.1, 0.2), versus(3, 0.1, 1.0)),
         pictures=WrongPictures(),
         images=6,
     )
-    section = classes(replace(content, matrices=found))
-    [charts] = [each for each in section.blocks if isinstance(each, Charts)]
+    section = classes(replace(content, matrices=matrices))
+    [charts] = [block for block in section.blocks if isinstance(block, Charts)]
     assert [chart.name for chart in charts.charts] == [
         "classes-against-2", "classes-against-3",
     ]  # fmt: skip
     tables = [chart.table for chart in charts.charts if chart.table is not None]
     assert [len(table.rows) for table in tables] == [2, 1]
-    texts = [each.text for each in section.blocks if isinstance(each, Text)]
+    texts = [block.text for block in section.blocks if isinstance(block, Text)]
     assert any(text.startswith("Recall by class isn't compared with 1 finalist") for text in texts)
 
 
@@ -320,30 +322,31 @@ def test_hard_pictures_have_their_file_and_three_guesses(content: StudyContent) 
         row=7, truth="cat", taken_for="dog", times=5, guesses=(("dog", 5), ("cat", 3), ("bird", 1)),
         wrong=6, trainings=9, loss=2.0, probability=0.2,
     )  # fmt: skip
-    named = Thumbnail(picture=picture, source=source, name="cat/a.png")
-    shown = HardPictures(hardest=[named, replace(named, name=None)])
-    section = hardest(replace(content, pictures=shown))
-    first, second = next(each.pictures for each in section.blocks if isinstance(each, Pictures))
+    thumbnail = Thumbnail(picture=picture, source=source, name="cat/a.png")
+    hard_pictures = HardPictures(hardest=[thumbnail, replace(thumbnail, name=None)])
+    section = hardest(replace(content, pictures=hard_pictures))
+    first, second = next(block.pictures for block in section.blocks if isinstance(block, Pictures))
     assert list(first.lines) == [
         "cat/a.png", "cat; wrong in 6 of 9 trainings", "guesses: dog 5, cat 3, bird 1",
     ]  # fmt: skip
     assert second.lines[0] == "row 7"
-    found = Matrices(
+    matrices = Matrices(
         class_names=("cat", "dog"), finalists=(), versus=(), images=9,
         pictures=WrongPictures(hardest=(picture,), label_errors=(picture,) * 3, judged=9),
     )  # fmt: skip
-    unseen = replace(content, matrices=found, pictures=HardPictures(reason="Not here."))
-    [table] = [each for each in hardest(unseen).blocks if isinstance(each, Table)]
+    unseen = replace(content, matrices=matrices, pictures=HardPictures(reason="Not here."))
+    [table] = [block for block in hardest(unseen).blocks if isinstance(block, Table)]
     assert table.rows[0][0] == "row 7"
     assert table.rows[0][-1] == "dog 5, cat 3, bird 1"
     # One of three label errors as a picture: the others are listed
-    some = replace(unseen, pictures=HardPictures(label_errors=[named], names={7: "cat/a.png"}))
+    some = replace(unseen, pictures=HardPictures(label_errors=[thumbnail], names={7: "cat/a.png"}))
     _, pictures, table = label_errors(some).blocks
     assert isinstance(pictures, Pictures) and isinstance(table, Table)
     assert list(pictures.pictures[0].lines) == [
         "cat/a.png", "label: cat (20.00 %)", "all 9 trainings: dog",
     ]  # fmt: skip
     assert [row[0] for row in table.rows] == ["cat/a.png"] * 2
-    listed = list(csv.DictReader(io.StringIO(label_errors_csv([some]))))
-    assert [each["file"] for each in listed] == ["cat/a.png"] * 3
-    assert (listed[0]["label"], listed[0]["predicted"], listed[0]["row"]) == ("cat", "dog", "7")
+    csv_rows = list(csv.DictReader(io.StringIO(label_errors_csv([some]))))
+    assert [row["file"] for row in csv_rows] == ["cat/a.png"] * 3
+    first_row = csv_rows[0]
+    assert (first_row["label"], first_row["predicted"], first_row["row"]) == ("cat", "dog", "7")

@@ -56,10 +56,10 @@ def traces(chart: Chart) -> dict[str, Mapping[str, Any]]:
 
 def test_one_trial_is_enough(database: Database) -> None:
     content = read(database, ["complete"])
-    drawn = traces(chart_of(content))
-    [value] = drawn["complete"]["x"]
-    assert drawn["best complete trial"]["x"] == [value]
-    assert drawn["median of complete trials"]["x"][:2] == [value, value]
+    by_name = traces(chart_of(content))
+    [value] = by_name["complete"]["x"]
+    assert by_name["best complete trial"]["x"] == [value]
+    assert by_name["median of complete trials"]["x"][:2] == [value, value]
 
 
 def test_every_trial_is_a_dot_in_the_row_of_its_model(database: Database) -> None:
@@ -68,14 +68,14 @@ def test_every_trial_is_a_dot_in_the_row_of_its_model(database: Database) -> Non
     layout = chart.figure["layout"]
     rows = dict(zip(layout["yaxis"]["ticktext"], layout["yaxis"]["tickvals"], strict=True))
     assert set(rows) == {"mlp", "cnn"}
-    drawn = traces(chart)
-    shown = {}
+    by_name = traces(chart)
+    places = {}
     for name in ("complete", "stopped early or paused (last value)"):
-        for number, place in zip(drawn[name]["customdata"], drawn[name]["y"], strict=True):
-            shown[number] = round(place)
+        for number, place in zip(by_name[name]["customdata"], by_name[name]["y"], strict=True):
+            places[number] = round(place)
     by_state = {row["number"]: row for row in content.trials}
-    assert set(shown) == {number for number, row in by_state.items() if row["state"] != "failed"}
-    assert all(place == rows[by_state[number]["model"]] for number, place in shown.items())
+    assert set(places) == {number for number, row in by_state.items() if row["state"] != "failed"}
+    assert all(place == rows[by_state[number]["model"]] for number, place in places.items())
     # The one with the best trial is on top
     assert rows[content.row(content.ranked[0])["model"]] == 1
     assert "Not drawn: 1 trial" in chart.note
@@ -173,10 +173,10 @@ def parameters(space: Space) -> Any:
 def test_trials_are_grouped_by_what_the_study_compares(
     space: Space, path: str | None, architecture: bool
 ) -> None:
-    found = branching(parameters(space), {"model": {"mlp": {"hidden": [32]}}})
-    assert found.path == path
-    assert found.is_architecture is architecture
-    assert found.path is not None or found.only == "mlp"
+    choice = branching(parameters(space), {"model": {"mlp": {"hidden": [32]}}})
+    assert choice.path == path
+    assert choice.is_architecture is architecture
+    assert choice.path is not None or choice.only == "mlp"
 
 
 def test_without_a_choice_all_trials_are_one_row(database: Database) -> None:
@@ -191,7 +191,7 @@ def test_the_part_is_named_after_the_branch(database: Database) -> None:
 
 
 def table_of(content: StudyContent) -> Table:
-    return next(each for each in architectures(content).blocks if isinstance(each, Table))
+    return next(block for block in architectures(content).blocks if isinstance(block, Table))
 
 
 def rows_of(content: StudyContent) -> dict[str, dict[str, str]]:
@@ -222,19 +222,19 @@ def test_the_table_has_size_accuracy_and_times(database: Database) -> None:
     record_evaluation(database, database_id(database), evaluation(winner["number"]))
     [content] = read_report(database, ["made"]).studies
     curves = {
-        number: [replace(each, seconds=5.0, val_seconds=1.5) for each in curve]
+        number: [replace(epoch, seconds=5.0, val_seconds=1.5) for epoch in curve]
         for number, curve in content.curves.items()
     }
-    shown = rows_of(replace(content, curves=curves))
-    mine = shown.pop(winner["model"])
-    assert mine["trial"] == str(winner["number"])
-    assert mine["parameters"] == f"{winner['parameters']:,}"
-    assert mine["test accuracy"] == "80.00 %"
-    assert mine["epoch: training"] == "3.5 s"
-    assert mine["epoch: validation"] == "1.5 s"
-    assert mine["whole training"] == "6.0 s"
-    assert mine["confirmed"] == "-"
-    [other] = shown.values()
+    rows = rows_of(replace(content, curves=curves))
+    row = rows.pop(winner["model"])
+    assert row["trial"] == str(winner["number"])
+    assert row["parameters"] == f"{winner['parameters']:,}"
+    assert row["test accuracy"] == "80.00 %"
+    assert row["epoch: training"] == "3.5 s"
+    assert row["epoch: validation"] == "1.5 s"
+    assert row["whole training"] == "6.0 s"
+    assert row["confirmed"] == "-"
+    [other] = rows.values()
     assert other["test accuracy"] == "-"
 
 
@@ -249,17 +249,17 @@ def test_the_first_evaluation_alone_is_a_test(database: Database) -> None:
     for number in (1, 0):
         record_evaluation(database, database_id(database), evaluation(number))
     [content] = read_report(database, ["made"]).studies
-    told = {row["trial"]: row["test accuracy"] for row in rows_of(content).values()}
-    assert told["1"] == "80.00 %"
-    assert [cell for cell in told.values() if cell != "-"] == ["80.00 %"]
+    accuracies = {row["trial"]: row["test accuracy"] for row in rows_of(content).values()}
+    assert accuracies["1"] == "80.00 %"
+    assert [cell for cell in accuracies.values() if cell != "-"] == ["80.00 %"]
 
 
 def test_a_model_without_a_complete_trial_shows_its_best_stopped_one(database: Database) -> None:
     content = read(database, ["complete", "pruned", "failed", "pruned"])
     values = {1: 0.2, 3: 0.3}
     trials = [{**row, "value": values.get(row["number"], row["value"])} for row in content.trials]
-    shown = rows_of(replace(content, trials=trials))["cnn"]
-    assert (shown["trial"], shown["in search"]) == ("3 (stopped)", "30.00 %")
+    cells = rows_of(replace(content, trials=trials))["cnn"]
+    assert (cells["trial"], cells["in search"]) == ("3 (stopped)", "30.00 %")
 
 
 def test_curves_of_the_best_trial_of_each_model(database: Database) -> None:
@@ -268,7 +268,7 @@ def test_curves_of_the_best_trial_of_each_model(database: Database) -> None:
     assert (accuracy.name, loss.name) == ("groups-accuracy", "groups-loss")
     names = [trace["name"] for trace in accuracy.figure["data"]]
     assert sorted(names) == ["cnn", "cnn", "mlp", "mlp"]  # validation and training
-    labels = [each["text"] for each in accuracy.figure["layout"]["annotations"]]
+    labels = [annotation["text"] for annotation in accuracy.figure["layout"]["annotations"]]
     assert sorted(labels) == ["cnn", "mlp"]
     assert best_curves(content, groups(content)[:1]) == []
 
@@ -278,39 +278,39 @@ def test_the_winners_training_has_accuracy_loss_and_both_times(database: Databas
     number = content.winner
     assert number is not None
     curve = [
-        replace(each, train_accuracy=0.3 * each.epoch, seconds=3.0, val_seconds=1.0)
-        for each in content.curves[number]
+        replace(epoch, train_accuracy=0.3 * epoch.epoch, seconds=3.0, val_seconds=1.0)
+        for epoch in content.curves[number]
     ]
     section = training(replace(content, curves={**content.curves, number: curve}))
-    [charts] = [each for each in section.blocks if isinstance(each, Charts)]
+    [charts] = [block for block in section.blocks if isinstance(block, Charts)]
     by_name = {chart.name: chart.figure["data"] for chart in charts.charts}
     accuracy, validation = by_name["winner-accuracy"]
     assert accuracy["y"] == pytest.approx([30.0, 60.0, 90.0])
-    assert validation["y"] == [content.scaled(each) for each in curve]
+    assert validation["y"] == [content.scaled(epoch) for epoch in curve]
     assert [trace["y"] for trace in by_name["winner-times"]] == [[2.0] * 3, [1.0] * 3]
-    [table] = [each for each in section.blocks if isinstance(each, Table)]
+    [table] = [block for block in section.blocks if isinstance(block, Table)]
     assert [column.label for column in table.columns][5:7] == ["training time", "validation time"]
     assert table.rows[0][5:7] == ["2.0 s", "1.0 s"]
 
 
 def test_one_epoch_is_a_table_without_lines(database: Database) -> None:
     section = training(read(database, ["complete"], epochs=1))
-    assert not [each for each in section.blocks if isinstance(each, Charts)]
-    assert [each for each in section.blocks if isinstance(each, Table)]
+    assert not [block for block in section.blocks if isinstance(block, Charts)]
+    assert [block for block in section.blocks if isinstance(block, Table)]
 
 
 def test_the_test_matrix_is_beside_that_of_validation(database: Database) -> None:
-    noted = {"class_names": ["a", "b"], "val_confusion": [[3, 1], [0, 4]]}
-    write_study(database, ["complete"] * 2, noted=noted)
+    attributes = {"class_names": ["a", "b"], "val_confusion": [[3, 1], [0, 4]]}
+    write_study(database, ["complete"] * 2, noted=attributes)
     [before] = read_report(database, ["made"]).studies
-    assert [each.name for each in classes(before).blocks if isinstance(each, Chart)] == [
+    assert [block.name for block in classes(before).blocks if isinstance(block, Chart)] == [
         "confusion"
     ]
     winner = before.winner or 0
     record_evaluation(database, database_id(database), evaluation(winner, models=3))
     [content] = read_report(database, ["made"]).studies
-    [both] = [each for each in classes(content).blocks if isinstance(each, Charts)]
-    assert [each.name for each in both.charts] == ["confusion", "confusion-test"]
+    [both] = [block for block in classes(content).blocks if isinstance(block, Charts)]
+    assert [chart.name for chart in both.charts] == ["confusion", "confusion-test"]
     tested = both.charts[1]
     assert tested.table is not None
     assert [list(row) for row in tested.table.rows] == [["a", "4", "1"], ["b", "1", "4"]]
@@ -323,22 +323,22 @@ def test_a_test_without_a_matrix_is_no_chart(database: Database) -> None:
     write_study(database, ["complete"] * 2)
     record_evaluation(database, database_id(database), replace(evaluation(0), confusion=[]))
     [content] = read_report(database, ["made"]).studies
-    assert not [each for each in classes(content).blocks if isinstance(each, Chart | Charts)]
+    assert not [block for block in classes(content).blocks if isinstance(block, Chart | Charts)]
 
 
 def test_code_of_a_plug_in_isnt_run_for_a_table_of_layers(database: Database) -> None:
     """Who reads a report trusts its page, not the Python of whoever wrote the study."""
-    noted = {"class_names": ["a", "b"], "input_shape": [1, 8, 8]}
+    attributes = {"class_names": ["a", "b"], "input_shape": [1, 8, 8]}
     document = {"plugins": [{"path": "/nowhere/net.py", "sha256": "0" * 64}]}
-    content = read(database, ["complete"], noted=noted, document=document)
+    content = read(database, ["complete"], noted=attributes, document=document)
     assert content.layers.summary is None
     assert "plug-ins" in (content.layers.reason or "")
-    told = [each.text for each in training(content).blocks if isinstance(each, Text)]
-    assert any("hpsearch check --study made --model-summary" in text for text in told)
+    texts = [block.text for block in training(content).blocks if isinstance(block, Text)]
+    assert any("hpsearch check --study made --model-summary" in text for text in texts)
 
 
 def test_a_model_that_cant_be_built_here_says_why(database: Database) -> None:
-    noted = {"class_names": ["a", "b"], "input_shape": [1, 8, 8]}
-    content = read(database, ["complete"], noted=noted)  # its document names no model
+    attributes = {"class_names": ["a", "b"], "input_shape": [1, 8, 8]}
+    content = read(database, ["complete"], noted=attributes)  # its document names no model
     assert content.layers.summary is None
     assert "can't be built here" in (content.layers.reason or "")

@@ -28,9 +28,9 @@ def line(values: Sequence[float | None], name: str = "trial 1", **more: Any) -> 
 
 
 def bounds(lines: Sequence[Line], unit: Unit = ACCURACY, **more: Any) -> tuple[float, float]:
-    found = zoom_range(lines, unit, maximize=unit is ACCURACY, **more)
-    assert found is not None
-    low, high = found
+    axis_range = zoom_range(lines, unit, maximize=unit is ACCURACY, **more)
+    assert axis_range is not None
+    low, high = axis_range
     return low, high
 
 
@@ -110,14 +110,14 @@ def test_every_label_is_within_the_chart_and_apart_in_pixels() -> None:
     height = 440
     lines = [line([10.0, 97.0, 97.0 + place / 50], name=f"trial {place}") for place in range(5)]
     lines.append(line([10.0, 97.02], name="trial 9"))  # it ended early
-    found = lines_figure(
-        [each.trace() for each in lines],
+    figure = lines_figure(
+        [curve.trace() for curve in lines],
         lines,
         ACCURACY,
         zoom_range(lines, ACCURACY, maximize=True),
         height=height,
     )
-    layout = found["layout"]
+    layout = figure["layout"]
     low, high = layout["yaxis"]["range"]
     plot = height - layout["margin"]["t"] - layout["margin"]["b"]
     pixels = sorted(plot * (label["ay"] - low) / (high - low) for label in layout["annotations"])
@@ -127,8 +127,8 @@ def test_every_label_is_within_the_chart_and_apart_in_pixels() -> None:
     assert pixels[0] >= 0
     assert pixels[-1] <= plot
     # Each label is connected with the end of its own line
-    assert [(each["x"], each["y"]) for each in layout["annotations"]] == [
-        each.points[-1] for each in lines
+    assert [(annotation["x"], annotation["y"]) for annotation in layout["annotations"]] == [
+        curve.points[-1] for curve in lines
     ]
     assert layout["margin"]["r"] == layout["meta"]["narrow"]["r"] == label_margin(lines) > 50
     # A label replaces an entry of the legend

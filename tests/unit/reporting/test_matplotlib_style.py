@@ -36,7 +36,7 @@ def chart(title: str) -> Chart:
     return Chart(name="c", title=title, description="d", figure=figure, height=300)
 
 
-def drawn(kind: str) -> bytes:
+def file_of(kind: str) -> bytes:
     stream = BytesIO()
     with mpl_style({"font.size": 9}):
         figure = new_figure((2, 1))
@@ -47,23 +47,23 @@ def drawn(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
 def test_the_same_figure_is_the_same_file(kind: str) -> None:
-    assert drawn(kind) == drawn(kind)
+    assert file_of(kind) == file_of(kind)
 
 
 def test_a_matplotlibrc_of_the_current_folder_changes_no_figure() -> None:
     """Matplotlib takes it as the user's own; text.usetex would run LaTeX."""
     import matplotlib as mpl
 
-    expected = drawn("svg")
+    expected = file_of("svg")
     with mpl.rc_context({"text.usetex": True, "axes.facecolor": "red", "savefig.dpi": 7}):
-        assert drawn("svg") == expected
+        assert file_of("svg") == expected
 
 
 def test_settings_are_put_back() -> None:
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
-    drawn("svg")
+    file_of("svg")
     assert dict(mpl.rcParams) == before
 
 

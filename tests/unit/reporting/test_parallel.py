@@ -42,15 +42,15 @@ def charts(content: StudyContent) -> list[Chart]:
 
 def lines(chart: Chart) -> list[list[tuple[int, float]]]:
     """Return the points of each line."""
-    found: list[list[tuple[int, float]]] = []
+    segments: list[list[tuple[int, float]]] = []
     for trace in chart.figure["data"]:
-        found.append([])
+        segments.append([])
         for x, y in zip(trace["x"], trace["y"], strict=True):
             if x is None:
-                found.append([])
+                segments.append([])
             else:
-                found[-1].append((x, y))
-    return [line for line in found if line]
+                segments[-1].append((x, y))
+    return [line for line in segments if line]
 
 
 def names(chart: Chart) -> list[str]:
@@ -74,9 +74,9 @@ def test_the_objective_is_the_last_axis(database: Database) -> None:
     expected = sorted({round((value - low) / (high - low), 4) for value in values})
     assert ends == pytest.approx(expected)
     labels = [
-        each["text"]
-        for each in chart.figure["layout"]["annotations"]
-        if each["x"] == len(names(chart)) - 1
+        annotation["text"]
+        for annotation in chart.figure["layout"]["annotations"]
+        if annotation["x"] == len(names(chart)) - 1
     ]
     assert labels[0] == content.unit.value(low)
     assert labels[-1] == content.unit.value(high)
@@ -86,16 +86,19 @@ def test_every_line_reaches_every_axis(database: Database) -> None:
     """Also those of the other model: a line with a gap ends nowhere, and its axis is empty."""
     content = read(database, ["complete"] * 6 + ["pruned"] * 3)
     [chart] = charts(content)
-    drawn = lines(chart)
-    assert len(drawn) == 9 + 1  # each trial, and the winner again
-    assert all([x for x, _ in line] == list(range(len(names(chart)))) for line in drawn)
+    trial_lines = lines(chart)
+    assert len(trial_lines) == 9 + 1  # each trial, and the winner again
+    assert all([x for x, _ in line] == list(range(len(names(chart)))) for line in trial_lines)
     dropout = names(chart).index("dropout")
-    below = [y for line in drawn for x, y in line if x == dropout and y < -0.1]
+    below = [y for line in trial_lines for x, y in line if x == dropout and y < -0.1]
     assert below
-    assert min(y for line in drawn for _, y in line) > chart.figure["layout"]["yaxis"]["range"][0]
+    assert (
+        min(y for line in trial_lines for _, y in line)
+        > chart.figure["layout"]["yaxis"]["range"][0]
+    )
     assert "doesn't apply" in chart.note
     labels = chart.figure["layout"]["annotations"]
-    assert [each["x"] for each in labels if each["text"] == "not used"] == [
+    assert [annotation["x"] for annotation in labels if annotation["text"] == "not used"] == [
         dropout,
         names(chart).index("channels"),
     ]
@@ -106,15 +109,17 @@ def test_what_no_drawn_trial_has_is_no_axis(database: Database) -> None:
     content = read(database, ["complete", "failed", "complete"])
     [chart] = charts(content)
     assert "channels" not in names(chart)
-    assert "not used" not in [each["text"] for each in chart.figure["layout"]["annotations"]]
+    assert "not used" not in [
+        annotation["text"] for annotation in chart.figure["layout"]["annotations"]
+    ]
 
 
 def test_many_parameters_are_spread_over_several_charts(database: Database) -> None:
     many = Space(Group({f"p{at:02}": Range(low=0.0, high=1.0) for at in range(2 * AXES + 1)}))
     several = charts(read(database, ["complete"] * 3, many))
     assert [chart.name for chart in several] == ["parallel", "parallel-2", "parallel-3"]
-    shown = [name for chart in several for name in names(chart)[:-1]]
-    assert shown == [f"p{at:02}" for at in range(2 * AXES + 1)]
+    parameters = [name for chart in several for name in names(chart)[:-1]]
+    assert parameters == [f"p{at:02}" for at in range(2 * AXES + 1)]
     assert all(len(names(chart)) <= AXES + 1 for chart in several)
     assert all(names(chart)[-1] == "validation accuracy" for chart in several)
 
@@ -130,7 +135,11 @@ def test_a_measured_number_is_on_its_own_scale_a_choice_is_not(database: Databas
     assert sorted({y for line in lines(chart) for x, y in line if x == 0}) == pytest.approx(
         expected, abs=1e-3
     )
-    ticks = [each["y"] for each in chart.figure["layout"]["annotations"] if each["x"] == 1]
+    ticks = [
+        annotation["y"]
+        for annotation in chart.figure["layout"]["annotations"]
+        if annotation["x"] == 1
+    ]
     assert ticks == [0.0, 0.5, 1.0]
 
 

@@ -51,14 +51,14 @@ class Elements(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.said: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
         self.within: list[str] = []
         self.scripts: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
         self.within.append(tag)
         if tag == "script":
             self.scripts.append("")
@@ -71,16 +71,16 @@ class Elements(HTMLParser):
         if "script" in self.within:
             self.scripts[-1] += data
         elif "style" not in self.within:
-            self.said.append(data)
+            self.texts.append(data)
 
     def ids(self) -> list[str]:
-        return [attributes["id"] for _, attributes in self.found if attributes.get("id")]
+        return [attributes["id"] for _, attributes in self.tags if attributes.get("id")]
 
 
 @pytest.fixture
 def content(request: pytest.FixtureRequest, database: Database) -> ReportContent:
-    told = dict(STUDIES[request.param])
-    write_study(database, told.pop("ends"), **told)
+    options = dict(STUDIES[request.param])
+    write_study(database, options.pop("ends"), **options)
     return read_report(database, ["made"])
 
 
@@ -110,13 +110,13 @@ def test_the_page_is_whole(content: ReportContent) -> None:
     ids = elements.ids()
     assert len(ids) == len(set(ids))
     assert {f"study-made-{section.name}" for section in report.studies[0].sections} <= set(ids)
-    targets = {attributes["href"] for tag, attributes in elements.found if tag == "a"}
+    targets = {attributes["href"] for tag, attributes in elements.tags if tag == "a"}
     assert {target[1:] for target in targets if target} <= set(ids)
     # What is drawn has a place, and what has a place is drawn
     data, _program = elements.scripts
     places = {
         attributes["id"]
-        for tag, attributes in elements.found
+        for tag, attributes in elements.tags
         if tag == "div" and attributes.get("class") == "plot"
     }
     assert set(json.loads(data)) == places
@@ -149,22 +149,22 @@ def test_figures_for_paper_show_every_chart(content: ReportContent, tmp_path: Pa
 
     from PIL import Image
 
-    kept = tmp_path / "out" / "notes.txt"
-    kept.parent.mkdir()
-    kept.write_text("mine")
-    written = write_report(content, kept.parent)
-    drawn = [path for path in written.files if path.suffix in (".png", ".svg")]
-    assert len(drawn) == 2 * len(assemble(content).figures())
-    for path in drawn:
+    other_file = tmp_path / "out" / "notes.txt"
+    other_file.parent.mkdir()
+    other_file.write_text("mine")
+    written = write_report(content, other_file.parent)
+    figures = [path for path in written.files if path.suffix in (".png", ".svg")]
+    assert len(figures) == 2 * len(assemble(content).figures())
+    for path in figures:
         if path.suffix == ".png":
             with Image.open(path) as image:
                 assert image.width > 600 and len(image.convert("L").getcolors(1 << 20) or []) > 5
         else:
             root = ElementTree.parse(path).getroot()
             assert root.tag == "{http://www.w3.org/2000/svg}svg"
-            assert not [each for each in root.iter() if each.tag.endswith("script")]
-    assert kept.read_text() == "mine"
-    assert not list(kept.parent.rglob("*.unfinished"))
+            assert not [element for element in root.iter() if element.tag.endswith("script")]
+    assert other_file.read_text() == "mine"
+    assert not list(other_file.parent.rglob("*.unfinished"))
 
 
 @pytest.mark.parametrize("content", ["hostile"], indirect=True)
@@ -172,11 +172,11 @@ def test_text_of_others_stays_text(content: ReportContent) -> None:
     report = assemble(content)
     text = page(report)
     elements = Elements(text)
-    assert [tag for tag, _ in elements.found].count("script") == 2
-    for tag, attributes in elements.found:
+    assert [tag for tag, _ in elements.tags].count("script") == 2
+    for tag, attributes in elements.tags:
         assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
         assert tag != "img" or str(attributes["src"]).startswith("data:image/png;base64,")
-    assert HOSTILE[0] in "".join(elements.said)  # it is told, and nothing but told
+    assert HOSTILE[0] in "".join(elements.texts)  # as text, and only as text
     for _, chart in report.charts():
         assert "<img" not in json.dumps(chart.figure)
         assert "<script" not in json.dumps(chart.figure)
@@ -227,13 +227,13 @@ def test_the_winner_is_the_ledgers(database: Database) -> None:
     assert study.winner == best.number
     assert study.trials[0]["number"] == best.number
     assert study.trials[0]["value"] == best.value
-    told = _texts(assemble(read_report(database, ["made"])))
+    texts = _texts(assemble(read_report(database, ["made"])))
     assert any(
         f"The best seen is trial {best.number}: val_accuracy {100 * (best.value or 0):.2f} %"
         in text
-        for text in told
+        for text in texts
     )
-    assert any("not confirmed" in text for text in told)
+    assert any("not confirmed" in text for text in texts)
 
 
 def test_several_studies_stand_side_by_side(database: Database) -> None:
@@ -254,10 +254,10 @@ def test_several_studies_stand_side_by_side(database: Database) -> None:
 def test_a_nonce_is_on_every_style_and_script(database: Database) -> None:
     write_study(database, MIXED)
     elements = Elements(render(database, ["made"], nonce="abc"))
-    told = [
-        attributes.get("nonce") for tag, attributes in elements.found if tag in ("script", "style")
+    nonces = [
+        attributes.get("nonce") for tag, attributes in elements.tags if tag in ("script", "style")
     ]
-    assert told == ["abc"] * 3
+    assert nonces == ["abc"] * 3
 
 
 def test_an_unknown_study_is_named(database: Database) -> None:
@@ -285,20 +285,20 @@ def _texts(report: Report) -> Sequence[str]:
 
 
 @pytest.mark.parametrize("content", ["several objectives"], indirect=True)
-def test_several_objectives_are_told_as_a_front(content: ReportContent) -> None:
+def test_several_objectives_are_reported_as_a_front(content: ReportContent) -> None:
     """No command is proposed that would refuse them."""
     [study] = content.studies
-    told = markdown(assemble(content), {})
+    text = markdown(assemble(content), {})
     assert study.winner == study.knee is not None
-    assert "hpsearch confirm" not in told
-    assert "hpsearch export --study made --pick knee --out made.best.yaml" in told
-    assert f"**{len(study.front)} trial" in told
-    assert f"its knee is trial {study.knee}" in told
-    assert f"Settings of trial {study.knee}" in told
+    assert "hpsearch confirm" not in text
+    assert "hpsearch export --study made --pick knee --out made.best.yaml" in text
+    assert f"**{len(study.front)} trial" in text
+    assert f"its knee is trial {study.knee}" in text
+    assert f"Settings of trial {study.knee}" in text
 
 
 @pytest.mark.parametrize("content", ["mixed"], indirect=True)
 def test_one_objective_is_to_be_confirmed(content: ReportContent) -> None:
-    told = markdown(assemble(content), {})
-    assert "hpsearch confirm --study made" in told
-    assert "--pick" not in told
+    text = markdown(assemble(content), {})
+    assert "hpsearch confirm --study made" in text
+    assert "--pick" not in text

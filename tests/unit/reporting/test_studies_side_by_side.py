@@ -29,7 +29,9 @@ def blocks_of(*lines: Line) -> list[Block]:
 
 def lead_of(*lines: Line) -> str:
     [lead] = [
-        each.text for each in blocks_of(*lines) if isinstance(each, Text) and each.style == "lead"
+        block.text
+        for block in blocks_of(*lines)
+        if isinstance(block, Text) and block.style == "lead"
     ]
     return lead
 
@@ -41,7 +43,7 @@ def test_what_is_not_confirmed_does_not_lead() -> None:
     assert lead_of(FIRST, replace(SECOND, confirmed=HIGH)) == (
         "None of them leads: 1 of 2 studies is confirmed, and two are needed."
     )
-    [table] = [each for each in blocks_of(FIRST, SECOND) if isinstance(each, Table)]
+    [table] = [block for block in blocks_of(FIRST, SECOND) if isinstance(block, Table)]
     assert table.marked == frozenset()
 
 
@@ -58,7 +60,9 @@ def test_only_a_difference_that_is_not_chance_is_a_lead() -> None:
 
 def test_stages_are_arrows_from_the_first_to_each_last() -> None:
     other = replace(THIRD, study="s_reg")
-    [stages] = [each for each in blocks_of(FIRST, SECOND, THIRD, other) if isinstance(each, Stages)]
+    [stages] = [
+        block for block in blocks_of(FIRST, SECOND, THIRD, other) if isinstance(block, Stages)
+    ]
     assert [[stage.name for stage in chain] for chain in stages.chains] == [
         ["s_arch", "s_act", "s_opt"],
         ["s_arch", "s_act", "s_reg"],
@@ -69,16 +73,16 @@ def test_stages_are_arrows_from_the_first_to_each_last() -> None:
     assert "**s_arch** (60.00 % best seen, not confirmed) → **s_act**" in (
         markdown(report, {}).replace("\\", "")
     )
-    [missing] = [each for each in blocks_of(SECOND, THIRD) if isinstance(each, Stages)]
+    [missing] = [block for block in blocks_of(SECOND, THIRD) if isinstance(block, Stages)]
     assert missing.chains[0][0].detail == "not shown here"
-    assert not [each for each in blocks_of(FIRST) if isinstance(each, Stages)]
+    assert not [block for block in blocks_of(FIRST) if isinstance(block, Stages)]
 
 
 def test_settings_are_whole_and_short_times_are_not_zero() -> None:
     params = {f"optimizer.sgd.setting_{place}": place / 7 for place in range(40)}
     blocks = blocks_of(replace(FIRST, params=params), SECOND)
-    [settings] = [each for each in blocks if isinstance(each, Facts)]
+    [settings] = [block for block in blocks if isinstance(block, Facts)]
     assert settings.facts[0][1].count(", ") == 39
     assert "…" not in settings.facts[0][1]
-    [table] = [each for each in blocks if isinstance(each, Table)]
+    [table] = [block for block in blocks if isinstance(block, Table)]
     assert [row[-1] for row in table.rows] == ["36 s", "36 s"]

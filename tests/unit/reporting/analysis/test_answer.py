@@ -15,7 +15,7 @@ from hpsearch.results.confirmation.verdict import Comparison, ConfirmationResult
 from hpsearch.results.records import StudyRecord, read_study
 from hpsearch.results.verdicts import Verdict
 
-FOUND = effects(
+EFFECTS = effects(
     evidence(lambda p: 0.8 + {1: 0.0, 2: 0.03, 3: 0.02}[p["dilation"]] + 0.05 * p["flip"]),
     most_pairs=0,
 )
@@ -53,9 +53,9 @@ def finalist(trial: int) -> Finalist:
 def with_models(record: StudyRecord, names: dict[int, str]) -> StudyRecord:
     """Return the study with a model for each trial: number -> name."""
     trials = tuple(
-        replace(each, params={"model": names.get(each.number or 0, "mlp"), **each.params})
-        for each in record.trials
-        if each.number is not None
+        replace(trial, params={"model": names.get(trial.number or 0, "mlp"), **trial.params})
+        for trial in record.trials
+        if trial.number is not None
     )
     return replace(record, trials=trials)
 
@@ -87,40 +87,42 @@ def test_it_is_compared_with_the_second(record) -> None:
 
 
 def test_it_is_compared_with_what_was_there_before(record) -> None:
-    told = answer(record, verdict(runner_up=lead(-0.01), baseline=lead(0.01, trial=5)))
-    assert told[1].startswith(
+    sentences = answer(record, verdict(runner_up=lead(-0.01), baseline=lead(0.01, trial=5)))
+    assert sentences[1].startswith(
         "Against the first of try_first (trial 5) the winner is 2.00 points ahead (95"
     )
-    told = answer(record, verdict(winner_is_baseline=True))
-    assert told[1] == "The winner is the first of try_first: nothing better was found."
+    sentences = answer(record, verdict(winner_is_baseline=True))
+    assert sentences[1] == "The winner is the first of try_first: nothing better was found."
 
 
 def test_it_is_compared_with_what_the_study_asks_about(record) -> None:
-    asked = with_models(describing(record, "A dense net against a CNN"), {4: "simple_cnn"})
-    told = answer(
-        asked,
+    question = with_models(describing(record, "A dense net against a CNN"), {4: "simple_cnn"})
+    sentences = answer(
+        question,
         verdict(
             finalists=[finalist(4), finalist(2)],
             leads={2: lead(0.01, fresh=False)},
             runner_up=lead(0.01),
         ),
     )
-    assert told[0].startswith("The winner is simple_cnn (trial 4): val_accuracy 78.10 % (95 %")
-    assert told[1:] == (
+    assert sentences[0].startswith("The winner is simple_cnn (trial 4): val_accuracy 78.10 % (95 %")
+    assert sentences[1:] == (
         "Against the best mlp (trial 2) the winner is 2.00 points ahead (95 %: +1.00 to +5.00 "
         "points), on the seeds that chose the winner, which favours it.",
     )
 
 
 def test_what_is_asked_about_but_wasnt_a_finalist_is_named_too(record) -> None:
-    asked = with_models(describing(record, "A dense net against a CNN"), {4: "cnn", 2: "cnn"})
-    told = answer(asked, verdict(finalists=[finalist(4), finalist(2)], runner_up=lead(0.01)))
-    assert told[1] == (
+    question = with_models(describing(record, "A dense net against a CNN"), {4: "cnn", 2: "cnn"})
+    sentences = answer(
+        question, verdict(finalists=[finalist(4), finalist(2)], runner_up=lead(0.01))
+    )
+    assert sentences[1] == (
         "The best mlp in the search (trial 0) had 70.00 %, and wasn't trained again with fresh "
         "seeds: no fair comparison. Against the second, cnn (trial 2) the winner is 2.00 points "
         "ahead (95 %: +1.00 to +5.00 points)."
     )
-    unconfirmed = answer(asked)
+    unconfirmed = answer(question)
     assert unconfirmed[0].startswith("The best seen is cnn (trial 2): val_accuracy 80.00 %, not")
     assert unconfirmed[1] == "The best mlp in the search (trial 0) had 70.00 %."
 
@@ -138,36 +140,40 @@ def test_without_a_complete_trial_there_is_no_answer(made_up) -> None:
 
 
 def test_the_effect_of_what_is_asked_about_is_told_once_it_is_decided(record) -> None:
-    asked = describing(record, "Does the width matter?")
-    known = replace(FOUND, effects=(replace(effect_of("flip"), parameter=WIDTH, name="width"),))
-    first, other, second = answer(asked, None, known)
+    question = describing(record, "Does the width matter?")
+    study_effects = replace(
+        EFFECTS, effects=(replace(effect_of("flip"), parameter=WIDTH, name="width"),)
+    )
+    first, other, second = answer(question, None, study_effects)
     assert first.startswith("The best seen is width 16, model line (trial 2): ")
     assert other == "The best with width 32 in the search (trial 4) had 80.00 %."
     assert second.startswith("All else equal, width true is better than false by 4.")
-    no = replace(known, effects=(replace(known.effects[0], verdict=Verdict.NO),))
-    assert answer(asked, None, no)[2] == (
+    no = replace(study_effects, effects=(replace(study_effects.effects[0], verdict=Verdict.NO),))
+    assert answer(question, None, no)[2] == (
         "All else equal, no two values of width differ by more than 1.00 points."
     )
 
 
 def test_a_question_without_a_parameter_is_answered_by_the_largest_decided_effect(record) -> None:
-    known = replace(FOUND, effects=(replace(effect_of("flip"), parameter=WIDTH, name="width"),))
-    first, _, second = answer(record, None, known)
+    study_effects = replace(
+        EFFECTS, effects=(replace(effect_of("flip"), parameter=WIDTH, name="width"),)
+    )
+    first, _, second = answer(record, None, study_effects)
     assert first.startswith("The best seen is width 16, model line (trial 2): ")
     assert second.startswith("All else equal, width true is better than false by 4.")
 
 
 @pytest.mark.parametrize("text", ["", "Does the width matter?"])
 def test_nothing_undecided_is_in_the_answer(record, text: str) -> None:
-    asked = describing(record, text)
+    question = describing(record, text)
     few = effects(evidence(lambda p: 0.8, trials=3))
     undecided = replace(
-        FOUND, effects=(replace(effect_of("flip"), parameter=WIDTH, verdict=Verdict.UNDECIDED),)
+        EFFECTS, effects=(replace(effect_of("flip"), parameter=WIDTH, verdict=Verdict.UNDECIDED),)
     )
-    for known in (few, undecided):
-        told = answer(asked, None, known)
-        assert not any("undecided" in each or "All else" in each for each in told)
-        assert len(told) == (2 if text else 1), "the winner, and what it is compared with"
+    for study_effects in (few, undecided):
+        sentences = answer(question, None, study_effects)
+        assert not any("undecided" in sentence or "All else" in sentence for sentence in sentences)
+        assert len(sentences) == (2 if text else 1), "the winner, and what it is compared with"
 
 
 def test_several_objectives_have_a_front_and_no_winner(record, searched) -> None:
@@ -185,6 +191,6 @@ WIDTH = "model.line.width"
 
 
 def effect_of(parameter: str) -> Effect:
-    found = FOUND.of(parameter)
-    assert found is not None
-    return found
+    effect = EFFECTS.of(parameter)
+    assert effect is not None
+    return effect

@@ -9,7 +9,7 @@ from hpsearch.reporting.analysis.contrasts import Fit, all_pairs, fit, mean_of
 from hpsearch.results.verdicts import holm
 
 
-def made(seed: int = 0, trials: int = 40) -> tuple[np.ndarray, np.ndarray]:
+def example(seed: int = 0, trials: int = 40) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     level = rng.integers(0, 3, trials)
     design = np.column_stack([np.eye(3)[level], rng.normal(size=trials)])
@@ -20,17 +20,17 @@ def made(seed: int = 0, trials: int = 40) -> tuple[np.ndarray, np.ndarray]:
 def test_one_draw_is_least_squares_with_hc3_errors() -> None:
     import statsmodels.api as sm
 
-    design, values = made()
-    found = fit(design, values[:, None])
-    known = sm.OLS(values, design).fit(cov_type="HC3")
-    assert found is not None
-    np.testing.assert_allclose(found.coefficients, known.params, rtol=1e-9)
-    np.testing.assert_allclose(found.covariance, known.cov_params(), rtol=1e-9)
-    assert found.freedom == 36
+    design, values = example()
+    regression = fit(design, values[:, None])
+    reference = sm.OLS(values, design).fit(cov_type="HC3")
+    assert regression is not None
+    np.testing.assert_allclose(regression.coefficients, reference.params, rtol=1e-9)
+    np.testing.assert_allclose(regression.covariance, reference.cov_params(), rtol=1e-9)
+    assert regression.freedom == 36
 
 
 def test_what_differs_between_draws_is_part_of_the_error() -> None:
-    design, values = made()
+    design, values = example()
     rng = np.random.default_rng(1)
     draws = values[:, None] + rng.normal(0, 0.05, (1, 20))  # a shift that nobody knows
     alone, together = fit(design, values[:, None]), fit(design, draws)
@@ -42,7 +42,7 @@ def test_what_differs_between_draws_is_part_of_the_error() -> None:
 
 
 def test_too_few_trials_or_columns_that_say_the_same_give_nothing() -> None:
-    design, values = made(trials=40)
+    design, values = example(trials=40)
     assert fit(design[:8], values[:8, None]) is None
     assert fit(np.column_stack([design, design[:, 3]]), values[:, None]) is None
 
@@ -50,16 +50,16 @@ def test_too_few_trials_or_columns_that_say_the_same_give_nothing() -> None:
 def test_all_pairs_are_tukeys_where_errors_are_equal_and_independent() -> None:
     from scipy.stats import studentized_range
 
-    found = all_pairs(np.array([0.0, 0.5, 2.0, 1.0]), np.eye(4) * 0.3**2, 30.0)
-    assert found.quantile == pytest.approx(
+    pairs = all_pairs(np.array([0.0, 0.5, 2.0, 1.0]), np.eye(4) * 0.3**2, 30.0)
+    assert pairs.quantile == pytest.approx(
         studentized_range.ppf(0.95, 4, 30) / np.sqrt(2), rel=0.01
     )
     largest = 2.0 / (0.3 * np.sqrt(2))
-    known = studentized_range.sf(largest * np.sqrt(2), 4, 30)
-    assert found.p_value == pytest.approx(known, abs=2e-3)
-    estimate, low, high = found.of(2, 0)
+    p_value = studentized_range.sf(largest * np.sqrt(2), 4, 30)
+    assert pairs.p_value == pytest.approx(p_value, abs=2e-3)
+    estimate, low, high = pairs.of(2, 0)
     assert (estimate, high - estimate) == (2.0, pytest.approx(estimate - low))
-    assert found.of(0, 2) == (-estimate, -high, -low)
+    assert pairs.of(0, 2) == (-estimate, -high, -low)
 
 
 def test_holms_correction_is_statsmodels() -> None:
@@ -85,5 +85,5 @@ def test_holms_correction_is_statsmodels() -> None:
 def test_a_mean_stays_within_what_the_metric_can_be(
     metric: str, mean: float, expected: tuple[float, float, float]
 ) -> None:
-    found = Fit(coefficients=np.array([mean]), covariance=np.array([[0.01]]), freedom=30.0)
-    assert mean_of(found, 0, metric=metric) == pytest.approx(expected, abs=1e-3)
+    regression = Fit(coefficients=np.array([mean]), covariance=np.array([[0.01]]), freedom=30.0)
+    assert mean_of(regression, 0, metric=metric) == pytest.approx(expected, abs=1e-3)

@@ -19,8 +19,8 @@ def by_dilation(params) -> float:
 
 
 def test_an_effect_is_found_with_its_size_and_direction() -> None:
-    told = effects(evidence(by_dilation), most_pairs=0)
-    effect = told.effects[0]
+    study = effects(evidence(by_dilation), most_pairs=0)
+    effect = study.effects[0]
     assert (effect.parameter, effect.verdict, effect.best) == ("dilation", Verdict.YES, "2")
     assert effect.difference is not None
     assert (effect.difference.level, effect.difference.other) == ("2", "1")
@@ -32,26 +32,26 @@ def test_an_effect_is_found_with_its_size_and_direction() -> None:
 
 
 def test_what_doesnt_matter_is_no_or_undecided_and_the_strongest_stands_first() -> None:
-    told = effects(evidence(by_dilation), most_pairs=0)
-    others = told.effects[1:]
+    study = effects(evidence(by_dilation), most_pairs=0)
+    others = study.effects[1:]
     assert {effect.verdict for effect in others} <= {Verdict.NO, Verdict.UNDECIDED}
-    assert told.of("flip").verdict is Verdict.NO
-    assert told.of("flip").largest < told.margin == 0.01
-    assert "no two of its values differ by more than 1.00 points" in told.of("flip").sentence
-    assert told.examined == len([each for each in told.effects if each.p_value is not None])
+    assert study.of("flip").verdict is Verdict.NO
+    assert study.of("flip").largest < study.margin == 0.01
+    assert "no two of its values differ by more than 1.00 points" in study.of("flip").sentence
+    assert study.examined == len([effect for effect in study.effects if effect.p_value is not None])
 
 
 def test_what_may_yet_differ_by_more_than_the_margin_is_no_no() -> None:
-    told = effects(evidence(lambda p: 0.8, noise=0.05, trials=60), most_pairs=0)
-    flip = told.of("flip")
-    assert flip.largest > told.margin
+    study = effects(evidence(lambda p: 0.8, noise=0.05, trials=60), most_pairs=0)
+    flip = study.of("flip")
+    assert flip.largest > study.margin
     assert flip.verdict is Verdict.UNDECIDED
-    assert Verdict.NO not in {effect.verdict for effect in told.effects}
+    assert Verdict.NO not in {effect.verdict for effect in study.effects}
 
 
 def test_where_less_is_better_the_lower_loss_leads() -> None:
-    told = effects(evidence(lambda p: 0.5 - 0.1 * p["flip"], metric="val_loss"), most_pairs=0)
-    effect = told.of("flip")
+    study = effects(evidence(lambda p: 0.5 - 0.1 * p["flip"], metric="val_loss"), most_pairs=0)
+    effect = study.of("flip")
     assert (effect.verdict, effect.best) == (Verdict.YES, "true")
     assert effect.difference.ahead.estimate == pytest.approx(0.1, abs=0.01)
     assert "points" not in effect.sentence
@@ -60,34 +60,34 @@ def test_where_less_is_better_the_lower_loss_leads() -> None:
 def test_a_sampler_that_gives_one_level_better_company_doesnt_help_it() -> None:
     """Trials with flip got the good learning rates: by the plain means it would look better."""
     good = evidence(lambda p: 0.9 - 0.05 * abs(math.log10(p["lr"] / 1e-2)), trials=160)
-    chosen = [
+    subset = [
         trial
         for trial in good.trials
         if trial.params["flip"] == (trial.params["lr"] > 1e-3) or trial.number % 5 == 0
     ]
-    skewed = replace(good, trials=chosen)
-    flip = np.array([trial.params["flip"] for trial in chosen])
-    ends = np.array([trial.value for trial in chosen])
+    skewed = replace(good, trials=subset)
+    flip = np.array([trial.params["flip"] for trial in subset])
+    ends = np.array([trial.value for trial in subset])
     assert ends[flip].mean() - ends[~flip].mean() > 0.02
-    told = effects(skewed, most_pairs=0)
-    assert told.of("flip").verdict is not Verdict.YES
-    assert abs(told.of("flip").difference.ahead.estimate) < 0.01
-    assert told.of("lr").verdict is Verdict.YES
+    study = effects(skewed, most_pairs=0)
+    assert study.of("flip").verdict is not Verdict.YES
+    assert abs(study.of("flip").difference.ahead.estimate) < 0.01
+    assert study.of("lr").verdict is Verdict.YES
 
 
 def test_pruned_trials_count_though_they_never_ended() -> None:
     """Of the bad level only lucky trials are complete: by these alone it would look as good."""
-    made = evidence(
+    data = evidence(
         lambda p: 0.75 + 0.1 * p["flip"],
         trials=120,
         noise=0.03,
         survives=lambda number, first: first > 0.48 or number % 6 == 0,
     )
-    complete = [trial for trial in made.trials if trial.value is not None]
+    complete = [trial for trial in data.trials if trial.value is not None]
     flip = np.array([trial.params["flip"] for trial in complete])
     ends = np.array([trial.value for trial in complete])
     by_hand = ends[flip].mean() - ends[~flip].mean()
-    effect = effects(made, most_pairs=0).of("flip")
+    effect = effects(data, most_pairs=0).of("flip")
     estimate = effect.difference.ahead.estimate
     assert by_hand < 0.085, "the selection's bias that is to be seen"
     assert abs(estimate - 0.1) < abs(by_hand - 0.1)
@@ -96,66 +96,66 @@ def test_pruned_trials_count_though_they_never_ended() -> None:
 
 
 def test_a_branchs_own_parameter_is_judged_within_it() -> None:
-    made = evidence(lambda p: 0.7 + 0.2 * p.get("optimizer.sgd.momentum", 0.7), trials=140)
-    told = effects(made, most_pairs=0)
-    effect = told.of("optimizer.sgd.momentum")
+    data = evidence(lambda p: 0.7 + 0.2 * p.get("optimizer.sgd.momentum", 0.7), trials=140)
+    study = effects(data, most_pairs=0)
+    effect = study.of("optimizer.sgd.momentum")
     assert (effect.branch, effect.verdict) == ({"optimizer": "sgd"}, Verdict.YES)
-    inside = sum("optimizer.sgd.momentum" in trial.params for trial in made.trials)
+    inside = sum("optimizer.sgd.momentum" in trial.params for trial in data.trials)
     assert sum(level.trials for level in effect.levels) == inside
-    assert told.of("optimizer").verdict is not Verdict.YES
+    assert study.of("optimizer").verdict is not Verdict.YES
 
 
 def test_diverged_trials_count_as_the_floor() -> None:
-    made = evidence(lambda p: 0.85, trials=100)
+    data = evidence(lambda p: 0.85, trials=100)
     broken = [
-        ObservedTrial(number=each.number, params=each.params, curve=(), value=None, diverged=True)
-        if each.params["lr"] > 2e-2
-        else each
-        for each in made.trials
+        ObservedTrial(number=trial.number, params=trial.params, curve=(), value=None, diverged=True)
+        if trial.params["lr"] > 2e-2
+        else trial
+        for trial in data.trials
     ]
-    told = effects(replace(made, trials=broken), most_pairs=0)
-    assert told.diverged > 10
-    assert told.floored >= told.diverged
-    assert 0.8 < told.floor < 0.85
-    effect = told.of("lr")
+    study = effects(replace(data, trials=broken), most_pairs=0)
+    assert study.diverged > 10
+    assert study.floored >= study.diverged
+    assert 0.8 < study.floor < 0.85
+    effect = study.of("lr")
     assert effect.levels[-1].mean < effect.levels[0].mean
     assert effect.best != effect.levels[-1].label
 
 
 def test_the_same_evidence_gives_the_same_answer() -> None:
-    made = evidence(by_dilation, trials=40, survives=lambda number, first: number % 3 > 0)
-    assert effects(made, most_pairs=1) == effects(made, most_pairs=1)
+    data = evidence(by_dilation, trials=40, survives=lambda number, first: number % 3 > 0)
+    assert effects(data, most_pairs=1) == effects(data, most_pairs=1)
 
 
 @pytest.mark.parametrize("trials", [0, 1, 7])
 def test_few_trials_give_a_reason_and_no_effect(trials: int) -> None:
-    told = effects(evidence(by_dilation, trials=trials))
-    assert told.effects == ()
-    assert told.reason == (
+    study = effects(evidence(by_dilation, trials=trials))
+    assert study.effects == ()
+    assert study.reason == (
         f"effects need at least 8 complete trials, but there are {trials}; launch more trials"
     )
 
 
 def test_of_ten_trials_nothing_is_claimed() -> None:
-    told = effects(evidence(by_dilation, trials=10))
-    assert {effect.verdict for effect in told.effects} == {Verdict.UNDECIDED}
-    assert all(effect.sentence for effect in told.effects)
+    study = effects(evidence(by_dilation, trials=10))
+    assert {effect.verdict for effect in study.effects} == {Verdict.UNDECIDED}
+    assert all(effect.sentence for effect in study.effects)
 
 
 def test_equal_values_are_no_exception() -> None:
-    told = effects(evidence(lambda p: 0.8, noise=0.0, trials=40))
-    assert Verdict.YES not in {effect.verdict for effect in told.effects}
+    study = effects(evidence(lambda p: 0.8, noise=0.0, trials=40))
+    assert Verdict.YES not in {effect.verdict for effect in study.effects}
 
 
 def test_equal_configurations_give_a_reason() -> None:
-    made = evidence(by_dilation, trials=20)
-    same = [replace(trial, params=made.trials[0].params) for trial in made.trials]
-    told = effects(replace(made, trials=same))
-    assert told.reason == "all trials have the same parameters"
+    data = evidence(by_dilation, trials=20)
+    same = [replace(trial, params=data.trials[0].params) for trial in data.trials]
+    study = effects(replace(data, trials=same))
+    assert study.reason == "all trials have the same parameters"
 
 
 def test_a_thousand_trials_take_seconds() -> None:
-    made = evidence(by_dilation, trials=1000, survives=lambda number, first: number % 3 == 0)
-    told = effects(made, most_pairs=1)
-    assert told.effects[0].parameter == "dilation"
-    assert told.foretold == 666
+    data = evidence(by_dilation, trials=1000, survives=lambda number, first: number % 3 == 0)
+    study = effects(data, most_pairs=1)
+    assert study.effects[0].parameter == "dilation"
+    assert study.foretold == 666

@@ -12,7 +12,9 @@ from hpsearch.results.records import read_study
 NAMES = ("cat", "dog", "ship")
 
 
-def said(rows: list[int], truth: list[int], predicted: list[int], loss: float = 1.0) -> Predictions:
+def predictions_of(
+    rows: list[int], truth: list[int], predicted: list[int], loss: float = 1.0
+) -> Predictions:
     return Predictions(
         rows=np.array(rows),
         predicted=np.array(predicted),
@@ -21,41 +23,41 @@ def said(rows: list[int], truth: list[int], predicted: list[int], loss: float = 
     )
 
 
-def trained(predictions: Predictions) -> TrainingResult:
+def result_of(predictions: Predictions) -> TrainingResult:
     return TrainingResult(value=0.5, predictions=predictions)
 
 
 def test_fresh_seeds_alone_are_counted_where_there_are_any() -> None:
     outcomes = {
-        PlannedTraining(trial=4, seed=1): trained(said([0, 1], [0, 1], [2, 2])),
-        PlannedTraining(trial=4, seed=3): trained(said([0, 1], [0, 1], [0, 2])),
-        PlannedTraining(trial=9, seed=1): trained(said([0, 1], [0, 1], [1, 1])),
+        PlannedTraining(trial=4, seed=1): result_of(predictions_of([0, 1], [0, 1], [2, 2])),
+        PlannedTraining(trial=4, seed=3): result_of(predictions_of([0, 1], [0, 1], [0, 2])),
+        PlannedTraining(trial=9, seed=1): result_of(predictions_of([0, 1], [0, 1], [1, 1])),
     }
-    found = matrices(outcomes, NAMES, [4, 9], fresh=[3, 4])
-    assert found is not None
-    winner, other = found.finalists
+    study_matrices = matrices(outcomes, NAMES, [4, 9], fresh=[3, 4])
+    assert study_matrices is not None
+    winner, other = study_matrices.finalists
     assert (winner.trial, winner.trainings) == (4, 1)
     assert winner.counts == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
     assert winner.shares == [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [None, None, None]]
     assert (other.trial, other.counts) == (9, [[0, 1, 0], [0, 1, 0], [0, 0, 0]])
-    assert found.images == 2
+    assert study_matrices.images == 2
 
 
 def test_the_hardest_picture_is_the_one_that_is_most_often_wrong() -> None:
     trainings = [
-        said([0, 1, 2], [0, 1, 2], [0, 2, 1], 1.0),
-        said([0, 1, 2], [0, 1, 2], [1, 2, 0], 3.0),
-        said([0, 1, 2], [0, 1, 2], [0, 0, 1], 2.0),
-        said([7], [1], [0], 9.0),
+        predictions_of([0, 1, 2], [0, 1, 2], [0, 2, 1], 1.0),
+        predictions_of([0, 1, 2], [0, 1, 2], [1, 2, 0], 3.0),
+        predictions_of([0, 1, 2], [0, 1, 2], [0, 0, 1], 2.0),
+        predictions_of([7], [1], [0], 9.0),
     ]
-    found = wrong_pictures(trainings, NAMES, at_most=5).hardest
-    assert [(each.row, each.wrong, each.trainings) for each in found] == [
+    pictures = wrong_pictures(trainings, NAMES, at_most=5).hardest
+    assert [(picture.row, picture.wrong, picture.trainings) for picture in pictures] == [
         (1, 3, 3), (2, 3, 3), (0, 1, 3),
     ]  # fmt: skip
-    first = found[0]
+    first = pictures[0]
     assert (first.truth, first.taken_for, first.times) == ("dog", "ship", 2)
     assert first.guesses == (("ship", 2), ("cat", 1)), "of all trainings, the most frequent first"
-    assert found[2].guesses == (("cat", 2), ("dog", 1)), "also what is right"
+    assert pictures[2].guesses == (("cat", 2), ("dog", 1)), "also what is right"
     assert first.loss == pytest.approx(2.0)
     assert len(wrong_pictures(trainings, NAMES, at_most=1).hardest) == 1
 
@@ -63,21 +65,21 @@ def test_the_hardest_picture_is_the_one_that_is_most_often_wrong() -> None:
 def test_a_label_is_probably_wrong_if_all_trainings_predict_the_same_other_class() -> None:
     certain, unsure = 9.0, 1.0
     trainings = [
-        said([0, 1, 2, 3, 4], [0, 0, 0, 0, 0], [1, 1, 1, 0, 1], certain),
-        said([0, 1, 2, 3], [0, 0, 0, 0], [1, 2, 0, 1], certain),
-        said([5, 6], [0, 2], [1, 1], unsure),
-        said([5, 6], [0, 2], [1, 1], certain),
-        said([6], [2], [1], certain),
+        predictions_of([0, 1, 2, 3, 4], [0, 0, 0, 0, 0], [1, 1, 1, 0, 1], certain),
+        predictions_of([0, 1, 2, 3], [0, 0, 0, 0], [1, 2, 0, 1], certain),
+        predictions_of([5, 6], [0, 2], [1, 1], unsure),
+        predictions_of([5, 6], [0, 2], [1, 1], certain),
+        predictions_of([6], [2], [1], certain),
     ]
-    found = wrong_pictures(trainings, NAMES, at_most=9)
+    pictures = wrong_pictures(trainings, NAMES, at_most=9)
     # 1: two other classes. 2, 3: once the label. 4: only one training. 5, 6: not certain enough
-    assert [each.row for each in found.label_errors] == [0]
-    (error,) = found.label_errors
+    assert [picture.row for picture in pictures.label_errors] == [0]
+    (error,) = pictures.label_errors
     assert (error.truth, error.taken_for, error.trainings) == ("cat", "dog", 2)
     assert error.probability == pytest.approx(np.exp(-certain), rel=0.01)
-    assert [each.row for each in found.hardest] == [1, 6, 5, 2, 3]
-    assert found.judged == 6
-    assert wrong_pictures([said([], [], [])], NAMES, at_most=9).judged == 0
+    assert [picture.row for picture in pictures.hardest] == [1, 6, 5, 2, 3]
+    assert pictures.judged == 6
+    assert wrong_pictures([predictions_of([], [], [])], NAMES, at_most=9).judged == 0
 
 
 def test_a_class_that_one_finalist_knows_better_stands_out() -> None:
@@ -88,12 +90,12 @@ def test_a_class_that_one_finalist_knows_better_stands_out() -> None:
         for trial, recall in ((4, (0.9, 0.9, 0.9)), (9, (0.9, 0.6, 0.9))):
             right = rng.random(180) < np.array(recall)[truth]
             predicted = np.where(right, truth, (truth + 1) % 3)
-            outcomes[PlannedTraining(trial=trial, seed=seed)] = trained(
-                said(list(range(180)), truth.tolist(), predicted.tolist())
+            outcomes[PlannedTraining(trial=trial, seed=seed)] = result_of(
+                predictions_of(list(range(180)), truth.tolist(), predicted.tolist())
             )
-    found = matrices(outcomes, NAMES, [4, 9])
-    assert found is not None
-    (versus,) = found.versus
+    study_matrices = matrices(outcomes, NAMES, [4, 9])
+    assert study_matrices is not None
+    (versus,) = study_matrices.versus
     assert (versus.trial, versus.other, versus.seeds) == (4, 9, 5)
     cat, dog, ship = versus.classes
     assert dog.ahead is not None
@@ -105,11 +107,11 @@ def test_a_class_that_one_finalist_knows_better_stands_out() -> None:
 
 
 def test_two_that_say_the_same_have_no_interval() -> None:
-    same = said([0, 1, 2, 3], [0, 0, 1, 1], [0, 0, 1, 1])
-    outcomes = {PlannedTraining(trial=t, seed=s): trained(same) for t in (4, 9) for s in (1, 2)}
-    found = matrices(outcomes, NAMES, [4, 9])
-    assert found is not None
-    assert [each.ahead for each in found.versus[0].classes] == [None, None, None]
+    same = predictions_of([0, 1, 2, 3], [0, 0, 1, 1], [0, 0, 1, 1])
+    outcomes = {PlannedTraining(trial=t, seed=s): result_of(same) for t in (4, 9) for s in (1, 2)}
+    study_matrices = matrices(outcomes, NAMES, [4, 9])
+    assert study_matrices is not None
+    assert [difference.ahead for difference in study_matrices.versus[0].classes] == [None] * 3
 
 
 def test_without_predictions_there_is_nothing(searched) -> None:

@@ -9,7 +9,7 @@ from hpsearch.study_file.space import Choice, Range, format_value, short_name
 
 
 def test_a_parameter_knows_the_branches_it_applies_in() -> None:
-    found = with_branches(
+    parameters = with_branches(
         {
             "model": Choice(("mlp", "cnn")),
             "model.cnn.pool": Choice(("max", "mean")),
@@ -17,20 +17,20 @@ def test_a_parameter_knows_the_branches_it_applies_in() -> None:
             "lr": Range(low=1e-3, high=1.0, log=True),
         }
     )
-    assert found["model.cnn.pool"].branch == {"model": "cnn"}
-    assert found["model.mlp.width"].branch == {"model": "mlp"}
-    assert found["lr"].branch == {} == found["model"].branch
+    assert parameters["model.cnn.pool"].branch == {"model": "cnn"}
+    assert parameters["model.mlp.width"].branch == {"model": "mlp"}
+    assert parameters["lr"].branch == {} == parameters["model"].branch
 
 
 def test_a_choice_whose_path_only_looks_alike_is_no_branch() -> None:
-    found = with_branches({"model": Choice(("cnn",)), "model.vgg.width": Choice((1, 2))})
-    assert found["model.vgg.width"].branch == {}
+    parameters = with_branches({"model": Choice(("cnn",)), "model.vgg.width": Choice((1, 2))})
+    assert parameters["model.vgg.width"].branch == {}
 
 
 def test_what_was_drawn_late_stands_with_its_relatives() -> None:
     paths = ["model", "model.mlp.width", "lr", "batch_size", "model.cnn.pool", "model.mlp.depth"]
-    found = list(with_branches(dict.fromkeys(paths, Choice(("mlp", "cnn")))))
-    assert found == [
+    order = list(with_branches(dict.fromkeys(paths, Choice(("mlp", "cnn")))))
+    assert order == [
         "model", "model.mlp.width", "model.mlp.depth", "model.cnn.pool", "lr", "batch_size",
     ]  # fmt: skip
 

@@ -17,7 +17,7 @@ NOTHING = replace(
 )  # fmt: skip
 
 
-def judged(world, searches: int) -> Record:
+def record_of(world, searches: int) -> Record:
     record = Record()
     for seed in range(searches):
         record.add(judge(world, seed))
@@ -25,15 +25,15 @@ def judged(world, searches: int) -> Record:
 
 
 def test_intervals_hold_the_truth_and_what_matters_is_found() -> None:
-    found = judged(RANDOM, 2)
-    assert len(found.held) > 20
-    assert sum(found.held) / len(found.held) > 0.9
-    assert sum(found.power) >= 3
-    assert all(found.right)
-    assert len(rows({"random": found})) == 2
+    record = record_of(RANDOM, 2)
+    assert len(record.held) > 20
+    assert sum(record.held) / len(record.held) > 0.9
+    assert sum(record.power) >= 3
+    assert all(record.right)
+    assert len(rows({"random": record})) == 2
 
 
 def test_nothing_is_claimed_where_nothing_matters() -> None:
-    found = judged(NOTHING, 1)
-    assert len(found.idle_yes) > 5
-    assert not any(found.idle_yes)
+    record = record_of(NOTHING, 1)
+    assert len(record.idle_yes) > 5
+    assert not any(record.idle_yes)
