@@ -244,12 +244,12 @@ def little_time(deadline: Deadline, preview: Preview, now: float) -> str | None:
         return None
     training = preview.time.low * workers / trials
     smallest = 2 * FIRST_ROUND * training / min(workers, FIRST_ROUND)
-    needed = training + smallest + UNKNOWN_REPORT
-    if needed <= left:
+    total = training + smallest + UNKNOWN_REPORT
+    if total <= left:
         return None
     return (
         f"there are {format_seconds(left)} until the deadline, but one training "
         f"({format_seconds(training)}), the smallest confirmation ({format_seconds(smallest)}) and "
-        f"the report ({format_seconds(UNKNOWN_REPORT)}) take about {format_seconds(needed)}; the "
+        f"the report ({format_seconds(UNKNOWN_REPORT)}) take about {format_seconds(total)}; the "
         "winner may be unconfirmed"
     )

@@ -36,9 +36,9 @@ def end_of(interrupt: KeyboardInterrupt | Terminated) -> int:
     """Return the exit code after ``interrupt``, and print to stderr why the command ends."""
     if not isinstance(interrupt, Terminated):
         return INTERRUPTED
-    ended = f"error: ended by {interrupt.number.name} before the command had finished"
+    message = f"error: ended by {interrupt.number.name} before the command had finished"
     with suppress(OSError):  # the terminal may be gone
-        print(ended, file=sys.stderr)
+        print(message, file=sys.stderr)
     return 128 + interrupt.number
 
 

@@ -86,7 +86,7 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
         parameters += options if parameter.name == _PARAMETER else [parameter]
-    changed: Any = with_run_options
-    changed.__signature__ = signature.replace(parameters=parameters)
-    changed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    wrapper: Any = with_run_options
+    wrapper.__signature__ = signature.replace(parameters=parameters)
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_run_options

@@ -65,9 +65,9 @@ def launch(
     _require_main_thread()
     with hidden():
         start_fork_server()
-        loaded, pending = run_isolated(check_launch, study, changes, name, run)
-        show = shower(loaded.name, loaded.objective.metric, visible=progress)
-        return start(loaded, run, show, pending.preview.allocation)
+        study_file, pending = run_isolated(check_launch, study, changes, name, run)
+        show = shower(study_file.name, study_file.objective.metric, visible=progress)
+        return start(study_file, run, show, pending.preview.allocation)
 
 
 def confirm(name: str, request: ConfirmRequest, run: RunConfig, *, progress: bool) -> LaunchResult:
@@ -94,7 +94,7 @@ def confirm(name: str, request: ConfirmRequest, run: RunConfig, *, progress: boo
         lambda database, search, study: confirmation.prepare_confirmation(
             database, search, study, request
         ),
-        lambda database, prepared, show: confirmation.run(database, prepared, run, show),
+        lambda database, plan, show: confirmation.run(database, plan, run, show),
         progress=progress,
     )
 
@@ -117,9 +117,9 @@ def ablate(name: str, request: AblateRequest, run: RunConfig, *, progress: bool)
     """
     from hpsearch.workers import ablation, planned_study
 
-    def train(database: Database, prepared: AblationRun, show: Show) -> str:
-        planned_study.run_plan(database, prepared.study, run, show)
-        return prepared.name
+    def train(database: Database, plan: AblationRun, show: Show) -> str:
+        planned_study.run_plan(database, plan.study, run, show)
+        return plan.name
 
     return _run_plan(
         name,
@@ -156,9 +156,9 @@ def _run_plan(
     with hidden(), database_for_reading(run.storage) as database:
         start_fork_server()
         record = read_study(database, name)
-        prepared = prepare(database, record, study_of(record))
-        show = shower(prepared.name, prepared.study.objective.metric, visible=progress)
-        return train(database, prepared, show)
+        plan = prepare(database, record, study_of(record))
+        show = shower(plan.name, plan.study.objective.metric, visible=progress)
+        return train(database, plan, show)
 
 
 def _require_main_thread() -> None:

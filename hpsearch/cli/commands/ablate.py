@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.commands.planned import run_command, run_prepared
+from hpsearch.cli.commands.planned import run_command, store_and_run
 from hpsearch.cli.notify import NotifyOption
 from hpsearch.cli.options import (
     EngineOption,
@@ -101,14 +101,14 @@ def ablate(
     paths, crossings = _split(parameters), _pairs(pairs)
 
     def go(
-        loaded: StudyFile, config: RunConfig, profile: Profile | None
+        study_file: StudyFile, config: RunConfig, profile: Profile | None
     ) -> tuple[int, dict[str, Any]]:
         from hpsearch.workers.ablation import AblateRequest
 
         request = AblateRequest(
             trial=trial, parameters=paths, pairs=crossings, question=question, seeds=seeds
         )
-        return ablate_with(loaded, config, request, profile, as_json=as_json)
+        return ablate_with(study_file, config, request, profile, as_json=as_json)
 
     run_command("ablate", study, run, engine, settings, notify, go, as_json=as_json)
 
@@ -145,19 +145,19 @@ def ablate_with(
     from hpsearch.results.records import read_study
     from hpsearch.workers import ablation, planned_study
 
-    def print_time(prepared: AblationRun) -> None:
+    def print_time(plan: AblationRun) -> None:
         left = planned_study.time_of_trainings(
-            prepared.study,
-            [variant.params for variant in prepared.spec.variants],
-            prepared.spec.seeds_before + 1,
-            prepared.spec.trainings - prepared.ended,
+            plan.study,
+            [variant.params for variant in plan.spec.variants],
+            plan.spec.seeds_before + 1,
+            plan.spec.trainings - plan.ended,
             run,
         )
         if left is not None:
             say(show_time_range(left.low, left.high), stderr=as_json)
 
     with database_for_reading(run.storage) as database:
-        prepared, outcome = run_prepared(
+        plan, outcome = store_and_run(
             database,
             study,
             run,
@@ -168,15 +168,15 @@ def ablate_with(
             ),
             announce=partial(_print_plan, stderr=as_json),
             print_time=print_time,
-            train=lambda prepared, show, elsewhere: planned_study.run_plan(
-                database, prepared.study, run, show, elsewhere
+            train=lambda plan, show, elsewhere: planned_study.run_plan(
+                database, plan.study, run, show, elsewhere
             ),
             stderr=as_json,
         )
-        result = read_result(database, read_study(database, prepared.name))
-    content = {**summarize(prepared.name, result).to_json(), "ended": outcome.reason}
+        result = read_result(database, read_study(database, plan.name))
+    content = {**summarize(plan.name, result).to_json(), "ended": outcome.reason}
     if not as_json:
-        print_effects(prepared.name, result)
+        print_effects(plan.name, result)
         if not result.progress.finished:
             ending = live.ENDINGS[outcome.reason]
             say(f"{ending}; continue: run the same command again", style="bold")
@@ -202,12 +202,12 @@ def _pairs(values: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def _print_plan(prepared: AblationRun, *, stderr: bool) -> None:
+def _print_plan(plan: AblationRun, *, stderr: bool) -> None:
     from hpsearch.results.ablation.sentences import held_fixed, left_out
 
-    spec = prepared.spec
-    state = "new" if prepared.new else f"{count_noun(prepared.ended, 'training')} ended before"
-    say(f"{prepared.name} ({state})", style="bold", stderr=stderr)
+    spec = plan.spec
+    state = "new" if plan.new else f"{count_noun(plan.ended, 'training')} ended before"
+    say(f"{plan.name} ({state})", style="bold", stderr=stderr)
     in_time = "" if spec.most_seeds is None else "; more or fewer, as there is time"
     say(
         f"trial {spec.trial} and {count_noun(len(spec.variants) - 1, 'changed configuration')}, "
@@ -215,13 +215,13 @@ def _print_plan(prepared: AblationRun, *, stderr: bool) -> None:
         f"each{in_time}",
         stderr=stderr,
     )
-    if prepared.new or prepared.ended < spec.trainings:
+    if plan.new or plan.ended < spec.trainings:
         say(held_fixed(spec), stderr=stderr)  # else it is in the result
     for line in left_out(spec):
         say(line, stderr=stderr)
-    epochs = spec.trainings * prepared.epochs
+    epochs = spec.trainings * plan.epochs
     say(
         f"at most {count_noun(spec.trainings, 'training')} of "
-        f"{count_noun(prepared.epochs, 'epoch')}: {epochs:,} epochs",
+        f"{count_noun(plan.epochs, 'epoch')}: {epochs:,} epochs",
         stderr=stderr,
     )

@@ -75,38 +75,38 @@ def check(
     hpsearch check --study cnn_dilation --time
     """
     try:
-        loaded = study_file(study, storage=storage, overrides=overrides or (), name=name)
+        file = study_file(study, storage=storage, overrides=overrides or (), name=name)
         from hpsearch.results.space_report import inspect_space, require_feasible
         from hpsearch.tracking.tracking import require_usable
         from hpsearch.workers.launch.launching import require_writable
         from hpsearch.workers.runs_place.place import is_shared
 
-        require_usable(loaded.trackers)
+        require_usable(file.trackers)
         if is_shared(runs):  # without a network, nothing needs to be checked before a launch
             require_writable(runs)
-        report = inspect_space(loaded, data=data)
+        report = inspect_space(file, data=data)
     except UserError as error:
         if as_json:
             print_json(_invalid_json(study, error))
         raise
     try:
-        require_feasible(loaded, report)
+        require_feasible(file, report)
     except UserError as error:
         if as_json:
-            print_json({**_check_json(loaded, report), **_invalid_json(loaded.name, error)})
+            print_json({**_check_json(file, report), **_invalid_json(file.name, error)})
         else:
-            _print_check(loaded, report, valid=False)
+            _print_check(file, report, valid=False)
         raise
     time_range = None
     if time:
         from hpsearch.workers.launch.preview import time_alone
 
-        time_range = time_alone(loaded, data=data)
+        time_range = time_alone(file, data=data)
     if as_json:
         seconds = None if time_range is None else [time_range.low, time_range.high]
-        print_json({**_check_json(loaded, report), **({"seconds": seconds} if time else {})})
+        print_json({**_check_json(file, report), **({"seconds": seconds} if time else {})})
         return
-    _print_check(loaded, report, valid=True)
+    _print_check(file, report, valid=True)
     if not time:
         say(f"to measure the time, run `hpsearch check {study} --time`; a launch measures it, too")
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpsearch.cli.commands.planned import run_command, run_prepared
+from hpsearch.cli.commands.planned import run_command, store_and_run
 from hpsearch.cli.notify import NotifyOption
 from hpsearch.cli.options import (
     EngineOption,
@@ -81,12 +81,12 @@ def confirm(
     """
 
     def go(
-        loaded: StudyFile, config: RunConfig, profile: Profile | None
+        study_file: StudyFile, config: RunConfig, profile: Profile | None
     ) -> tuple[int, dict[str, Any]]:
         from hpsearch.workers.confirmation import ConfirmRequest
 
         request = ConfirmRequest(top=top, seeds=seeds, again=again)
-        return confirm_with(loaded, config, request, profile, as_json=as_json)
+        return confirm_with(study_file, config, request, profile, as_json=as_json)
 
     run_command("confirm", study, run, engine, settings, notify, go, as_json=as_json)
 
@@ -120,7 +120,7 @@ def confirm_with(
 
     may_measure = (lambda: True) if in_time is None else in_time.may_measure
     with database_for_reading(run.storage) as database:
-        prepared, outcome = run_prepared(
+        plan, outcome = store_and_run(
             database,
             study,
             run,
@@ -130,37 +130,35 @@ def confirm_with(
                 database, search, study, request
             ),
             announce=partial(_print_plan, stderr=as_json),
-            print_time=lambda prepared: _print_time(
-                confirmation.time_left(prepared, run), stderr=as_json
-            ),
-            train=lambda prepared, show, elsewhere: confirmation.run(
-                database, prepared, run, show, elsewhere, may_measure
+            print_time=lambda plan: _print_time(confirmation.time_left(plan, run), stderr=as_json),
+            train=lambda plan, show, elsewhere: confirmation.run(
+                database, plan, run, show, elsewhere, may_measure
             ),
             stderr=as_json,
         )
-        return _end(database, study.name, prepared, outcome, as_json=as_json)
+        return _end(database, study.name, plan, outcome, as_json=as_json)
 
 
-def _print_plan(prepared: ConfirmationRun, *, stderr: bool) -> None:
-    state = "new" if prepared.new else f"{count_noun(prepared.ended, 'training')} ended before"
-    spec = prepared.spec
+def _print_plan(plan: ConfirmationRun, *, stderr: bool) -> None:
+    state = "new" if plan.new else f"{count_noun(plan.ended, 'training')} ended before"
+    spec = plan.spec
     finalists = ", ".join(map(str, spec.trials))
-    say(f"{prepared.name} ({state})", style="bold", stderr=stderr)
+    say(f"{plan.name} ({state})", style="bold", stderr=stderr)
     several = len(spec.trials) > 1
     say(
         f"{'finalists: trials' if several else 'finalist: trial'} {finalists}: {spec.rule}",
         stderr=stderr,
     )
-    epochs = prepared.most * prepared.epochs
+    epochs = plan.most * plan.epochs
     say(
-        f"at most {count_noun(prepared.most, 'training')} of "
-        f"{count_noun(prepared.epochs, 'epoch')} "
+        f"at most {count_noun(plan.most, 'training')} of "
+        f"{count_noun(plan.epochs, 'epoch')} "
         f"({spec.seeds} seeds choose, {spec.seeds} more report): {epochs:,} epochs, "
-        f"{format_percent(epochs / max(1, prepared.search_epochs))} of the search's "
-        f"{prepared.search_epochs:,}",
+        f"{format_percent(epochs / max(1, plan.search_epochs))} of the search's "
+        f"{plan.search_epochs:,}",
         stderr=stderr,
     )
-    folds = prepared.study.document.get("data", {}).get("folds")
+    folds = plan.study.document.get("data", {}).get("folds")
     if folds:
         say(
             f"each training trains {folds} models, on {folds} folds that its seed draws",
@@ -176,7 +174,7 @@ def _print_time(left: TimeRange | None, *, stderr: bool) -> None:
 def _end(
     database: Database,
     name: str,
-    prepared: ConfirmationRun,
+    plan: ConfirmationRun,
     outcome: LaunchResult,
     *,
     as_json: bool,
@@ -188,10 +186,10 @@ def _end(
     from hpsearch.results.confirmation_gap import read_test_gap
     from hpsearch.results.records import read_study
 
-    search, record = read_study(database, name), read_study(database, prepared.name)
+    search, record = read_study(database, name), read_study(database, plan.name)
     verdict: ConfirmationResult = read_verdict(database, search, record)
     names = [confirmation.name for confirmation in confirmations(database, name)]
-    nth = names.index(prepared.name) + 1
+    nth = names.index(plan.name) + 1
     newer = newer_trials(search, record)
     gap = read_test_gap(database, search, verdict)
     content = {

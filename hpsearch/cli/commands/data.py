@@ -105,8 +105,8 @@ def prepare(
             f"{'neither' if source is None else 'both'}; `hpsearch data list` lists the sources"
         )
     if study is not None:
-        loaded = study_file(study, storage=storage, overrides=overrides or (), name=name)
-        configs, seed = images_used(loaded), loaded.seed
+        file = study_file(study, storage=storage, overrides=overrides or (), name=name)
+        configs, seed = images_used(file), file.seed
     else:
         configs, seed = [_source_config(str(source), input_size)], 0
     done: list[dict[str, Any]] = []

@@ -198,35 +198,35 @@ def launch(
     from hpsearch.workers.launch.preview import with_time
 
     alone = replace(request.config, workers=0)
-    loaded, pending = run_isolated(
+    study_file, pending = run_isolated(
         check_launch, request.study, request.changes, request.name, alone
     )
     if dry_run:
-        _dry_run(profile, request, loaded.name, as_json=as_json)
+        _dry_run(profile, request, study_file.name, as_json=as_json)
         return None
     preview = with_time(pending)
     engine = f"{request.config.workers} on {profile.engine}:{profile.name}"
     live.print_preview(preview, engine=engine, stderr=as_json)
-    require_usable(profile, request.config, loaded.name)
+    require_usable(profile, request.config, study_file.name)
     if request.deadline is not None:
         warn_of_little_time(request.deadline, preview, stderr=as_json)
-    if detach and (request.follows or _has_deadline(request.config.storage, loaded.name)):
-        in_background(loaded.name)
+    if detach and (request.follows or _has_deadline(request.config.storage, study_file.name)):
+        in_background(study_file.name)
         return None
-    outcome = start(loaded, alone, lambda progress: None, preview.allocation, request.deadline)
+    outcome = start(study_file, alone, lambda progress: None, preview.allocation, request.deadline)
     if outcome.reason in ("finished", "deadline"):
-        return loaded, outcome
+        return study_file, outcome
     with database_for_reading(request.config.storage) as database:
-        stored = record_of(database, loaded.name).study
+        stored = record_of(database, study_file.name).study
         fleet = _start(profile, request.config, database, stored, stderr=as_json)
         if not detach:
-            return loaded, _watch(
+            return study_file, _watch(
                 database,
                 stored,
-                loaded,
+                study_file,
                 fleet,
                 config=request.config,
-                look=look(loaded),
+                look=look(study_file),
                 stderr=as_json,
             )
     if as_json:

@@ -215,9 +215,9 @@ def launch(
             if end is None:
                 return
             notify_start()
-            loaded, outcome = end
+            study_file, outcome = end
             code, summary = _end(
-                loaded,
+                study_file,
                 outcome,
                 config,
                 profile,
@@ -227,7 +227,7 @@ def launch(
                 answer=answer,
             )
         _tell(notifier, outcome, code, summary, as_json=as_json)
-    loaded, pending = run_isolated(check_launch, study, changes, name, config)
+    study_file, pending = run_isolated(check_launch, study, changes, name, config)
     preview = with_time(pending)
     live.print_preview(preview, stderr=as_json)
     if deadline is not None:
@@ -236,15 +236,15 @@ def launch(
         say("Nothing was started (--dry-run)", stderr=as_json)
         return
     if detach:
-        in_background(loaded.name)
+        in_background(study_file.name)
         return
     began = time.monotonic()
     notifier = Notifier(target=notify, command="launch", study=preview.study, storage=run.storage)
     with notifier.on_failure():
-        with live.presenter(loaded.objective.metric, stderr=as_json) as present:
-            look = _look_of(loaded, config, preview.allocation.count, notify_start)
+        with live.presenter(study_file.objective.metric, stderr=as_json) as present:
+            look = _look_of(study_file, config, preview.allocation.count, notify_start)
             outcome = start(
-                loaded,
+                study_file,
                 config,
                 lambda progress: present(look(progress)),
                 preview.allocation,
@@ -255,7 +255,7 @@ def launch(
             left = max(1.0, config.timeout - (time.monotonic() - began))
             config = replace(config, timeout=left)
         code, summary = _end(
-            loaded,
+            study_file,
             outcome,
             config,
             None,
@@ -281,7 +281,7 @@ def _look_of(
 
 
 def _end(
-    loaded: StudyFile,
+    study_file: StudyFile,
     outcome: LaunchResult,
     config: RunConfig,
     profile: Profile | None,
@@ -299,7 +299,7 @@ def _end(
     from hpsearch.search.ledger.studies import end_reason
 
     with database_for_reading(config.storage) as database:
-        record = record_of(database, loaded.name)
+        record = record_of(database, study_file.name)
         deadline = deadline_of(database, record.study)
         why_ended = end_reason(database, record.study.study_id)
     follows = deadline is not None and outcome.reason in ("finished", "deadline")
@@ -318,9 +318,9 @@ def _end(
         from hpsearch.cli.commands.after_search import AfterSearch, run_stages
 
         if profile is not None:
-            workers = fleets.running_workers(profile, config, loaded.name)
+            workers = fleets.running_workers(profile, config, study_file.name)
         after = AfterSearch(
-            study=loaded,
+            study=study_file,
             config=config,
             deadline=deadline,
             workers=workers,
@@ -331,7 +331,7 @@ def _end(
         )
         run_stages(after)
         if profile is not None:
-            fleets.end_workers(config, loaded.name)
+            fleets.end_workers(config, study_file.name)
         return after.code, summary
     if confirm:
         from hpsearch.cli.commands.confirm import confirm_with
@@ -340,11 +340,11 @@ def _end(
         summary["confirmation"] = None
         if _is_finished(outcome, "the winner is confirmed", as_json=as_json):
             confirm_code, summary["confirmation"] = confirm_with(
-                loaded, config, ConfirmRequest(), profile, as_json=as_json
+                study_file, config, ConfirmRequest(), profile, as_json=as_json
             )
             code = max(code, confirm_code)
             if not as_json:
-                export = f"hpsearch export --study {loaded.name}"
+                export = f"hpsearch export --study {study_file.name}"
                 say(f"Export it: {with_storage_option(export, config.storage)}")
     if answer:
         from hpsearch.cli.commands.ablate import ablate_with
@@ -354,7 +354,7 @@ def _end(
         if _is_finished(outcome, "the question is answered", as_json=as_json):
             request = AblateRequest(question=True)
             answer_code, summary["answer"] = ablate_with(
-                loaded, config, request, profile, as_json=as_json
+                study_file, config, request, profile, as_json=as_json
             )
             code = max(code, answer_code)
     return code, summary
@@ -362,9 +362,9 @@ def _end(
 
 def _is_finished(outcome: LaunchResult, step: str, *, as_json: bool) -> bool:
     """Return whether a search is finished; if it isn't, print that ``step`` waits for it."""
-    finished = outcome.reason == "finished"
-    say("" if finished else f"{step} when the search is finished", stderr=as_json)
-    return finished
+    is_finished = outcome.reason == "finished"
+    say("" if is_finished else f"{step} when the search is finished", stderr=as_json)
+    return is_finished
 
 
 def _tell(

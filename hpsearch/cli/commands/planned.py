@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hpsearch.workers.run_config import RunConfig
 
 
-class Prepared(Protocol):
+class Plan(Protocol):
     """A planned study that is stored."""
 
     @property
@@ -35,7 +35,7 @@ class Prepared(Protocol):
         """Its study file."""
 
 
-P = TypeVar("P", bound=Prepared)
+P = TypeVar("P", bound=Plan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +83,18 @@ def run_command(
 
     config, profile = engine_profile(run.config(), engine, settings)
     with database_for_reading(run.storage) as database:
-        loaded = study_of(record_of(database, study))
+        study_file = study_of(record_of(database, study))
     start_fork_server()
-    notifier = Notifier(target=notify, command=command, study=loaded.name, storage=run.storage)
+    notifier = Notifier(target=notify, command=command, study=study_file.name, storage=run.storage)
     with notifier.on_failure():
-        code, content = go(loaded, config, profile)
+        code, content = go(study_file, config, profile)
     if as_json:
         print_json(content)
     notifier.tell(content["ended"], code=code)
     raise typer.Exit(code)
 
 
-def run_prepared(
+def store_and_run(
     database: Database,
     study: StudyFile,
     run: RunConfig,
@@ -138,13 +138,13 @@ def run_prepared(
     search = read_study(database, study.name)
     if profile is not None:
         fleets.require_usable(profile, run, study.name)
-    prepared = prepare(search)
+    plan = prepare(search)
     print_warnings(search, stderr=stderr)
-    announce(prepared)
+    announce(plan)
 
     def look(progress: Progress) -> Progress:
         if in_time is not None:
-            in_time.look(prepared.study.name)
+            in_time.look(plan.study.name)
         return progress
 
     if profile is not None:
@@ -153,17 +153,17 @@ def run_prepared(
             profile,
             run,
             database,
-            study=prepared.study,
+            study=plan.study,
             look=look,
             stderr=stderr,
         )
-        outcome = train(prepared, lambda progress: None, elsewhere)
+        outcome = train(plan, lambda progress: None, elsewhere)
     else:
         if in_time is None:
-            print_time(prepared)
-        metric = prepared.study.objective.metric
+            print_time(plan)
+        metric = plan.study.objective.metric
         with live.presenter(metric, stderr=stderr) as present:
-            outcome = train(prepared, lambda progress: present(look(progress)), None)
+            outcome = train(plan, lambda progress: present(look(progress)), None)
     if in_time is not None:
-        in_time.end(prepared.study.name, outcome.reason)
-    return prepared, outcome
+        in_time.end(plan.study.name, outcome.reason)
+    return plan, outcome

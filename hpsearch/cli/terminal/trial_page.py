@@ -150,8 +150,8 @@ def print_page(page: Mapping[str, Any]) -> None:
     )
     if page["figures"]:
         say(format_metrics(page["figures"]))
-    for broken in page["violations"]:
-        say(f"no rank: {broken}")
+    for violation in page["violations"]:
+        say(f"no rank: {violation}")
     _print_params(page["params"])
     _print_curve(page["curve"], metric)
     if "out_of_memory" in page["noted"]:
