@@ -98,15 +98,15 @@ def read_pruning_audit(database: Database, record: StudyRecord) -> PruningAudit 
     since = {ticket: epoch for ticket, epoch in stop_epochs.items() if ticket in tickets}
     if factor := _promoted_share(record):
         since = _without_promoted(database, record, since, factor)
-    stopped = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
-    if not since and not stopped:
+    stopped_trials = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
+    if not since and not stopped_trials:
         return None
     complete = {
         trial.ticket: trial
         for trial in record.trials
         if trial.state is TicketState.COMPLETE and trial.value is not None
     }
-    all_rungs = sorted({*since.values(), *(trial.epochs_done for trial in stopped)})
+    all_rungs = sorted({*since.values(), *(trial.epochs_done for trial in stopped_trials)})
     step = -(-len(all_rungs) // _RUNGS)
     rungs = list(islice(all_rungs, 0, None, step))
     at = database.read(lambda connection: _values(connection, study_id, rungs, list(complete)))
@@ -141,14 +141,14 @@ def audit(
         for ticket, epoch in sorted(since.items())
         if ticket in ends
     ]
-    stopped = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
+    stopped_trials = [trial for trial in record.trials if trial.state is TicketState.PRUNED]
     has_estimate = bool(kept_trials and not_stopped)
     half = statistics.median(not_stopped) if not_stopped else 0.0
     false = sum(sign * trial.value > half for trial in kept_trials) if has_estimate else 0
     best = max((sign * trial.value for trial in kept_trials), default=0.0)
     return PruningAudit(
-        pruned=len(stopped),
-        epochs_saved=sum(full - trial.epochs_done for trial in stopped),
+        pruned=len(stopped_trials),
+        epochs_saved=sum(full - trial.epochs_done for trial in stopped_trials),
         epochs_paid=sum(
             trial.epochs_done - since[trial.ticket]
             for trial in record.trials

@@ -47,14 +47,14 @@ def learning_curves(
 
     def draw(figure: Figure) -> None:
         losses, scores = figure.subplots(1, 2)
-        both = [("train_loss", "training", _TRAIN), ("val_loss", "validation", _VAL)]
-        _lines(losses, curve, both)
+        series = [("train_loss", "training", _TRAIN), ("val_loss", "validation", _VAL)]
+        _lines(losses, curve, series)
         _label(losses, "loss")
         has_accuracy = curve[0].val_accuracy == curve[0].val_accuracy  # not NaN
         score = metric if is_share(metric) or not has_accuracy else "val_accuracy"
         if score == "val_accuracy":
-            both = [("train_accuracy", "training", _TRAIN), (score, "validation", _VAL)]
-            _lines(scores, curve, both)
+            series = [("train_accuracy", "training", _TRAIN), (score, "validation", _VAL)]
+            _lines(scores, curve, series)
             _label(scores, "accuracy")
         else:
             _lines(scores, curve, [(score, "validation", _VAL)])

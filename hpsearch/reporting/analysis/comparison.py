@@ -124,7 +124,7 @@ def compare_lines(lines: Sequence[Line]) -> Comparison:
     note = f"confirmed values; intervals over seeds and {images}" + (
         f"; not confirmed, so not compared: {', '.join(left)}" if left else ""
     )
-    behind = {
+    leads = {
         study: _lead(confirmed[leader], value, maximize=maximize)
         for study, value in confirmed.items()
         if study != leader
@@ -134,7 +134,7 @@ def compare_lines(lines: Sequence[Line]) -> Comparison:
         leader=leader,
         rivals=tuple(
             Rival(study=study, behind=lead, distinguishable=lead.excludes(0.0))
-            for study, lead in behind.items()
+            for study, lead in leads.items()
         ),
         note=note,
     )

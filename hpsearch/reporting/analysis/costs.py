@@ -140,7 +140,7 @@ def costs(
     full_epochs = record.study.epochs_per_trial * sum(cost.trials for cost in finished)
     epochs_saved = full_epochs - sum(cost.epochs for cost in finished)
     wall, busy = _spans([when for when, *_ in moments])
-    ended = _ended_trials(record, moments, epochs_in_order)
+    ended_trials = _ended_trials(record, moments, epochs_in_order)
     return Costs(
         epochs=record.counts.epochs_run,
         compute_seconds=record.counts.compute_seconds,
@@ -152,8 +152,8 @@ def costs(
         wall_seconds=wall,
         busy_seconds=busy,
         parallelism=record.counts.compute_seconds / busy if busy else None,
-        ended=ended,
-        best_so_far=_best_so_far(record, ended),
+        ended=ended_trials,
+        best_so_far=_best_so_far(record, ended_trials),
         energy_joules=energy,
     )
 
@@ -232,10 +232,10 @@ def _ended_trials(
     return tuple(ended_trials)
 
 
-def _best_so_far(record: StudyRecord, ended: Sequence[EndedTrial]) -> tuple[BestSoFar, ...]:
+def _best_so_far(record: StudyRecord, ended_trials: Sequence[EndedTrial]) -> tuple[BestSoFar, ...]:
     broken = {trial.number for trial in violators(record)}
     steps: list[BestSoFar] = []
-    for count, candidate in enumerate(ended, start=1):
+    for count, candidate in enumerate(ended_trials, start=1):
         if candidate.state != TicketState.COMPLETE or candidate.number in broken:
             continue
         if steps and not record.objective.is_better(candidate.value, steps[-1].value):

@@ -89,10 +89,10 @@ def impute(
         [[trial.curve[rung - 1] if len(trial.curve) >= rung else np.nan for rung in rungs]
          for trial in trials]
     ).reshape(len(trials), len(rungs))  # fmt: skip
-    measured = np.column_stack([rung_values, ends])
+    raw_values = np.column_stack([rung_values, ends])
     # A study's own training loop may have a metric that is below 0, which has no logarithm
-    signed = not share and bool(np.nanmin(measured) < 0)
-    at = measured if signed else _transform(measured, share=share)
+    signed = not share and bool(np.nanmin(raw_values) < 0)
+    at = raw_values if signed else _transform(raw_values, share=share)
     values = np.repeat(at[:, :, None], draws, axis=2)
     for step in range(len(rungs)):
         here, there = at[:, step], at[:, step + 1]
@@ -100,23 +100,21 @@ def impute(
         missing = np.isfinite(values[:, step, 0]) & np.isnan(there)
         # An early stop ends a trial before later rungs, and its end value is known
         missing &= ~np.isfinite(at[:, -1])
-        if not missing.any():
+        if not missing.any() or not both.any():
             continue
-        if not both.any():
-            continue
-        _carry_on(values, step, both, missing, focus_columns, configuration, rng)
+        _impute_step(values, step, both, missing, focus_columns, configuration, rng)
     result = values[:, -1, :]
     # If no trial reached the next rung, the last value is used as the end value
     for step in reversed(range(len(rungs))):
-        lost = np.isnan(result[:, 0]) & np.isfinite(values[:, step, 0])
-        result[lost] = values[lost, step]
-    ends_drawn = result if signed else _back_transform(result, share=share)
+        without_end = np.isnan(result[:, 0]) & np.isfinite(values[:, step, 0])
+        result[without_end] = values[without_end, step]
+    all_ends = result if signed else _back_transform(result, share=share)
     is_complete = np.isfinite(ends)
-    ends_drawn[is_complete] = ends[is_complete, None]
-    return ends_drawn
+    all_ends[is_complete] = ends[is_complete, None]
+    return all_ends
 
 
-def _carry_on(
+def _impute_step(
     values: NDArray[np.float64],
     step: int,
     both: NDArray[np.bool_],
@@ -135,9 +133,9 @@ def _carry_on(
         noise = rng.normal(0, deviation, (int(missing.sum()), draws))
         values[missing, step + 1] = values[missing, step] + gain.mean() + noise
         return
-    everything = np.column_stack([focus_columns, configuration.columns])
-    middle, centre_of = here.mean(), everything[both].mean(axis=0)
-    design = np.column_stack([np.ones(count), here - middle, everything[both] - centre_of])
+    all_columns = np.column_stack([focus_columns, configuration.columns])
+    middle, centre_of = here.mean(), all_columns[both].mean(axis=0)
+    design = np.column_stack([np.ones(count), here - middle, all_columns[both] - centre_of])
     # Half of the mean gain, if the trials that continued gained nearly the same
     reach = max(float(gain.std()), abs(float(gain.mean())) / 2) + 1e-3
     samples = posterior(
@@ -150,7 +148,7 @@ def _carry_on(
     )
     for draw, (coefficients, deviation) in enumerate(samples):
         start = values[missing, step, draw]
-        rest = everything[missing] - centre_of
+        rest = all_columns[missing] - centre_of
         whole = np.column_stack([np.ones(len(start)), start - middle, rest])
         noise = rng.normal(0, deviation, len(start))
         values[missing, step + 1, draw] = start + whole @ coefficients + noise

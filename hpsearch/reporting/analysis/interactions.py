@@ -233,5 +233,5 @@ def _together(one: SearchedParameter, other: SearchedParameter) -> bool:
     """Whether a configuration may have both, and neither decides whether the other applies."""
     if one.path in other.branch or other.path in one.branch:
         return False
-    shared = one.branch.keys() & other.branch.keys()
-    return all(one.branch[path] == other.branch[path] for path in shared)
+    common_paths = one.branch.keys() & other.branch.keys()
+    return all(one.branch[path] == other.branch[path] for path in common_paths)

@@ -132,7 +132,7 @@ def matrices(
     if not content:
         return None
     small = len(names) <= CONFUSION_CLASSES
-    everything = [predictions for seeds in by_trial.values() for predictions in seeds.values()]
+    all_predictions = [predictions for seeds in by_trial.values() for predictions in seeds.values()]
     leader, *others = content
     return Matrices(
         class_names=tuple(names),
@@ -149,8 +149,10 @@ def matrices(
         )
         if small
         else (),
-        pictures=wrong_pictures(everything, names, at_most=pictures),
-        images=len(np.unique(np.concatenate([predictions.rows for predictions in everything]))),
+        pictures=wrong_pictures(all_predictions, names, at_most=pictures),
+        images=len(
+            np.unique(np.concatenate([predictions.rows for predictions in all_predictions]))
+        ),
     )
 
 
@@ -199,13 +201,13 @@ def _versus(
     if len(one.keys() & two.keys()) < 2:
         # A finalist that left early shares only the seeds of the selection
         one, two = by_trial[leader], by_trial[other]
-    shared = one.keys() & two.keys()
-    if len(shared) < 2:
+    common_seeds = one.keys() & two.keys()
+    if len(common_seeds) < 2:
         return None
     return Versus(
         trial=leader,
         other=other,
-        seeds=len(shared),
+        seeds=len(common_seeds),
         classes=tuple(
             _class_difference(name, index, one, two, len(names)) for index, name in enumerate(names)
         ),

@@ -74,8 +74,8 @@ def _observation(
         return ObservedTrial(
             number=trial.number, params=params, curve=(), value=None, diverged=True
         )
-    ended = trial.state in (TicketState.COMPLETE, TicketState.PRUNED)
-    if not ended or trial.value is None or not curve:
+    has_ended = trial.state in (TicketState.COMPLETE, TicketState.PRUNED)
+    if not has_ended or trial.value is None or not curve:
         return None
     if record.objective.at == "best":
         curve = _best_so_far(curve, maximize=record.objective.direction == "maximize")

@@ -99,8 +99,8 @@ def epoch_table(database: Database, record: StudyRecord) -> dict[str, NDArray[An
 
     rows = []
     for *values, others in database.read(work):
-        measured = queries.decode_others(others, values[0])
-        rows.append((*values, *(measured.get(name) for name in own)))
+        metrics = queries.decode_others(others, values[0])
+        rows.append((*values, *(metrics.get(name) for name in own)))
     names = (*names, *own)
     numbers = {trial.ticket: trial.number for trial in record.trials}
     by_column = list(zip(*rows, strict=True)) if rows else [()] * len(names)

@@ -22,14 +22,14 @@ _PHONE, _NAMES, _SHORT_NAMES = 362, 84, 46
 
 
 def confusion(
-    matrix: Matrix, names: Sequence[str], *, whose: str, name: str = "confusion"
+    matrix: Matrix, names: Sequence[str], *, subject: str, name: str = "confusion"
 ) -> Chart:
     """Return a matrix, each row in percent of its class's images.
 
     Args:
         matrix: The matrix.
         names: Class names, in the order of the matrix.
-        whose: Description of the trainings, for the title.
+        subject: Description of the trainings, for the title.
         name: Name of the chart.
     """
     labels = [in_chart(name, 14) for name in names]
@@ -82,7 +82,7 @@ def confusion(
     ticks = {"tickmode": "array", "tickvals": list(range(size)), "ticktext": labels}
     return Chart(
         name=name,
-        title=f"Confusion matrix of {whose}, in % of each true class",
+        title=f"Confusion matrix of {subject}, in % of each true class",
         description=f"Confusion matrix over {count_noun(size, 'class', 'classes')}; the table has "
         "its values.",
         figure=figure(
@@ -121,13 +121,13 @@ def _phone(names: Sequence[str]) -> dict[str, Any]:
     room = _room(size)
     cell = (_PHONE - room) / size
     labels = [in_chart(name, 12 if few else 6) for name in names]
-    shared = {"ticktext": labels, "tickfont": {"size": 10 if few else 9}, "ticks": ""}
+    common = {"ticktext": labels, "tickfont": {"size": 10 if few else 9}, "ticks": ""}
     return {
         "height": round(max(300, _PHONE - room)) + room + 30,
         # "100" is less than twice as wide as its letters are high
         "numbers": round(max(6, min(11, cell / 1.93)), 1),
-        "xaxis": {**shared, "tickangle": -90},
-        "yaxis": {**shared, "title": {"text": ""}, "automargin": False},
+        "xaxis": {**common, "tickangle": -90},
+        "yaxis": {**common, "title": {"text": ""}, "automargin": False},
     }
 
 

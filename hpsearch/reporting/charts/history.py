@@ -21,8 +21,7 @@ _MARKS = {
 
 def history(content: StudyContent, against: Against) -> Chart | None:
     """Return the best so far over all epochs run, or over time; ``None`` before a trial ended."""
-    ended = content.costs.ended
-    if not ended:
+    if not content.costs.ended:
         return None
     unit = content.unit
     scale, label = _scale(content, against)

@@ -61,22 +61,22 @@ def learning_curves(content: StudyContent) -> Chart | None:
 def _backdrop(content: StudyContent, numbers: Sequence[int], name: str, dash: str) -> Trace:
     x: list[int | None] = []
     y: list[float | None] = []
-    whose: list[int | None] = []
+    trial_numbers: list[int | None] = []
     for number in numbers:
         for epoch in content.curves[number]:
             x.append(epoch.epoch)
             y.append(content.scaled(epoch))
-            whose.append(number)
+            trial_numbers.append(number)
         x.append(None)
         y.append(None)
-        whose.append(None)
+        trial_numbers.append(None)
     return {
         "type": "scatter",
         "mode": "lines",
         "name": name,
         "x": x,
         "y": y,
-        "customdata": whose,
+        "customdata": trial_numbers,
         "line": {"color": var("faint"), "width": 1, "dash": dash},
         "opacity": 0.55,
         "hovertemplate": "trial %{customdata}, epoch %{x}: %{y}<extra></extra>",

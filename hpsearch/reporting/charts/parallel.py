@@ -90,8 +90,8 @@ def parallel(content: StudyContent, order: Sequence[str]) -> list[Chart]:
     Every parameter that a drawn trial has is in one of them, at most ``AXES`` in each. The list is
     empty without a parameter, or with fewer than two trials that have a value.
     """
-    ended = [row for row in content.trials if row["state"] in ("complete", "pruned")]
-    rows = [row for row in ended if row["value"] is not None and math.isfinite(row["value"])]
+    ended_rows = [row for row in content.trials if row["state"] in ("complete", "pruned")]
+    rows = [row for row in ended_rows if row["value"] is not None and math.isfinite(row["value"])]
     if len(rows) < 2:
         return []
     rows = _thin(rows, content)

@@ -27,7 +27,7 @@ Trace = dict[str, Any]
 
 def figure(data: Sequence[Trace], **layout: Any) -> dict[str, Any]:
     """Return a plotly figure; ``layout`` overrides the common layout."""
-    shared: dict[str, Any] = {
+    common: dict[str, Any] = {
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": var("ink")},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -52,7 +52,7 @@ def figure(data: Sequence[Trace], **layout: Any) -> dict[str, Any]:
     }
     if layout.get("showlegend"):
         layout = _merge(_legend(data), layout)
-    return {"data": list(data), "layout": _merge(shared, layout)}
+    return {"data": list(data), "layout": _merge(common, layout)}
 
 
 def _legend(data: Sequence[Trace]) -> dict[str, Any]:
@@ -94,6 +94,6 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     layout = dict(under)
     for key, value in over.items():
         previous = layout.get(key)
-        both = isinstance(previous, Mapping) and isinstance(value, Mapping)
-        layout[key] = _merge(previous, value) if both else value  # type: ignore[arg-type]
+        are_mappings = isinstance(previous, Mapping) and isinstance(value, Mapping)
+        layout[key] = _merge(previous, value) if are_mappings else value  # type: ignore[arg-type]
     return layout

@@ -59,7 +59,7 @@ def tradeoff(content: StudyContent, name: str) -> Chart | None:
     # A receptive field isn't a cost: smaller isn't better
     front = front_of(content, name) if name != "receptive_field" else []
     front_numbers = {row["number"] for row in front}
-    behind = [row for row in with_cost if row["number"] not in front_numbers]
+    other_rows = [row for row in with_cost if row["number"] not in front_numbers]
     wide = min(costs) > 0 and max(costs) / min(costs) >= _WIDE
     title = f"{sentence(unit.name)} against {name_of(name)}"
     return Chart(
@@ -69,7 +69,7 @@ def tradeoff(content: StudyContent, name: str) -> Chart | None:
         "trials" + (f"; {len(front)} of them are on the Pareto front." if front else "."),
         figure=figure(
             [
-                _points(behind, name, unit, "complete trials"),
+                _points(other_rows, name, unit, "complete trials"),
                 *([_front(front, name, unit)] if front else []),
             ],
             xaxis=axis(COSTS[name], type="log" if wide else "linear", **_short_ticks(wide)),

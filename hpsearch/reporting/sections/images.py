@@ -46,8 +46,8 @@ def classes(content: StudyContent) -> Section:
     if matrices is not None and matrices.finalists:
         matrix = matrices.finalists[0]
         of = count_noun(matrix.trainings, "training")
-        whose = f"trial {matrix.trial} on its validation images, {of}"
-        blocks.append(_beside(confusion(matrix, names, whose=whose), test_chart))
+        subject = f"trial {matrix.trial} on its validation images, {of}"
+        blocks.append(_beside(confusion(matrix, names, subject=subject), test_chart))
         versus = [_informative(comparison) for comparison in matrices.versus[:_COMPARED]]
         charts = [
             chart for comparison in versus if (chart := class_differences(comparison)) is not None
@@ -64,8 +64,8 @@ def classes(content: StudyContent) -> Section:
             )
     elif content.own_matrix is not None and names:
         matrix = content.own_matrix
-        whose = f"trial {matrix.trial} on its validation images, one training (the best seen)"
-        blocks.append(_beside(confusion(matrix, names, whose=whose), test_chart))
+        subject = f"trial {matrix.trial} on its validation images, one training (the best seen)"
+        blocks.append(_beside(confusion(matrix, names, subject=subject), test_chart))
     elif test_chart is not None:
         blocks.append(test_chart)
     else:
@@ -98,8 +98,8 @@ def _test_chart(content: StudyContent) -> Chart | None:
     for first in content.test[:1]:
         if 0 < len(first.confusion) <= CONFUSION_CLASSES:
             matrix = Matrix(trial=first.trial, trainings=first.models, counts=first.confusion)
-            whose = f"trial {first.trial} on the test images, {count_noun(first.models, 'model')}"
-            return confusion(matrix, first.class_names, whose=whose, name="confusion-test")
+            subject = f"trial {first.trial} on the test images, {count_noun(first.models, 'model')}"
+            return confusion(matrix, first.class_names, subject=subject, name="confusion-test")
     return None
 
 

@@ -35,7 +35,7 @@ def importances(content: StudyContent) -> Section:
     summary = content.importances
     blocks: list[Block] = []
     charts = []
-    missing = []
+    reasons = []
     for place, group in enumerate(summary.groups):
         where = _where(group.branch)
         title = f"{where or 'All trials'} ({count_noun(group.trials, 'trial')})"
@@ -43,7 +43,7 @@ def importances(content: StudyContent) -> Section:
         if chart is not None:
             charts.append(chart)
         elif group.reason is not None:
-            missing.append(f"{where or 'All trials'}: {group.reason}.")
+            reasons.append(f"{where or 'All trials'}: {group.reason}.")
     if charts:
         blocks.append(
             Text(
@@ -54,7 +54,7 @@ def importances(content: StudyContent) -> Section:
         )
         blocks.append(Charts(name="importances", charts=charts))
         blocks.append(Text(text=f"{summary.evaluator}, {summary.note}.", style="note"))
-    blocks += [Text(text=sentence, style="note" if charts else "plain") for sentence in missing]
+    blocks += [Text(text=sentence, style="note" if charts else "plain") for sentence in reasons]
     if not blocks:
         blocks.append(Text(text="No parameter was searched, or no trial has begun."))
     return Section(name="importances", title="Importances", blocks=blocks)
@@ -179,18 +179,18 @@ def _where(branch: Mapping[str, str]) -> str:
 
 def tradeoffs(content: StudyContent) -> Section:
     """Return the objective against each cost that is known."""
-    charts, missing = [], []
+    charts, names = [], []
     for name in COSTS:
         chart = tradeoff(content, name)
         if chart is None:
-            missing.append(name_of(name))
+            names.append(name_of(name))
         else:
             charts.append(chart)
     blocks: list[Block] = [Charts(name="tradeoffs", charts=charts)] if charts else []
-    if missing:
+    if names:
         blocks.append(
             Text(
-                text=f"Not shown: {', '.join(missing)}. Fewer than two complete trials differ in "
+                text=f"Not shown: {', '.join(names)}. Fewer than two complete trials differ in "
                 "it, or it wasn't recorded.",
                 style="note" if charts else "plain",
             )

@@ -65,7 +65,7 @@ def _result(comparison: Comparison) -> str:
         )
     leader = by_name[comparison.leader]
     unit = Unit(leader.metric)
-    behind = [
+    distances = [
         f"{rival.study} is {unit.width(rival.behind.estimate)} behind (95 %: "
         f"{unit.differences(rival.behind.low, rival.behind.high)})"
         + ("" if rival.distinguishable else ", which chance may explain")
@@ -73,7 +73,7 @@ def _result(comparison: Comparison) -> str:
     ]
     sure = all(rival.distinguishable for rival in comparison.rivals)
     begin = f"{leader.study} leads" if sure else f"{leader.study} has the best confirmed value"
-    return f"{begin}: {_value(leader)}. {'; '.join(behind)}."
+    return f"{begin}: {_value(leader)}. {'; '.join(distances)}."
 
 
 def _value(line: Line) -> str:

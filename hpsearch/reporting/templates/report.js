@@ -1,5 +1,5 @@
-// Draws the charts in the colours of the page's theme; sorts and unfolds tables. Needs nothing but
-// Plotly, and the page says all it has to say without it.
+// Draws the charts in the colours of the page's theme; sorts and unfolds tables. It needs Plotly
+// only. Without this script, the page still has all its text and tables.
 (() => {
   "use strict";
   const root = document.documentElement;
