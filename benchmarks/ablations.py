@@ -40,7 +40,7 @@ from hpsearch.results.ablation.spec import (
     RequestedChanges,
     Variant,
 )
-from hpsearch.results.confirmation.statistics import Judged, of_value
+from hpsearch.results.confirmation.statistics import TrainingValues, of_value
 from hpsearch.results.verdicts import POINT, Verdict
 
 #: Noise of one training, in shares.
@@ -112,7 +112,9 @@ def spec_for(comparisons: int, seeds: int, looks: Sequence[int]) -> AblationSpec
     )
 
 
-def look_and_judge(spec: AblationSpec, trained: Mapping[int, Mapping[int, Judged]]) -> list[Effect]:
+def look_and_judge(
+    spec: AblationSpec, trained: Mapping[int, Mapping[int, TrainingValues]]
+) -> list[Effect]:
     """Return the effects after all looks, as `hpsearch ablate` judges them.
 
     Args:
@@ -301,7 +303,7 @@ def images(
         # The mean over images that aren't in the pool is what is true: 80 %, and 82 %
         bound = _bound(0.8 + np.concatenate([[0.0], truth]))
         rows = np.sort(rng.choice(pool, validation, replace=False))
-        trained: dict[int, dict[int, Judged]] = {one: {} for one in range(comparisons + 1)}
+        trained: dict[int, dict[int, TrainingValues]] = {one: {} for one in range(comparisons + 1)}
         for seed in range(1, seeds + 1):
             if not fixed:
                 rows = np.sort(rng.choice(pool, validation, replace=False))
@@ -310,7 +312,7 @@ def images(
             score = ease[rows] + likes[:, rows] + single + whole[:, None] + bound[:, None]
             for one in range(comparisons + 1):
                 right = (score[one] > 0).astype(np.float64)
-                trained[one][seed] = Judged(rows=rows, values=right)
+                trained[one][seed] = TrainingValues(rows=rows, values=right)
         effects = look_and_judge(spec_for(comparisons, seeds, looks), trained)
         add(record, effects, truth.tolist(), seeds)
     return record

@@ -34,7 +34,7 @@ from scipy.special import expit, ndtri
 from scipy.stats import binomtest
 
 from hpsearch.metric_registry import direction_of
-from hpsearch.results.confirmation.contributions import contributions, jackknife, judged
+from hpsearch.results.confirmation.contributions import contributions, jackknife, training_values
 from hpsearch.results.confirmation.finalists import Candidate, Finalists, finalists
 from hpsearch.results.confirmation.judging import judge
 from hpsearch.results.confirmation.over_groups import error_of
@@ -408,7 +408,7 @@ def _test_covers(world: World, truth: Truth, configuration: int) -> bool:
     It is that of a single training, so it doesn't include the variation of seeds.
     """
     said, true = truth.test(configuration)
-    training = judged(world.metric, said)
+    training = training_values(world.metric, said)
     found = error_of(training).interval(training.mean, share=world.metric != "val_loss")
     return found is not None and found[0] <= true <= found[1]
 

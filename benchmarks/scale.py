@@ -58,7 +58,7 @@ from benchmarks.untrained import (
 )
 from hpsearch.results import data_sets
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rule import findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database, read_snapshot
@@ -142,7 +142,7 @@ def problems(url: str) -> list[str]:
     """Return what ``doctor`` finds in the database."""
     with closing(Database(url)) as database:
         facts = read_snapshot(database, lambda view: read_facts(view, NAME))
-        return [f"{each.where} {each.what}" for rule in RULES for each in broken(rule, facts)]
+        return [f"{each.where} {each.what}" for rule in RULES for each in findings_of(rule, facts)]
 
 
 class Clock:

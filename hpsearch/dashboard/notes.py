@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from hpsearch.dashboard.study_view import StudyView
 from hpsearch.dashboard.thresholds import Thresholds
 from hpsearch.metrics import MetricFormat
-from hpsearch.results.error_text import first_line, shortened
+from hpsearch.results.error_text import first_line, shorten
 from hpsearch.results.markdown import block, words
 from hpsearch.results.planned import parent_of
 from hpsearch.results.question import introduction
@@ -163,7 +163,7 @@ def trial_note(
         lines.append("Its best weights are kept in its folder, `best.pt`.")
     if record.error:
         error = record.error.strip()
-        cut = shortened(without_home(error), _ERROR, beginning=_ERROR // 3)
+        cut = shorten(without_home(error), _ERROR, beginning=_ERROR // 3)
         lines.append(f"Last error: {words(first_line(error))}\n\n{block(cut)}")
     lines += [f"![{words(title)}]({address})" for title, address in pictures]
     study = view.record.study.name

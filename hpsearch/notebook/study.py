@@ -347,7 +347,7 @@ class Study:
             "torch_export": torch_export,
         }
         targets = Targets(**{key: Path(path) for key, path in paths.items() if path is not None})
-        choice = self._choose(trial, pick, unconfirmed).licensed(license)
+        choice = self._choose(trial, pick, unconfirmed).with_license(license)
         if not targets.files():
             targets = Targets(config=Path(choice.default_name))
         write_export(choice, targets, runs=self._runs, data=self._data, overwrite=force)

@@ -58,10 +58,12 @@ class TestGap:
     def headline(self) -> str:
         """The contradiction in one sentence."""
         unit = MetricFormat(self.metric)
-        own = "" if self.test_interval is None else f" (95 %: {unit.interval(self.test_interval)})"
+        interval = ""
+        if self.test_interval is not None:
+            interval = f" (95 %: {unit.interval(self.test_interval)})"
         return (
-            f"The test value is outside the confirmed interval: {unit.value(self.test)}{own} on "
-            f"the test images, {unit.value(self.confirmed)} confirmed (95 %: "
+            f"The test value is outside the confirmed interval: {unit.value(self.test)}{interval} "
+            f"on the test images, {unit.value(self.confirmed)} confirmed (95 %: "
             f"{unit.interval(self.confirmed_interval)}). It is "
             f"{'worse' if self.worse else 'better'} by "
             f"{unit.width(abs(self.test - self.confirmed))}."
@@ -123,13 +125,13 @@ def find_test_gap(
     test = evaluation.value_of(verdict.metric)
     if test is None or not confirmed.excludes(test):
         return None
-    own = evaluation.interval_of(verdict.metric)
-    difference = None if own is None else _difference(test, own, confirmed)
+    test_interval = evaluation.interval_of(verdict.metric)
+    difference = None if test_interval is None else _difference(test, test_interval, confirmed)
     gap = TestGap(
         metric=verdict.metric,
         trial=evaluation.trial,
         test=test,
-        test_interval=own,
+        test_interval=test_interval,
         confirmed=confirmed.estimate,
         confirmed_interval=(confirmed.low, confirmed.high),
         worse=(test < confirmed.estimate) == verdict.maximize,
@@ -139,10 +141,10 @@ def find_test_gap(
     return replace(gap, reasons=tuple(_reasons(gap, verdict, evaluation, document)))
 
 
-def _difference(test: float, own: Sequence[float], confirmed: Interval) -> Interval:
+def _difference(test: float, test_interval: Sequence[float], confirmed: Interval) -> Interval:
     """Return test less confirmed. Each side has its own width (Newcombe 1998, method 10)."""
-    low = ((test - own[0]) ** 2 + (confirmed.high - confirmed.estimate) ** 2) ** 0.5
-    high = ((own[1] - test) ** 2 + (confirmed.estimate - confirmed.low) ** 2) ** 0.5
+    low = ((test - test_interval[0]) ** 2 + (confirmed.high - confirmed.estimate) ** 2) ** 0.5
+    high = ((test_interval[1] - test) ** 2 + (confirmed.estimate - confirmed.low) ** 2) ** 0.5
     estimate = test - confirmed.estimate
     return Interval(estimate=estimate, low=estimate - low, high=estimate + high)
 

@@ -77,7 +77,7 @@ def groups(database: Database, study_id: int, tickets: Sequence[Ticket]) -> list
     return [ImagesOfGroup(hashes=hashes[key], first=firsts[key]) for key in hashes]
 
 
-def differing(database: Database, study_id: int, tickets: Sequence[Ticket]) -> dict[int, str]:
+def on_other_images(database: Database, study_id: int, tickets: Sequence[Ticket]) -> dict[int, str]:
     """Return ticket -> description, of trials on other images than the first trials.
 
     This is cheap if all trials have the same hash, as they usually do.
@@ -158,7 +158,7 @@ def require_same(
         )
 
 
-def mixed(tickets: Sequence[Ticket], others: Mapping[int, str]) -> str | None:
+def changed_images_warning(tickets: Sequence[Ticket], others: Mapping[int, str]) -> str | None:
     """Return the warning to show with every ranking; ``None`` if all images are the same."""
     if not others:
         return None

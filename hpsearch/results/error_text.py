@@ -20,11 +20,11 @@ def first_line(error: str) -> str:
     lines = error.strip().splitlines()
     if not lines:
         return ""
-    line = _raised(lines) if lines[0].startswith(_TRACEBACK) else lines[0]
-    return shortened(without_home(line), _LINE, beginning=_BEGINNING).replace("\n", " ")
+    line = _exception_line(lines) if lines[0].startswith(_TRACEBACK) else lines[0]
+    return shorten(without_home(line), _LINE, beginning=_BEGINNING).replace("\n", " ")
 
 
-def shortened(text: str, most: int, *, beginning: int) -> str:
+def shorten(text: str, most: int, *, beginning: int) -> str:
     """Return ``text`` with at most ``most`` characters: its beginning, a note, and its end.
 
     Args:
@@ -39,7 +39,7 @@ def shortened(text: str, most: int, *, beginning: int) -> str:
     return text[:beginning] + note + text[len(text) - end :]
 
 
-def _raised(lines: list[str]) -> str:
+def _exception_line(lines: list[str]) -> str:
     """Return the line of a traceback that names the exception: the first one after its frames."""
     frames = [at for at, line in enumerate(lines) if line.startswith("  File ")]
     after = lines[frames[-1] + 1 :] if frames else []

@@ -26,10 +26,10 @@ def winner_of(record: StudyRecord, study: StudyFile, number: int | None = None) 
     order = ranked(record)
     name, counts = record.study.name, record.counts
     if number is None and record.goals.is_multi_objective and order:
-        listed = ", ".join(str(trial.number) for trial in front(record)[:KEPT_WEIGHTS])
+        numbers = ", ".join(str(trial.number) for trial in front(record)[:KEPT_WEIGHTS])
         raise UserError(
             f"study {name!r} has several objectives, so it has no single winner; name a trial of "
-            f"its front ({listed}) with from: {{study: {name}, trial: N}}"
+            f"its front ({numbers}) with from: {{study: {name}, trial: N}}"
         )
     trial = record.trial(number) if number is not None else next(iter(order), None)
     if trial is None:

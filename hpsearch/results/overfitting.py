@@ -58,7 +58,7 @@ def overfits_from(curve: Sequence[Losses]) -> int | None:
         return None
     val = [result.val_loss for result in curve]
     train = [result.train_loss for result in curve]
-    smooth_val, smooth_train = _smoothed(val), _smoothed(train)
+    smooth_val, smooth_train = _smooth(val), _smooth(train)
     turn = smooth_val.index(min(smooth_val))
     after = val[turn + 1 :]
     if len(after) < _LEAST_AFTER:
@@ -71,7 +71,7 @@ def overfits_from(curve: Sequence[Losses]) -> int | None:
     return curve[turn + 1].epoch if has_risen and has_fallen else None
 
 
-def _smoothed(losses: Sequence[float]) -> list[float]:
+def _smooth(losses: Sequence[float]) -> list[float]:
     # Sorting three values is many times faster than calling a median function
     inner = [sorted(losses[at - 1 : at + 2])[1] for at in range(1, len(losses) - 1)]
     return [losses[0], *inner, losses[-1]]

@@ -33,7 +33,7 @@ def examples_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> P
         images_of: Returns the images of a configuration.
 
     Returns:
-        Features and ranks, named as ``called`` does.
+        Features and ranks, named as ``name_in_prior`` does.
 
     Raises:
         UserError: If the study isn't finished, or has too few trials that a prior can judge.
@@ -74,7 +74,7 @@ def examples_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> P
     features_of = np.stack(rows)
     ranks = unit_ranks([order[trial_worth] for trial_worth in worth]).astype(np.float32)
     return PriorExamples(
-        name=called(name),
+        name=name_in_prior(name),
         sha256=hashlib.sha256(features_of.tobytes() + ranks.tobytes()).hexdigest(),
         data_set=hashlib.sha256("/".join(sorted(sources)).encode()).hexdigest()[:12],
         rows=features_of,
@@ -83,7 +83,7 @@ def examples_of(record: StudyRecord, study: StudyFile, images_of: ImagesOf) -> P
     )
 
 
-def called(study: str) -> str:
+def name_in_prior(study: str) -> str:
     """Return a study's name in a prior, which differs from those of the tables in hpsearch."""
     return f"study {study}"
 

@@ -70,16 +70,16 @@ class Question:
 
 def structured_question(document: Mapping[str, Any]) -> Question | None:
     """Return the question of a study; ``None`` if it is a text, or isn't there."""
-    written = document.get("question")
-    if not isinstance(written, Mapping):
+    question = document.get("question")
+    if not isinstance(question, Mapping):
         return None
-    return Question(parameter=written["parameter"], by=tuple(written.get("by", ())))
+    return Question(parameter=question["parameter"], by=tuple(question.get("by", ())))
 
 
 def question_of(document: Mapping[str, Any]) -> str:
     """Return the question of a study: its ``question``, else its ``description``."""
-    written = structured_question(document) or document.get("question")
-    return str(written or document.get("description") or "")
+    question = structured_question(document) or document.get("question")
+    return str(question or document.get("description") or "")
 
 
 def introduction(document: Mapping[str, Any]) -> str:
@@ -88,7 +88,7 @@ def introduction(document: Mapping[str, Any]) -> str:
     return " ".join(str(part) for part in (question, document.get("description")) if part)
 
 
-def asked_about(record: StudyRecord) -> tuple[str, ...]:
+def paths_in_question(record: StudyRecord) -> tuple[str, ...]:
     """Return the paths of the searched parameters that the study's question names.
 
     They are in the order of the text; parameters of one name (``sgd.lr``, ``adam.lr``) stay
@@ -96,14 +96,16 @@ def asked_about(record: StudyRecord) -> tuple[str, ...]:
     """
     question = structured_question(record.study.document)
     if question is not None:
-        several = [path for path, values in values_by_path(record).items() if len(values) > 1]
-        return tuple(path for path in (question.parameter, *question.by) if path in several)
-    words, own = _text_of(record)
+        searched_paths = [
+            path for path, values in values_by_path(record).items() if len(values) > 1
+        ]
+        return tuple(path for path in (question.parameter, *question.by) if path in searched_paths)
+    words, study_words = _text_of(record)
     mentions: dict[str, tuple[int, int]] = {}
     for path, values in values_by_path(record).items():
         places = [
             (start, -len(phrase))
-            for phrase in _phrases(path, values, own)
+            for phrase in _phrases(path, values, study_words)
             if (start := _place(words, phrase)) is not None
         ]
         if len(values) > 1 and places:
@@ -116,11 +118,13 @@ def compared_values(record: StudyRecord) -> int:
 
     Of a number with many values these are the winner's and the two beside it; at least two.
     """
-    written = structured_question(record.study.document)
-    paths = [written.parameter] if written is not None else asked_about(record)[:1]
+    question = structured_question(record.study.document)
+    paths = [question.parameter] if question is not None else paths_in_question(record)[:1]
     values = values_of(record, paths[0]) if paths else []
-    many = len(values) > _FEW and all(isinstance(value, int | float) for value in values)
-    return max(2, 3 if many else len(values))
+    has_many_numbers = len(values) > _FEW and all(
+        isinstance(value, int | float) for value in values
+    )
+    return max(2, 3 if has_many_numbers else len(values))
 
 
 def values_by_path(record: StudyRecord) -> dict[str, list[Any]]:
@@ -140,7 +144,9 @@ def values_of(record: StudyRecord, path: str) -> list[Any]:
     )
 
 
-def compared(record: StudyRecord, params: Mapping[str, Any], paths: Sequence[str]) -> str | None:
+def comparable_parameter(
+    record: StudyRecord, params: Mapping[str, Any], paths: Sequence[str]
+) -> str | None:
     """Return the first of ``paths`` whose other values are worth a comparison.
 
     Args:
@@ -162,31 +168,32 @@ def compared(record: StudyRecord, params: Mapping[str, Any], paths: Sequence[str
 
 
 def rivals(
-    record: StudyRecord, trials: Sequence[TrialRecord], mine: Mapping[str, Any], path: str
+    record: StudyRecord, trials: Sequence[TrialRecord], params: Mapping[str, Any], path: str
 ) -> list[TrialRecord]:
     """Return the trials that a configuration is compared with, in the given order.
 
     Args:
         record: The study.
         trials: Some of its trials.
-        mine: Path -> value of the configuration.
+        params: Path -> value of the configuration.
         path: The parameter that the study asks about; the configuration has it.
 
     Returns:
         Those with another value of the parameter; if the question names other values, only those.
     """
-    words, own = _text_of(record)
+    words, study_words = _text_of(record)
     values_in_question = [
         value
         for value in values_of(record, path)
-        if value != mine[path]
+        if value != params[path]
         and isinstance(value, str)
         and any(
-            _place(words, phrase) is not None for phrase in _phrases_of_value(value.lower(), own)
+            _place(words, phrase) is not None
+            for phrase in _phrases_of_value(value.lower(), study_words)
         )
     ]
     others = [
-        trial for trial in trials if path in trial.params and trial.params[path] != mine[path]
+        trial for trial in trials if path in trial.params and trial.params[path] != params[path]
     ]
     return [
         trial
@@ -207,9 +214,9 @@ def rival_of(record: StudyRecord, order: Sequence[TrialRecord]) -> int | None:
     """
     if not order:
         return None
-    mine = order[0].params
-    path = compared(record, mine, asked_about(record))
-    others = rivals(record, order, mine, path) if path else []
+    params = order[0].params
+    path = comparable_parameter(record, params, paths_in_question(record))
+    others = rivals(record, order, params, path) if path else []
     return others[0].number if others else None
 
 
@@ -235,10 +242,10 @@ def describe(record: StudyRecord, params: Mapping[str, Any], paths: Sequence[str
         The text; empty if the study has neither such a parameter nor a model.
     """
     among = dict.fromkeys(record.paths)
-    mine = [path for path in paths if path in params][:_NAMED]
-    settings = [name_value(path, params[path], among) for path in mine]
+    own_paths = [path for path in paths if path in params][:_NAMED]
+    settings = [name_value(path, params[path], among) for path in own_paths]
     model = model_of(record.study.document, params)
-    if model and MODEL not in mine:
+    if model and MODEL not in own_paths:
         settings.append(f"model {model}" if settings else model)
     return ", ".join(settings)
 
@@ -277,7 +284,7 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9_]+", text.lower())
 
 
-def _phrases(path: str, values: Sequence[Any], own: set[str]) -> Iterator[list[str]]:
+def _phrases(path: str, values: Sequence[Any], study_words: set[str]) -> Iterator[list[str]]:
     """Yield what may name a parameter: words, of which one that ends in ``*`` is a beginning."""
     *above, key = path.lower().split(".")
     parts = key.split("_")
@@ -289,17 +296,19 @@ def _phrases(path: str, values: Sequence[Any], own: set[str]) -> Iterator[list[s
     )
     for value in values:
         if isinstance(value, str) and re.fullmatch(r"\w+", value):
-            yield from _phrases_of_value(value.lower(), own)
+            yield from _phrases_of_value(value.lower(), study_words)
 
 
-def _phrases_of_value(name: str, own: set[str]) -> Iterator[list[str]]:
+def _phrases_of_value(name: str, study_words: set[str]) -> Iterator[list[str]]:
     parts = name.split("_")
     yield [name]
     yield parts
     yield from (phrase.split() for phrase in _SYNONYMS.get(name, ()))
     # A word of the study's own name, such as "emoji", is more likely its subject than a model
     yield from (
-        [part] for part in parts if len(part) >= _PART and part not in _COMMON and part not in own
+        [part]
+        for part in parts
+        if len(part) >= _PART and part not in _COMMON and part not in study_words
     )
 
 

@@ -159,12 +159,12 @@ def knee(record: StudyRecord) -> TrialRecord | None:
     return points[int(np.argmin(np.linalg.norm(scaled, axis=1)))]
 
 
-def pick(record: StudyRecord, which: str | int) -> TrialRecord:
+def pick(record: StudyRecord, point: str | int) -> TrialRecord:
     """Return a point of the front.
 
     Args:
         record: The study with its trials.
-        which: ``knee``, or a trial's number.
+        point: ``knee``, or a trial's number.
 
     Raises:
         UserError: If the study has one objective (its winner is the best), no point yet, or no such
@@ -180,42 +180,42 @@ def pick(record: StudyRecord, which: str | int) -> TrialRecord:
     points = front(record)
     if not points:
         raise UserError(none_eligible(record))
-    if str(which) == KNEE:
+    if str(point) == KNEE:
         return knee(record) or points[0]
     for trial in points:
-        if str(trial.number) == str(which).strip():
+        if str(trial.number) == str(point).strip():
             return trial
-    listed = ", ".join(str(trial.number) for trial in points[:KEPT_WEIGHTS])
+    numbers = ", ".join(str(trial.number) for trial in points[:KEPT_WEIGHTS])
     more = ", .." if len(points) > KEPT_WEIGHTS else ""
     raise UserError(
-        f"a pick must be {KNEE} or a trial on the front of study {name!r} ({listed}{more}), but "
-        f"got {which}"
+        f"a pick must be {KNEE} or a trial on the front of study {name!r} ({numbers}{more}), but "
+        f"got {point}"
     )
 
 
-def winner_or_pick(record: StudyRecord, which: str | None = None) -> TrialRecord | None:
+def winner_or_pick(record: StudyRecord, point: str | None = None) -> TrialRecord | None:
     """Return the winner, or the picked point if a study has several objectives.
 
     Args:
         record: The study with its trials.
-        which: The point of a front (``pick``); ``None`` for the winner.
+        point: The point of a front (``pick``); ``None`` for the winner.
 
     Returns:
         The trial; ``None`` before there is one.
 
     Raises:
-        UserError: If the study has several objectives and ``which`` is missing, or as ``pick``.
+        UserError: If the study has several objectives and ``point`` is missing, or as ``pick``.
     """
-    if which is not None:
-        return pick(record, which)
+    if point is not None:
+        return pick(record, point)
     points = front(record)
     if record.goals.is_multi_objective and points:
-        listed = ", ".join(str(trial.number) for trial in points[:KEPT_WEIGHTS])
+        numbers = ", ".join(str(trial.number) for trial in points[:KEPT_WEIGHTS])
         raise UserError(
             f"study {record.study.name!r} has several objectives "
             f"({', '.join(record.goals.objectives)}), so it has no single winner; choose a point "
             f"of its front with --pick {KNEE} or --pick N (trials "
-            f"{listed}{', ..' if len(points) > KEPT_WEIGHTS else ''})"
+            f"{numbers}{', ..' if len(points) > KEPT_WEIGHTS else ''})"
         )
     return next(iter(points), None)
 

@@ -167,7 +167,7 @@ def read_study(database: Database, name: str) -> StudyRecord:
     invalid: Mapping[int, Declaration] = {}
     if any(ticket.state is TicketState.INVALID for ticket in tickets):
         invalid = validity.declarations(database, study.study_id)
-    others = data_sets.differing(database, study.study_id, tickets)
+    others = data_sets.on_other_images(database, study.study_id, tickets)
     return StudyRecord(
         study=study,
         goals=goals,
@@ -176,7 +176,9 @@ def read_study(database: Database, name: str) -> StudyRecord:
             _record(ticket, goals.objective, invalid.get(ticket.ticket), others)
             for ticket in tickets
         ),
-        warnings=tuple(filter(None, (data_sets.mixed(tickets, others), _damage(tickets)))),
+        warnings=tuple(
+            filter(None, (data_sets.changed_images_warning(tickets, others), _damage(tickets)))
+        ),
     )
 
 

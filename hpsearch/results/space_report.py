@@ -197,7 +197,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
     parameters = study.space.parameters()
     draws = list(_draws(study))
     configs = [study.trial_config(draw.params, ticket=1) for _, draw in draws]
-    prepared = _prepared(configs, data)
+    prepared = _prepare_sources(configs, data)
     _require_room(configs, prepared, data)
     keys: set[str] = set()
     infeasible: list[Infeasible] = []
@@ -210,7 +210,7 @@ def inspect_space(study: StudyFile, *, data: Path | None = None) -> SpaceReport:
         if key in keys:
             continue
         keys.add(key)
-        images = _resized(prepared[_source_key(config.data)], config.data)
+        images = _resize(prepared[_source_key(config.data)], config.data)
         shapes.setdefault(_source_key(config.data), set()).add(images.input_shape)
         try:
             plan = plan_on(config, images, torch.device("cpu"))
@@ -319,10 +319,10 @@ def require_feasible(study: StudyFile, report: SpaceReport) -> None:
             f"none of the {report.tried} tried ones does: {report.violating[0].reason}"
         )
     if report.feasible == 0 and report.impossible:
-        listed = "; ".join(map(str, report.impossible))
+        reasons = "; ".join(map(str, report.impossible))
         raise UserError(
             f"study {study.name!r}: it must be possible to build at least one configuration, but "
-            f"{listed}"
+            f"{reasons}"
         )
     if report.feasible == 0:
         example = report.infeasible[0]
@@ -356,7 +356,7 @@ def _models(study: StudyFile) -> list[dict[str, Scalar]]:
     return [{"model": name} for name in branch.labels] if isinstance(branch, Choice) else [{}]
 
 
-def _prepared(configs: Iterable[TrialConfig], data: Path | None) -> dict[str, PreparedData]:
+def _prepare_sources(configs: Iterable[TrialConfig], data: Path | None) -> dict[str, PreparedData]:
     """Prepare each source once, in the smallest size of the draws."""
     smallest: dict[str, TrialConfig] = {}
     for config in configs:
@@ -398,7 +398,7 @@ def _source_key(config: DataConfig) -> str:
     return repr(replace(config, input_size=size, augmentation=()))
 
 
-def _resized(prepared: PreparedData, config: DataConfig) -> PreparedData:
+def _resize(prepared: PreparedData, config: DataConfig) -> PreparedData:
     if config.input_size is None:
         return prepared
     shape = (prepared.input_shape[0], config.input_size, config.input_size)

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 
 from hpsearch.formatting import count_noun
 from hpsearch.metrics import MetricFormat
-from hpsearch.results.question import asked_about, best_with, compared, describe, rivals
+from hpsearch.results.question import (
+    best_with,
+    comparable_parameter,
+    describe,
+    paths_in_question,
+    rivals,
+)
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import StudyRecord, TrialRecord
 
@@ -91,7 +97,7 @@ def confirmed_winner(
     if verdict.winner is None or not verdict.has_valid_winner or spread is None:
         return None
     form, interval = MetricFormat(verdict.metric), (spread.low, spread.high)
-    paths = asked_about(record) or fallback_paths
+    paths = paths_in_question(record) or fallback_paths
     return Winner(
         trial=verdict.winner,
         metric=verdict.metric,
@@ -115,7 +121,7 @@ def best_seen(record: StudyRecord, fallback_paths: Sequence[str] = ()) -> Winner
     order = ranked(record)
     if not order or order[0].number is None or order[0].value is None:
         return None
-    paths = asked_about(record) or fallback_paths
+    paths = paths_in_question(record) or fallback_paths
     against = ""
     if not record.goals.is_multi_objective:
         against = _best_other(record, order[0], paths)
@@ -130,26 +136,26 @@ def best_seen(record: StudyRecord, fallback_paths: Sequence[str] = ()) -> Winner
 
 def _which(record: StudyRecord, number: int, paths: Sequence[str]) -> str:
     """Return ``simple_cnn (trial 4)``, and only ``trial 4`` if the study has no model."""
-    what = describe(record, record.trial(number).params, paths)
-    return f"{what} (trial {number})" if what else f"trial {number}"
+    description = describe(record, record.trial(number).params, paths)
+    return f"{description} (trial {number})" if description else f"trial {number}"
 
 
 def _against(
     record: StudyRecord, verdict: ConfirmationResult, winner: int, paths: Sequence[str]
 ) -> str:
     """Return what a confirmed winner is compared with, in one or two sentences."""
-    mine, metric = record.trial(winner), verdict.metric
-    path = compared(record, mine.params, paths)
+    own_trial, metric = record.trial(winner), verdict.metric
+    path = comparable_parameter(record, own_trial.params, paths)
     unconfirmed = ""
     if path is not None:
         finalists = [record.trial(finalist.standing.trial) for finalist in verdict.finalists]
-        others = rivals(record, finalists, mine.params, path)
+        others = rivals(record, finalists, own_trial.params, path)
         for other in others:
             lead = verdict.leads.get(other.number or 0)
             if lead is not None:
                 best = best_with(path, other.params[path], dict.fromkeys(record.paths))
                 return lead.sentence(metric, f"{best} (trial {other.number})")
-        unconfirmed = "" if others else _best_other(record, mine, paths)
+        unconfirmed = "" if others else _best_other(record, own_trial, paths)
         unconfirmed = unconfirmed and (
             f"{unconfirmed}, and wasn't trained again with fresh seeds: no fair comparison. "
         )
@@ -160,32 +166,38 @@ def _against(
         return unconfirmed + verdict.baseline.sentence(metric, name)
     if verdict.runner_up is not None:
         second = verdict.runner_up.trial
-        which = describe(record, record.trial(second).params, paths)
-        name = f"the second, {which} (trial {second})" if which else f"the second (trial {second})"
+        description = describe(record, record.trial(second).params, paths)
+        name = (
+            f"the second, {description} (trial {second})"
+            if description
+            else f"the second (trial {second})"
+        )
         return unconfirmed + verdict.runner_up.sentence(metric, name)
     return unconfirmed.rstrip()
 
 
-def _best_other(record: StudyRecord, mine: TrialRecord, paths: Sequence[str]) -> str:
+def _best_other(record: StudyRecord, own_trial: TrialRecord, paths: Sequence[str]) -> str:
     """Return the best trial of the search that differs in what the study asks about.
 
     As a sentence without its full stop; empty if there is none.
     """
-    path = compared(record, mine.params, paths)
+    path = comparable_parameter(record, own_trial.params, paths)
     candidates = [
         trial for trial in record.trials if trial.invalid is None and trial.value is not None
     ]
-    others = rivals(record, candidates, mine.params, path) if path is not None else []
+    others = rivals(record, candidates, own_trial.params, path) if path is not None else []
     if path is None or not others:
         return ""
     sign = 1.0 if record.objective.direction == "maximize" else -1.0
     # The one that came furthest: values of other epochs can't be compared
     best = max(others, key=lambda trial: (trial.epochs_done, sign * (trial.value or 0.0)))
-    what = best_with(path, best.params[path], dict.fromkeys(record.paths))
+    label = best_with(path, best.params[path], dict.fromkeys(record.paths))
     metric, epochs = record.objective.metric, record.study.epochs_per_trial
     stopped = "" if best.epochs_done >= epochs else f" after {best.epochs_done} of {epochs} epochs"
     value = MetricFormat(metric).value(best.value)
-    return f"{what[:1].upper()}{what[1:]} in the search (trial {best.number}) had {value}{stopped}"
+    return (
+        f"{label[:1].upper()}{label[1:]} in the search (trial {best.number}) had {value}{stopped}"
+    )
 
 
 def unconfirmed_sentence(
@@ -216,7 +228,7 @@ def unconfirmed_sentence(
     elif place == 1:
         basis = f"one seed, the best of {trials}: optimistic"
     if len(order) == 1 or (place == 1 and not record.goals.is_multi_objective):
-        paths = asked_about(record) or fallback_paths
+        paths = paths_in_question(record) or fallback_paths
         head = f"The best seen is {_which(record, trial.number or 0, paths)}"
     metric = record.objective.metric
     return f"{head}: {metric} {MetricFormat(metric).value(trial.value)}, not confirmed ({basis})."
@@ -238,25 +250,27 @@ def basis_of(verdict: ConfirmationResult, nth: int = 1) -> str:
     if verdict.lacks_groups:
         sentences.append(LACKS_GROUPS)
     if verdict.next_training is not None:
-        one = verdict.next_training
-        ends = MetricFormat(verdict.metric).interval((one.low, one.high))
+        interval = verdict.next_training
+        ends = MetricFormat(verdict.metric).interval((interval.low, interval.high))
         sentences.append(f"The 95 % interval of one more training is {ends}.")
-    sentences += [distrusted(verdict), repeated(nth)]
+    sentences += [invalid_finalists_warning(verdict), repetition_warning(nth)]
     return " ".join(filter(None, sentences))
 
 
-def distrusted(verdict: ConfirmationResult) -> str:
+def invalid_finalists_warning(verdict: ConfirmationResult) -> str:
     """Return which finalists were declared invalid since, as text; empty if there are none."""
     if not verdict.invalid:
         return ""
-    listed = "; ".join(f"trial {trial} ({why})" for trial, why in sorted(verdict.invalid.items()))
+    finalists = "; ".join(
+        f"trial {trial} ({reason})" for trial, reason in sorted(verdict.invalid.items())
+    )
     return (
-        f"Of its finalists these have since been declared invalid in the search: {listed}. Confirm "
-        "again to compare without them (`hpsearch confirm --again`)."
+        f"Of its finalists these have since been declared invalid in the search: {finalists}. "
+        "Confirm again to compare without them (`hpsearch confirm --again`)."
     )
 
 
-def repeated(nth: int) -> str:
+def repetition_warning(nth: int) -> str:
     """Return the warning about the ``nth`` confirmation of a search; empty for the first."""
     if nth == 1:
         return ""
@@ -266,7 +280,7 @@ def repeated(nth: int) -> str:
     )
 
 
-def outdated(newer: int) -> str:
+def newer_trials_warning(newer: int) -> str:
     """Return the warning that ``newer`` trials ended since a confirmation; empty without one."""
     if newer <= 0:
         return ""

@@ -29,7 +29,7 @@ from hpsearch.results.ablation.stored import ablated_search, ablations, name_of
 from hpsearch.results.confirmation.reading import read_confirmation
 from hpsearch.results.deadline.seeds import keep_deadline
 from hpsearch.results.planned import planned_studies, seeds_used
-from hpsearch.results.question import asked_about, compared, structured_question
+from hpsearch.results.question import comparable_parameter, paths_in_question, structured_question
 from hpsearch.results.ranking import contenders
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.results.winner import winner_of
@@ -242,8 +242,8 @@ def question_paths(search: StudyRecord, params: Mapping[str, Any]) -> tuple[str,
         path: str | None = written.parameter
         paths: Sequence[str] = written.by
     else:
-        paths = asked_about(search)
-        path = compared(search, params, paths)
+        paths = paths_in_question(search)
+        path = comparable_parameter(search, params, paths)
     if path is None:
         raise UserError(
             f"study {search.study.name!r} asks about no searched parameter, so no experiment can "

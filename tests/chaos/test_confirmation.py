@@ -22,7 +22,7 @@ from support.trials import SmallSearch, open_small
 
 from hpsearch.failpoints import FailPoint
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rule import findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
@@ -63,7 +63,7 @@ def searched(folder: Path, data: Path) -> SmallSearch:
 def result(confirm: Confirming) -> dict[str, Any]:
     """Return all that must not depend on who died when."""
     facts = read_facts(confirm.database, confirm.stored.name)
-    assert [finding for rule in RULES for finding in broken(rule, facts)] == []
+    assert [finding for rule in RULES for finding in findings_of(rule, facts)] == []
     trainings = confirm.trainings()
     assert len(trainings) == len(confirm.tickets())
     figures = confirm.figures()

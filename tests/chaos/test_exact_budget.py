@@ -15,7 +15,7 @@ from support.processes import _without_main_module, in_processes, work_until_fin
 from support.searching import study_file
 
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rule import findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.search.database.schema_version import ensure_tables
 from hpsearch.search.database.storage import Database
@@ -48,7 +48,7 @@ def test_processes_on_the_ledger_meet_the_budget_exactly(
     assert sum(in_processes(work_until_finished, again), Counter[int]()) == Counter()
     assert study.counts() == counts
     facts = read_facts(database, "line")
-    assert [finding for rule in RULES for finding in broken(rule, facts)] == []
+    assert [finding for rule in RULES for finding in findings_of(rule, facts)] == []
 
 
 @pytest.mark.timeout(1800)

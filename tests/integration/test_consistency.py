@@ -19,7 +19,7 @@ from support.ledger import Search, line_row, open_search
 from support.searching import study_file
 
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import Finding, broken
+from hpsearch.results.consistency.rule import Finding, findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.search.database import optuna_rows as rows
 from hpsearch.search.database.storage import Database, read_snapshot
@@ -91,7 +91,7 @@ def copied(searched_file: Path, tmp_path: Path) -> Iterator[Database]:
 
 def findings(database: Database) -> list[Finding]:
     facts = read_facts(database, "line")
-    return [finding for rule in RULES for finding in broken(rule, facts)]
+    return [finding for rule in RULES for finding in findings_of(rule, facts)]
 
 
 def test_a_sound_ledger_breaks_no_rule(searched):

@@ -36,7 +36,7 @@ from hpsearch.results.confirmation.contributions import contributions
 from hpsearch.results.confirmation.over_groups import OVER_GROUPS, VAL_GROUPS, of_json, over_groups
 from hpsearch.results.confirmation.predictions import decode
 from hpsearch.results.confirmation.reading import read_confirmation
-from hpsearch.results.confirmation.statistics import Judged, estimate
+from hpsearch.results.confirmation.statistics import TrainingValues, estimate
 from hpsearch.results.final_evaluations import evaluations
 from hpsearch.search.database import optuna_rows
 from hpsearch.search.database.schema_version import ensure_tables
@@ -160,8 +160,8 @@ def test_the_verdict_is_over_groups(grouped: Searched) -> None:
         if entry.trial == verdict.winner and entry.seed in verdict.reported:
             said = decode(text)
             values = contributions(verdict.metric, said)
-            found.append(Judged(rows=said.rows, values=values, groups=said.groups))
-            alone.append(Judged(rows=said.rows, values=values))
+            found.append(TrainingValues(rows=said.rows, values=values, groups=said.groups))
+            alone.append(TrainingValues(rows=said.rows, values=values))
     expected = estimate(found, share=True)
     assert verdict.over_seeds_and_images == expected.over_seeds_and_images()
     assert verdict.groups == expected.groups

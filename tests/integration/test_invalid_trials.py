@@ -14,7 +14,7 @@ from support.searching import study_file
 from hpsearch.errors import UserError
 from hpsearch.results.confirmation.finalists import Candidate, finalists
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rule import findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.kept_weights import weights_kept
 from hpsearch.results.ranking import best, front, ranked
@@ -50,7 +50,7 @@ def record_of(opened: Search) -> StudyRecord:
 
 def breaches(opened: Search) -> list:
     facts = read_facts(opened.database, opened.stored.name)
-    return [finding for rule in RULES for finding in broken(rule, facts)]
+    return [finding for rule in RULES for finding in findings_of(rule, facts)]
 
 
 def everything(opened: Search) -> tuple:

@@ -16,7 +16,7 @@ from support.wsgi import ask
 from hpsearch.dashboard.app import application
 from hpsearch.errors import StorageError
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import Finding, broken
+from hpsearch.results.consistency.rule import Finding, findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import front, ranked, violators
 from hpsearch.results.records import read_study
@@ -38,7 +38,7 @@ CONSTRAINTS = ("parameters <= 1000", "latency <= 5", "val_loss <= 0.8")
 def broken_rules(database: Database, name: str) -> list[Finding]:
     """What `doctor` finds in the database."""
     facts = read_facts(database, name)
-    return [finding for rule in RULES for finding in broken(rule, facts)]
+    return [finding for rule in RULES for finding in findings_of(rule, facts)]
 
 
 @pytest.fixture

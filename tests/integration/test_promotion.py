@@ -14,7 +14,7 @@ from support.searching import study_file
 
 from hpsearch.reporting.pruning_audit import read_pruning_audit
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rule import findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import best, contenders, leader
 from hpsearch.results.records import read_study
@@ -37,7 +37,7 @@ EPOCHS = 9
 def sound(opened: Search) -> None:
     """Check every rule of `hpsearch doctor` about rows."""
     facts = read_snapshot(opened.database, lambda c: read_facts(c, opened.stored.name))
-    assert not [finding for rule in RULES for finding in broken(rule, facts)]
+    assert not [finding for rule in RULES for finding in findings_of(rule, facts)]
 
 
 def checkpoint(ticket: int, epoch: int) -> CheckpointRef:

@@ -15,7 +15,7 @@ from support.searching import study_file
 from hpsearch.cli.commands.status import _print_pruning
 from hpsearch.reporting.pruning_audit import KeptTrial, read_pruning_audit
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rule import findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import read_study
@@ -158,7 +158,7 @@ def test_the_bill(search, database, capsys):
     )
     assert ranked(record)[0].number == 4, "a spared trial is complete, and may win"
     facts = read_facts(database, opened.stored.name)
-    assert [found for rule in RULES for found in broken(rule, facts)] == []
+    assert [found for rule in RULES for found in findings_of(rule, facts)] == []
 
 
 def test_without_pruning_there_is_no_bill(search, database):

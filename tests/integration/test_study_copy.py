@@ -16,7 +16,7 @@ from support.searching import study_file
 
 from hpsearch.errors import StorageError, UserError
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rule import findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.search.database import optuna_rows
 from hpsearch.search.database.storage import Database
@@ -98,7 +98,7 @@ def test_a_copy_has_every_row_and_new_ids(trained, target):
     for ticket in queries.all_tickets(target, theirs):
         assert numbers.get(ticket.trial_id) == ticket.number
     facts = read_facts(target, "line")
-    assert [each for rule in RULES for each in broken(rule, facts)] == []
+    assert [each for rule in RULES for each in findings_of(rule, facts)] == []
     assert len(optuna_storage(target).get_all_studies()) == 2
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from hpsearch import component_registries
 from hpsearch.failpoints import VARIABLE, WAIT_VARIABLE, FailPoint
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rule import findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.error_text import first_line
 from hpsearch.results.records import read_study
@@ -133,7 +133,7 @@ class Place:
         try:
             record = read_study(database, "steps")
             facts = read_facts(database, "steps")
-            found = [finding for rule in RULES for finding in broken(rule, facts)]
+            found = [finding for rule in RULES for finding in findings_of(rule, facts)]
             assert found == []
             curves = queries.curves(database, record.study.study_id)
             folder = RunFolder(self.folder / "runs", "steps", record.study.run_key).path

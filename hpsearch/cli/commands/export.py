@@ -99,7 +99,7 @@ def export(
         record = record_of(database, study)
         choice = choose(
             database, record, study_of, number=trial, pick=pick, unconfirmed=unconfirmed
-        ).licensed(license_name)
+        ).with_license(license_name)
     targets = Targets(
         config=output,
         card=card,

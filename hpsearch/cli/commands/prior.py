@@ -87,12 +87,12 @@ def remove(
     hpsearch prior remove mine
     """
     from hpsearch.priors.prior_file import learned_from, write
-    from hpsearch.results.prior_examples import called
+    from hpsearch.results.prior_examples import name_in_prior
 
     before = _read(file)
-    left = [search for search in before.examples if search.name != called(study)]
+    left = [search for search in before.examples if search.name != name_in_prior(study)]
     if len(left) == len(before.examples):
-        prefix = called("")
+        prefix = name_in_prior("")
         names = [
             search.name.removeprefix(prefix)
             for search in before.examples

@@ -243,7 +243,7 @@ def _print_curves(curves: Sequence[_Curve], record: StudyRecord) -> None:
 
 
 def _print_confirmation(document: Mapping[str, Any]) -> None:
-    from hpsearch.results.winner import outdated
+    from hpsearch.results.winner import newer_trials_warning
 
     if document.get("damaged"):
         say(f"confirmation: {document['damaged']}", style="bold red")
@@ -253,7 +253,7 @@ def _print_confirmation(document: Mapping[str, Any]) -> None:
         say(f"confirmation: {trainings} ended so far; `hpsearch confirm` continues")
     elif document["winner"] is None:
         say(f"confirmation: every finalist failed (`hpsearch show --study {document['study']}`)")
-    if newer := outdated(document["newer_trials"]):
+    if newer := newer_trials_warning(document["newer_trials"]):
         say(newer)
     for trial, reason in document.get("invalid", {}).items():
         role = "winner" if trial == document["winner"] else "finalist"

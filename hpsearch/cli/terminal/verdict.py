@@ -76,9 +76,9 @@ def print_verdict(
     from hpsearch.results.winner import (
         LACKS_GROUPS,
         confirmed_winner,
-        distrusted,
-        outdated,
-        repeated,
+        invalid_finalists_warning,
+        newer_trials_warning,
+        repetition_warning,
     )
 
     spec = spec_of(confirmation.study)
@@ -102,9 +102,9 @@ def print_verdict(
         among = dict.fromkeys(path for finalist in spec.finalists for path in finalist.params)
         values = confirmation.values(spec.params[verdict.winner])
         say(f"Trial {verdict.winner}: {show_params(values, among)}")
-    if warning := distrusted(verdict):
+    if warning := invalid_finalists_warning(verdict):
         say(warning, style="bold red")
-    for note in filter(None, (repeated(nth), outdated(newer))):
+    for note in filter(None, (repetition_warning(nth), newer_trials_warning(newer))):
         say(note)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hpsearch.reporting.analysis.findings import Effect, Effects
 from hpsearch.reporting.analysis.sentences import amount, between, main_contrast
 from hpsearch.results.confirmation.verdict import ConfirmationResult
-from hpsearch.results.question import asked_about
+from hpsearch.results.question import paths_in_question
 from hpsearch.results.ranking import front, none_eligible, ranked
 from hpsearch.results.records import StudyRecord
 from hpsearch.results.verdicts import Verdict
@@ -45,7 +45,7 @@ def answer(
             f"No one trial is best in all of {', '.join(record.goals.objectives)}: "
             f"{len(points)} of {record.counts.complete} complete trials are on the front.",
         )
-    decided = [] if effects is None else _decided_effects(asked_about(record), effects)
+    decided = [] if effects is None else _decided_effects(paths_in_question(record), effects)
     winner = winner_of(record, confirmation, [effect.parameter for effect in decided])
     if winner is None:
         return ()

@@ -14,7 +14,7 @@ from hpsearch.results import trial_attributes
 from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.spec import spec_of
-from hpsearch.results.confirmation.statistics import Interval, Judged, difference
+from hpsearch.results.confirmation.statistics import Interval, TrainingValues, difference
 from hpsearch.results.confirmation.stored import newest, outcomes_of, progress_of
 from hpsearch.results.records import StudyRecord
 from hpsearch.search.database.storage import Database
@@ -249,12 +249,14 @@ def _for_all(interval: Interval, freedom: float, count: int) -> Interval:
     return replace(interval, low=max(-1.0, low), high=min(1.0, high))
 
 
-def _recall(seeds: Mapping[int, Predictions], index: int) -> dict[int, Judged]:
+def _recall(seeds: Mapping[int, Predictions], index: int) -> dict[int, TrainingValues]:
     by_seed = {}
     for seed, predictions in seeds.items():
         in_class: NDArray[np.bool_] = predictions.truth == index
         if in_class.sum() >= 2:
             right = (predictions.predicted[in_class] == index).astype(np.float64)
             groups = None if predictions.groups is None else predictions.groups[in_class]
-            by_seed[seed] = Judged(rows=predictions.rows[in_class], values=right, groups=groups)
+            by_seed[seed] = TrainingValues(
+                rows=predictions.rows[in_class], values=right, groups=groups
+            )
     return by_seed

@@ -13,7 +13,7 @@ from hpsearch.reporting.content import StudyContent
 from hpsearch.reporting.labels import COMPUTE, Unit, params_line
 from hpsearch.reporting.sections.experiment import experiment_lead
 from hpsearch.results.question import MODEL
-from hpsearch.results.winner import LACKS_GROUPS, distrusted
+from hpsearch.results.winner import LACKS_GROUPS, invalid_finalists_warning
 
 
 def answer(content: StudyContent) -> Section:
@@ -50,7 +50,7 @@ def _warnings(content: StudyContent) -> list[Block]:
     blocks: list[Block] = [Text(text=warning, style="warning") for warning in content.warnings]
     confirmation = content.confirmed
     if confirmation is not None and confirmation.verdict.winner_is_invalid:
-        blocks.append(Text(text=distrusted(confirmation.verdict), style="warning"))
+        blocks.append(Text(text=invalid_finalists_warning(confirmation.verdict), style="warning"))
     if confirmation is not None and confirmation.verdict.lacks_groups:
         blocks.append(Text(text=LACKS_GROUPS, style="warning"))
     if content.deadline:

@@ -12,7 +12,11 @@ from hpsearch.results.confirmation.verdict import (
     Finalist,
     optimism_in_words,
 )
-from hpsearch.results.winner import distrusted, outdated, repeated
+from hpsearch.results.winner import (
+    invalid_finalists_warning,
+    newer_trials_warning,
+    repetition_warning,
+)
 
 
 def winner(content: StudyContent) -> Section:
@@ -80,9 +84,9 @@ def _standing(content: StudyContent) -> list[Block]:
     verdict, unit = confirmation.verdict, content.unit
     blocks: list[Block] = [Facts(facts=_verdict_facts(confirmation, unit))]
     warnings = (
-        distrusted(verdict),
-        repeated(confirmation.nth),
-        outdated(confirmation.newer_trials),
+        invalid_finalists_warning(verdict),
+        repetition_warning(confirmation.nth),
+        newer_trials_warning(confirmation.newer_trials),
     )
     blocks += [Text(text=warning, style="warning") for warning in warnings if warning]
     chart = finalists(verdict)

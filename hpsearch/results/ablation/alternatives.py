@@ -87,27 +87,32 @@ class Design:
         """
         parameters = self.space.parameters()
         levels = _levels(parameters[path], self.params[path])
-        listed = [_levels(parameters[other], self.params[other]) for other in by]
-        own = {other: self.params[other] for other in by}
-        places = [dict(zip(by, values, strict=True)) for values in product(*listed)]
+        levels_of_others = [_levels(parameters[other], self.params[other]) for other in by]
+        own_place = {other: self.params[other] for other in by}
+        places = [dict(zip(by, values, strict=True)) for values in product(*levels_of_others)]
         if len(places) * len(levels) > most_cells:
             places = [
-                {**own, other: value}
-                for other, values in zip(by, listed, strict=True)
+                {**own_place, other: value}
+                for other, values in zip(by, levels_of_others, strict=True)
                 for value in values
-                if not _same(value, own[other])
+                if not _same(value, own_place[other])
             ]
-        others = [place for place in places if place != own]
-        for place in [own, *others][: max(1, most_cells // len(levels))]:
+        others = [place for place in places if place != own_place]
+        for place in [own_place, *others][: max(1, most_cells // len(levels))]:
             cells = {level: self._variant({**place, path: level}) for level in levels}
             first = cells[levels[0]]
             for level in levels[1:]:
-                one = cells[level]
-                if one is None or first is None:
+                number = cells[level]
+                if number is None or first is None:
                     continue
                 self.contrasts.append(
                     Contrast(
-                        parameter=path, one=one, other=first, level=level, base=levels[0], at=place
+                        parameter=path,
+                        one=number,
+                        other=first,
+                        level=level,
+                        base=levels[0],
+                        at=place,
                     )
                 )
 

@@ -24,12 +24,12 @@ import numpy as np
 from hpsearch.metrics import is_share
 from hpsearch.results.ablation.plan import AblationProgress, progress
 from hpsearch.results.ablation.spec import AblationSpec, Contrast
-from hpsearch.results.confirmation.contributions import judged
+from hpsearch.results.confirmation.contributions import training_values
 from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.confirmation.statistics import (
     Estimate,
     Interval,
-    Judged,
+    TrainingValues,
     difference,
     of_value,
 )
@@ -96,10 +96,10 @@ def judge(
         outcomes: Planned training -> result, of those that have ended.
         has_images: Whether trainings have predictions; otherwise intervals are over seeds alone.
     """
-    trained = _trained(spec, outcomes, has_images)
+    trainings = _trainings(spec, outcomes, has_images)
     means = {
         number: float(np.mean([training.mean for training in seeds.values()]))
-        for number, seeds in trained.items()
+        for number, seeds in trainings.items()
         if seeds
     }
     now = progress(spec, outcomes)
@@ -107,33 +107,33 @@ def judge(
     return AblationResult(
         spec=spec,
         progress=now,
-        effects=tuple(effects_of(spec, trained, now, margin)),
+        effects=tuple(effects_of(spec, trainings, now, margin)),
         ended=len(outcomes),
         means=means,
         margin=margin,
     )
 
 
-def _trained(
+def _trainings(
     spec: AblationSpec,
     outcomes: Mapping[PlannedTraining, TrainingResult],
     has_images: bool,
-) -> dict[int, dict[int, Judged]]:
+) -> dict[int, dict[int, TrainingValues]]:
     """Return variant -> seed -> training, of those that have a value."""
-    trainings: dict[int, dict[int, Judged]] = {}
+    trainings: dict[int, dict[int, TrainingValues]] = {}
     for entry, outcome in outcomes.items():
         if outcome.score is None:
             continue
-        one = of_value(outcome.score)
+        training = of_value(outcome.score)
         if has_images and outcome.predictions is not None:
-            one = judged(spec.metric, outcome.predictions)
-        trainings.setdefault(entry.trial, {})[entry.seed] = one
+            training = training_values(spec.metric, outcome.predictions)
+        trainings.setdefault(entry.trial, {})[entry.seed] = training
     return trainings
 
 
 def effects_of(
     spec: AblationSpec,
-    trained: Mapping[int, Mapping[int, Judged]],
+    trainings: Mapping[int, Mapping[int, TrainingValues]],
     now: AblationProgress,
     margin: float,
 ) -> list[Effect]:
@@ -141,22 +141,22 @@ def effects_of(
 
     Args:
         spec: The ablation's settings.
-        trained: Variant -> seed -> training.
+        trainings: Variant -> seed -> training.
         now: The ablation's progress.
         margin: Differences below this don't matter, in the objective's unit.
     """
     effects: dict[int, Effect] = {}
     for look in spec.looks_taken:
-        tested = _tested(spec, trained, look.seeds, set(effects), INTERIM)
+        tests = _tests(spec, trainings, look.seeds, set(effects), INTERIM)
         effects |= {
-            number: _effect(spec, number, tested[number], margin, settled=True)
+            number: _effect(spec, number, tests[number], margin, settled=True)
             for number in look.settled
-            if number in tested
+            if number in tests
         }
-    tested = _tested(spec, trained, spec.seeds, set(effects), final_level(spec))
+    tests = _tests(spec, trainings, spec.seeds, set(effects), final_level(spec))
     for number, contrast in enumerate(spec.contrasts):
-        if number in tested:
-            effects[number] = _effect(spec, number, tested[number], margin)
+        if number in tests:
+            effects[number] = _effect(spec, number, tests[number], margin)
         elif number not in effects:
             effects[number] = Effect(
                 contrast=contrast,
@@ -184,23 +184,23 @@ def settled_now(
         seeds: The number of seeds.
         has_images: Whether trainings have predictions.
     """
-    return settled_by(spec, _trained(spec, outcomes, has_images), seeds)
+    return settled_by(spec, _trainings(spec, outcomes, has_images), seeds)
 
 
 def settled_by(
-    spec: AblationSpec, trained: Mapping[int, Mapping[int, Judged]], seeds: int
+    spec: AblationSpec, trainings: Mapping[int, Mapping[int, TrainingValues]], seeds: int
 ) -> tuple[int, ...]:
     """Return the contrasts that the first seeds settle, of those that weren't settled before.
 
     Args:
         spec: The ablation's settings.
-        trained: Variant -> seed -> training.
+        trainings: Variant -> seed -> training.
         seeds: The number of seeds.
     """
-    tested = _tested(spec, trained, seeds, set(spec.settled), INTERIM)
+    tests = _tests(spec, trainings, seeds, set(spec.settled), INTERIM)
     return tuple(
         number
-        for number, test in tested.items()
+        for number, test in tests.items()
         if test.p_value <= INTERIM and test.ahead.excludes(0.0)
     )
 
@@ -220,9 +220,9 @@ class _Test:
     seeds: int
 
 
-def _tested(
+def _tests(
     spec: AblationSpec,
-    trained: Mapping[int, Mapping[int, Judged]],
+    trainings: Mapping[int, Mapping[int, TrainingValues]],
     seeds: int,
     settled: AbstractSet[int],
     level: float,
@@ -232,15 +232,15 @@ def _tested(
     The variance of the family is also that of the settled ones, over the seeds until then.
     """
     pairs = [
-        _pair(spec, trained, contrast, spec.settled[number] if number in settled else seeds)
+        _pair(spec, trainings, contrast, spec.settled[number] if number in settled else seeds)
         for number, contrast in enumerate(spec.contrasts)
     ]
     tried = {
         number: estimate
-        for number, estimate in enumerate(estimated(pairs))
+        for number, estimate in enumerate(estimate_pairs(pairs))
         if estimate is not None and number not in settled
     }
-    tests = corrected(list(tried.values()), level)
+    tests = holm_tests(list(tried.values()), level)
     return {
         number: _Test(
             ahead=_possible(estimate.over_seeds_and_images(confidence=confidence), spec.metric),
@@ -279,20 +279,20 @@ def _effect(
 
 def _pair(
     spec: AblationSpec,
-    trained: Mapping[int, Mapping[int, Judged]],
+    trainings: Mapping[int, Mapping[int, TrainingValues]],
     contrast: Contrast,
     seeds: int,
-) -> tuple[Mapping[int, Judged], Mapping[int, Judged]]:
+) -> tuple[Mapping[int, TrainingValues], Mapping[int, TrainingValues]]:
     """Return the trainings of both variants so that their difference is positive if it is good."""
     one, other = (
-        {seed: training for seed, training in trained.get(variant, {}).items() if seed <= seeds}
+        {seed: training for seed, training in trainings.get(variant, {}).items() if seed <= seeds}
         for variant in (contrast.one, contrast.other)
     )
     return (one, other) if spec.maximize else (other, one)
 
 
-def estimated(
-    pairs: Sequence[tuple[Mapping[int, Judged], Mapping[int, Judged]]],
+def estimate_pairs(
+    pairs: Sequence[tuple[Mapping[int, TrainingValues], Mapping[int, TrainingValues]]],
 ) -> list[Estimate | None]:
     """Return each paired difference, with the variance of the family.
 
@@ -319,7 +319,7 @@ def estimated(
     return differences
 
 
-def corrected(estimates: Sequence[Estimate], level: float = ALPHA) -> list[tuple[float, float]]:
+def holm_tests(estimates: Sequence[Estimate], level: float = ALPHA) -> list[tuple[float, float]]:
     """Return each estimate's p value by Holm's method, and the confidence of its interval.
 
     Holm's method compares the smallest p value with level / m, the next one with level / (m - 1),

@@ -44,27 +44,29 @@ def progress(
     before, finished, due = 0, False, None
     for last in sorted({min(FIRST_ROUND, spec.seeds), *spec.early_looks, spec.seeds}):
         seeds = range(before + 1, last + 1)
-        planned += [PlannedTraining(trial=one, seed=seed) for seed in seeds for one in going]
+        planned += [
+            PlannedTraining(trial=variant, seed=seed) for seed in seeds for variant in going
+        ]
         finished = all(entry in outcomes for entry in planned)
         if not finished:
             break
         # Not those of later rounds: known entries keep their places
-        lost = _failed({entry: outcomes[entry] for entry in planned})
+        lost = _first_failures({entry: outcomes[entry] for entry in planned})
         going = [variant for variant in going if variant not in lost]
         if last in spec.early_looks:
             if last not in past_looks:
                 finished, due = False, last
                 break
-            going = _undecided(spec, going, last)
+            going = _undecided_variants(spec, going, last)
         if not going:
             break
         before = last
     return AblationProgress(
-        planned=tuple(planned), failed=_failed(outcomes), finished=finished, due=due
+        planned=tuple(planned), failed=_first_failures(outcomes), finished=finished, due=due
     )
 
 
-def _undecided(spec: AblationSpec, going: Sequence[int], seeds: int) -> list[int]:
+def _undecided_variants(spec: AblationSpec, going: Sequence[int], seeds: int) -> list[int]:
     """Return the variants with a difference that isn't settled after so many seeds."""
     settled = {number for number, at in spec.settled.items() if at <= seeds}
     needed = {
@@ -76,7 +78,7 @@ def _undecided(spec: AblationSpec, going: Sequence[int], seeds: int) -> list[int
     return [variant for variant in going if variant in needed]
 
 
-def _failed(outcomes: Mapping[PlannedTraining, TrainingResult]) -> dict[int, int]:
+def _first_failures(outcomes: Mapping[PlannedTraining, TrainingResult]) -> dict[int, int]:
     lost = [entry for entry, outcome in outcomes.items() if outcome.score is None]
     return {
         training.trial: training.seed

@@ -62,24 +62,24 @@ def effect_sentence(effect: Effect, spec: AblationSpec) -> str:
 
 def held_fixed(spec: AblationSpec) -> str:
     """Return which settings a comparison doesn't change, as a sentence."""
-    own = spec.variants[0].params
+    params = spec.variants[0].params
     return (
         f"Everything that a comparison doesn't name is held fixed, as in trial {spec.trial}: "
-        f"{settings(own, spec)}."
+        f"{settings(params, spec)}."
     )
 
 
 def basis(result: AblationResult) -> str:
     """Return how the effects were measured, in sentences."""
     spec = result.spec
-    many = result.compared
+    comparisons = result.compared
     # Fewer than planned if it isn't finished
     seeds = max((effect.seeds for effect in result.effects), default=0) or spec.seeds
     chance = 'A false "yes" has a chance of at most 5 %.'
-    if many > 1:
+    if comparisons > 1:
         chance = (
-            f"The {count_noun(many, 'comparison')} are corrected for their number (Holm): any "
-            'false "yes" has a chance of at most 5 %.'
+            f"The {count_noun(comparisons, 'comparison')} are corrected for their number (Holm): "
+            'any false "yes" has a chance of at most 5 %.'
         )
     early = ""
     if any(effect.settled for effect in result.effects):

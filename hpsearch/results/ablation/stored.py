@@ -8,7 +8,7 @@ from __future__ import annotations
 from hpsearch.results.ablation.judging import AblationResult, judge
 from hpsearch.results.ablation.plan import AblationProgress, progress
 from hpsearch.results.ablation.spec import spec_of
-from hpsearch.results.confirmation.outcomes import started, walk, with_predictions
+from hpsearch.results.confirmation.outcomes import started_trainings, walk, with_predictions
 from hpsearch.results.confirmation.plan import PlannedTraining, TrainingResult
 from hpsearch.results.records import StudyRecord, TrialRecord, read_study
 from hpsearch.search.database.storage import Database
@@ -50,7 +50,7 @@ def progress_of(ablation: StudyRecord) -> AblationProgress:
 
 def trainings(ablation: StudyRecord) -> dict[PlannedTraining, TrialRecord]:
     """Return each training that was started, in the order of their tickets."""
-    return started(ablation, progress_of(ablation).planned)
+    return started_trainings(ablation, progress_of(ablation).planned)
 
 
 def read_result(database: Database, ablation: StudyRecord) -> AblationResult:

@@ -48,9 +48,9 @@ def table_of_groups(
     group_numbers = np.unique(np.concatenate(groups))
     sums = np.zeros((len(values), len(group_numbers)))
     counts = np.zeros_like(sums)
-    for row, (own, of_image) in enumerate(zip(values, groups, strict=True)):
+    for row, (row_values, of_image) in enumerate(zip(values, groups, strict=True)):
         places = np.searchsorted(group_numbers, of_image)
-        sums[row] = np.bincount(places, own, minlength=len(group_numbers))
+        sums[row] = np.bincount(places, row_values, minlength=len(group_numbers))
         counts[row] = np.bincount(places, minlength=len(group_numbers))
     return sums, counts
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hpsearch.metric_registry import compute
 from hpsearch.metrics import ValPredictions
 from hpsearch.results.confirmation.predictions import Predictions
-from hpsearch.results.confirmation.statistics import Judged
+from hpsearch.results.confirmation.statistics import TrainingValues
 
 
 def contributions(metric: str, predictions: Predictions) -> NDArray[np.float64]:
@@ -110,9 +110,9 @@ def jackknife(
     return scores
 
 
-def judged(metric: str, predictions: Predictions) -> Judged:
+def training_values(metric: str, predictions: Predictions) -> TrainingValues:
     """Return a training's contributions in the form that intervals are computed from."""
-    return Judged(
+    return TrainingValues(
         rows=predictions.rows,
         values=contributions(metric, predictions),
         groups=predictions.groups,
@@ -151,9 +151,9 @@ def _macro_f1(predictions: Predictions) -> NDArray[np.float64]:
     D = images + predicted, dF1 = (2 dTP - F1 dD) / D.
     """
     truth, predicted = predictions.truth, predictions.predicted
-    right, both, f1 = _f1(predictions)
-    present = both > 0
-    moved = (2.0 * right - f1[truth]) / both[truth] - f1[predicted] / both[predicted]
+    right, sums, f1 = _f1(predictions)
+    present = sums > 0
+    moved = (2.0 * right - f1[truth]) / sums[truth] - f1[predicted] / sums[predicted]
     contribution: NDArray[np.float64] = f1[present].mean() + len(truth) / present.sum() * moved
     return contribution
 
@@ -163,9 +163,9 @@ def _f1(predictions: Predictions) -> tuple[NDArray[np.float64], ...]:
     truth, predicted = predictions.truth, predictions.predicted
     classes = int(max(truth.max(), predicted.max())) + 1
     right = _accuracy(predictions)
-    both = np.bincount(truth, minlength=classes) + np.bincount(predicted, minlength=classes)
+    sums = np.bincount(truth, minlength=classes) + np.bincount(predicted, minlength=classes)
     hits = 2.0 * np.bincount(truth, right, minlength=classes)
-    return right, both.astype(np.float64), hits / np.maximum(both, 1)
+    return right, sums.astype(np.float64), hits / np.maximum(sums, 1)
 
 
 def lean(metric: str, predictions: Predictions) -> float:
@@ -184,7 +184,7 @@ def lean(metric: str, predictions: Predictions) -> float:
     if metric != "val_macro_f1" or len(predictions) < 2:
         return 0.0
     truth, predicted = predictions.truth, predictions.predicted
-    right, both, f1 = _f1(predictions)
+    right, sums, f1 = _f1(predictions)
     groups = predictions.rows if predictions.groups is None else predictions.groups
     group_numbers, group = np.unique(groups, return_inverse=True)
     if len(group_numbers) < 2:
@@ -194,7 +194,7 @@ def lean(metric: str, predictions: Predictions) -> float:
     moved = np.concatenate([right - f1[truth], right - f1[predicted]])
     cells, places = np.unique(cells, return_inverse=True)
     sizes, moved = np.bincount(places), np.bincount(places, moved)
-    bias = -np.sum(moved * sizes / both[cells % len(f1)] ** 2) / np.count_nonzero(both)
+    bias = -np.sum(moved * sizes / sums[cells % len(f1)] ** 2) / np.count_nonzero(sums)
     return float(bias * len(group_numbers) / (len(group_numbers) - 1))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch.errors import StorageError
 from hpsearch.metrics import CONFUSION_CLASSES, is_share
-from hpsearch.results.confirmation.contributions import judged
+from hpsearch.results.confirmation.contributions import training_values
 from hpsearch.results.confirmation.luck import at_level_of, share_of_luck
 from hpsearch.results.confirmation.plan import (
     PlannedTraining,
@@ -24,7 +24,7 @@ from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.spec import ConfirmationSpec, Field
 from hpsearch.results.confirmation.statistics import (
     Estimate,
-    Judged,
+    TrainingValues,
     difference,
     estimate,
     of_value,
@@ -68,7 +68,7 @@ class _Judge:
         self.search = search
         self.sign = 1.0 if spec.maximize else -1.0
         self.state: Progress = progress(spec, outcomes)
-        self.judged: dict[PlannedTraining, Judged] = {}
+        self._values: dict[PlannedTraining, TrainingValues] = {}
 
     def verdict(self) -> ConfirmationResult:
         search, state, winner = self.search, self.state, self.state.winner
@@ -113,10 +113,10 @@ class _Judge:
         )
 
     @cached_property
-    def report(self) -> dict[int, Judged]:
+    def report(self) -> dict[int, TrainingValues]:
         """Seed -> training of the winner that didn't contribute to its choice."""
         winner = self.state.winner
-        return {} if winner is None else self.trained(winner, self.spec.report_seeds)
+        return {} if winner is None else self.trainings(winner, self.spec.report_seeds)
 
     @cached_property
     def confirmed(self) -> Estimate | None:
@@ -126,20 +126,20 @@ class _Judge:
         # A share stays within 0..1, and so must its interval
         return estimate(list(self.report.values()), share=is_share(self.search.metric))
 
-    def trained(self, trial: int, seeds: Sequence[int]) -> dict[int, Judged]:
+    def trainings(self, trial: int, seeds: Sequence[int]) -> dict[int, TrainingValues]:
         """Return seed -> training, of those that have a value."""
         trainings = {}
         for entry in (PlannedTraining(trial=trial, seed=seed) for seed in seeds):
             outcome = self.outcomes.get(entry)
             if outcome is None or outcome.score is None:
                 continue
-            if entry not in self.judged and not self.search.has_images:
-                self.judged[entry] = of_value(outcome.score)
-            if entry not in self.judged:
+            if entry not in self._values and not self.search.has_images:
+                self._values[entry] = of_value(outcome.score)
+            if entry not in self._values:
                 predictions = self.predictions(entry)
                 predictions = replace(predictions, groups=self.groups_of(predictions))
-                self.judged[entry] = judged(self.search.metric, predictions)
-            trainings[entry.seed] = self.judged[entry]
+                self._values[entry] = training_values(self.search.metric, predictions)
+            trainings[entry.seed] = self._values[entry]
         return trainings
 
     def groups_of(self, predictions: Predictions) -> NDArray[np.int64] | None:
@@ -203,12 +203,12 @@ class _Judge:
         """Return the lead of ``one``, over the seeds that both were trained with."""
         if not self.spec.maximize:
             one, other = other, one
-        return difference(self.trained(one, seeds), self.trained(other, seeds), noise=noise)
+        return difference(self.trainings(one, seeds), self.trainings(other, seeds), noise=noise)
 
     def over_all(self, winner: int, other: int) -> Estimate | None:
         """Return the winner's lead over every shared seed, including those of the selection."""
         seeds = [*self.spec.selection_seeds, *self.spec.report_seeds]
-        shared = len(self.trained(winner, seeds).keys() & self.trained(other, seeds).keys())
+        shared = len(self.trainings(winner, seeds).keys() & self.trainings(other, seeds).keys())
         # A finalist that left early has too few seeds to show the spread of the differences
         pooled = self.noise if shared < self.spec.seeds else None
         return self.ahead(winner, other, seeds, pooled)
@@ -219,7 +219,9 @@ class _Judge:
         seeds = self.spec.selection_seeds
         return seed_noise(
             {
-                trial: {seed: one.mean for seed, one in self.trained(trial, seeds).items()}
+                trial: {
+                    seed: training.mean for seed, training in self.trainings(trial, seeds).items()
+                }
                 for trial in self.spec.trials
             }
         )
@@ -261,13 +263,13 @@ class _Judge:
         seeds = [*self.spec.selection_seeds, *self.spec.report_seeds]
         for place, rank in enumerate(self.state.standings, start=1):
             trial = rank.trial
-            reported = self.trained(trial, self.spec.report_seeds)
+            reported = self.trainings(trial, self.spec.report_seeds)
             table.append(
                 Finalist(
                     standing=rank,
                     place=place,
                     search_value=self.search.values[trial],
-                    reported=float(np.mean([one.mean for one in reported.values()]))
+                    reported=float(np.mean([training.mean for training in reported.values()]))
                     if reported
                     else None,
                     trainings=sum(
@@ -282,13 +284,13 @@ class _Judge:
         costs = [self.search.costs.get(trial, Cost()) for trial in (winner, other)]
         ratios = {}
         for field in fields(Cost):
-            mine, others = (getattr(cost, field.name) for cost in costs)
-            if mine is not None and others:
-                ratios[field.name] = mine / others
+            own_cost, other_cost = (getattr(cost, field.name) for cost in costs)
+            if own_cost is not None and other_cost:
+                ratios[field.name] = own_cost / other_cost
         return ratios
 
     def per_class(
-        self, confusion: NDArray[np.int64], seeds: Mapping[int, Judged]
+        self, confusion: NDArray[np.int64], seeds: Mapping[int, TrainingValues]
     ) -> list[PerClass]:
         """Return the winner's classes, each with its recall's interval."""
         winner = self.state.winner
@@ -302,15 +304,15 @@ class _Judge:
         for index, metrics in enumerate(per_class(confusion, self.search.class_names)):
             trainings = []
             for predictions, of_image in zip(all_predictions, groups, strict=True):
-                mine = predictions.truth == index
+                mask = predictions.truth == index
                 trainings.append(
-                    Judged(
-                        rows=predictions.rows[mine],
-                        values=(predictions.predicted[mine] == index).astype(np.float64),
-                        groups=None if of_image is None else of_image[mine],
+                    TrainingValues(
+                        rows=predictions.rows[mask],
+                        values=(predictions.predicted[mask] == index).astype(np.float64),
+                        groups=None if of_image is None else of_image[mask],
                     )
                 )
-            is_known = len(trainings) > 1 and all(len(one.rows) > 1 for one in trainings)
+            is_known = len(trainings) > 1 and all(len(training.rows) > 1 for training in trainings)
             recall = estimate(trainings, share=True) if is_known else None
             interval = None
             if recall is not None and recall.freedom > 0:
@@ -318,7 +320,9 @@ class _Judge:
             table.append(replace(metrics, recall_interval=interval))
         return table
 
-    def confusion(self, trial: int, seeds: Mapping[int, Judged]) -> NDArray[np.int64] | None:
+    def confusion(
+        self, trial: int, seeds: Mapping[int, TrainingValues]
+    ) -> NDArray[np.int64] | None:
         """Return the images of all ``seeds`` by true class (rows) and predicted class."""
         classes = len(self.search.class_names)
         if not seeds or not self.search.has_images:

@@ -47,7 +47,7 @@ def walk(
     return outcomes
 
 
-def started(
+def started_trainings(
     record: StudyRecord, planned: Sequence[PlannedTraining]
 ) -> dict[PlannedTraining, TrialRecord]:
     """Return each training that was started, in the order of their tickets."""

@@ -15,9 +15,9 @@ import numpy as np
 
 from hpsearch.metrics import CONFUSION_CLASSES, OBJECTIVES
 from hpsearch.results.confirmation import clusters
-from hpsearch.results.confirmation.contributions import judged
+from hpsearch.results.confirmation.contributions import training_values
 from hpsearch.results.confirmation.predictions import Predictions
-from hpsearch.results.confirmation.statistics import CONFIDENCE, Interval, Judged, wilson
+from hpsearch.results.confirmation.statistics import CONFIDENCE, Interval, TrainingValues, wilson
 
 #: The attribute of a trial's row.
 OVER_GROUPS: Final = "over_groups"
@@ -95,12 +95,14 @@ def over_groups(
         images=len(predictions),
         groups=len(np.unique(groups)),
         figures={
-            metric: error_of(judged(metric, predictions))
+            metric: error_of(training_values(metric, predictions))
             for metric in (*OBJECTIVES, *(() if scored is None else (scored,)))
         },
         recall=tuple(
-            error_of(Judged(rows=predictions.rows[mine], values=right[mine], groups=groups[mine]))
-            for mine in (predictions.truth == index for index in range(recalls))
+            error_of(
+                TrainingValues(rows=predictions.rows[mask], values=right[mask], groups=groups[mask])
+            )
+            for mask in (predictions.truth == index for index in range(recalls))
         ),
     )
 
@@ -133,7 +135,7 @@ def _any_setting(node: Any) -> bool:
     )
 
 
-def error_of(training: Judged) -> Error:
+def error_of(training: TrainingValues) -> Error:
     """Return the error of a training's metric over other groups, or other images without groups."""
     values, groups = training.values, training.groups
     if not len(values):

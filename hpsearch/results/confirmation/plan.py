@@ -160,7 +160,7 @@ class _Walk:
             self.planned += [
                 PlannedTraining(trial=t, seed=s) for s in batch for t in self.contending
             ]
-            if not self._ended():
+            if not self._all_ended():
                 return False
             self.seed = batch[-1]
             self._leave_failed(batch)
@@ -171,15 +171,17 @@ class _Walk:
     def report(self) -> int | None:
         """Plan the report seeds; return the winner: the best that fails with none of them."""
         while fit := [rank.trial for rank in self.standings() if not rank.failed]:
-            trained = [fit[0], *(trial for trial in fit[1:2] if trial in self.contending)]
+            trials = [fit[0], *(trial for trial in fit[1:2] if trial in self.contending)]
             baseline = self.spec.baseline_trial
-            if baseline is not None and not any(s.trial == baseline for s in self._failed()):
-                trained.append(baseline)
+            if baseline is not None and not any(
+                s.trial == baseline for s in self._failed_finalists()
+            ):
+                trials.append(baseline)
             trainings = [
-                PlannedTraining(trial=t, seed=s) for s in self.spec.report_seeds for t in trained
+                PlannedTraining(trial=t, seed=s) for s in self.spec.report_seeds for t in trials
             ]
             self.planned += [e for e in dict.fromkeys(trainings) if e not in self.planned]
-            if not self._ended():
+            if not self._all_ended():
                 return fit[0]
             lost = self._failures(fit[0], self.spec.report_seeds)
             if not lost:
@@ -198,10 +200,10 @@ class _Walk:
         still = [self._standing(trial) for trial in sorted(self.contending, key=key)]
         return [*still, *reversed(self.left)]
 
-    def _ended(self) -> bool:
+    def _all_ended(self) -> bool:
         return all(entry in self.outcomes for entry in self.planned)
 
-    def _failed(self) -> list[FinalistRank]:
+    def _failed_finalists(self) -> list[FinalistRank]:
         return [rank for rank in self.left if rank.failed]
 
     def _failures(self, trial: int, seeds: Sequence[int]) -> list[int]:

@@ -89,16 +89,16 @@ def _costs(
 ) -> dict[int, Cost]:
     """Return trial -> cost of its configuration, from its trainings in the confirmation."""
     curves = queries.curves(database, confirmation.study.study_id)
-    measured = latencies(database, confirmation)
+    seconds_per_image = latencies(database, confirmation)
     costs = {}
     for number in spec_of(confirmation.study).params:
-        mine = [trial for entry, trial in begun.items() if entry.trial == number]
-        seconds = [epoch.seconds for trial in mine for epoch in curves.get(trial.ticket, [])]
-        facts = next(filter(None, (attributes.get(trial.trial_id or -1) for trial in mine)), {})
+        trials = [trial for entry, trial in begun.items() if entry.trial == number]
+        seconds = [epoch.seconds for trial in trials for epoch in curves.get(trial.ticket, [])]
+        facts = next(filter(None, (attributes.get(trial.trial_id or -1) for trial in trials)), {})
         costs[number] = Cost(
             epoch_seconds=median(seconds) if seconds else None,
             parameters=facts.get("parameters"),
             multiply_adds=facts.get("multiply_adds"),
-            latency_seconds=measured.get(number),
+            latency_seconds=seconds_per_image.get(number),
         )
     return costs

@@ -189,8 +189,8 @@ class ConfirmationSpec:
     @property
     def params(self) -> dict[int, Mapping[str, Any]]:
         """Trial -> its stored parameters, of the finalists and of the baseline."""
-        listed = [*self.finalists, *filter(None, [self.baseline])]
-        return {configuration.trial: configuration.params for configuration in listed}
+        configurations = [*self.finalists, *filter(None, [self.baseline])]
+        return {configuration.trial: configuration.params for configuration in configurations}
 
     @property
     def selection_seeds(self) -> range:

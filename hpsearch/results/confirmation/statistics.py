@@ -36,7 +36,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judged:
+class TrainingValues:
     """One training's contributions, image by image (see ``contributions``)."""
 
     #: Rows of the images, ascending, int64 ``(n,)``.
@@ -53,26 +53,26 @@ class Judged:
         """The training's value."""
         return float(self.values.mean())
 
-    def minus(self, other: Judged) -> Judged:
+    def minus(self, other: TrainingValues) -> TrainingValues:
         """Return the differences, image by image, on the common images."""
-        rows, mine, others = np.intersect1d(
+        rows, own_places, other_places = np.intersect1d(
             self.rows, other.rows, assume_unique=True, return_indices=True
         )
-        groups = None if self.groups is None else self.groups[mine]
-        return Judged(
+        groups = None if self.groups is None else self.groups[own_places]
+        return TrainingValues(
             rows=rows,
-            values=self.values[mine] - other.values[others],
+            values=self.values[own_places] - other.values[other_places],
             groups=groups,
             lean=self.lean - other.lean,
         )
 
 
-def of_value(value: float) -> Judged:
+def of_value(value: float) -> TrainingValues:
     """Return a training of which only the value is known: its spread over images counts as 0.
 
     Then every interval is over seeds alone.
     """
-    return Judged(rows=np.arange(2), values=np.full(2, value))
+    return TrainingValues(rows=np.arange(2), values=np.full(2, value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ class Estimate:
     #: Degrees of freedom of ``images_variance``; ``None``: the number of images less one. 0: not
     #: known, since a training's images are all of one group.
     images_freedom: float | None = None
-    #: The mean's bias (``Judged.lean``).
+    #: The mean's bias (``TrainingValues.lean``).
     lean: float = 0.0
     #: Mean covariance of two seeds' values through images, as measured. It may be below 0, so that
     #: a mean of several has no bias.
@@ -208,7 +208,7 @@ class Estimate:
         return Interval(estimate=self.mean, low=low, high=high)
 
 
-def estimate(trainings: Sequence[Judged], *, share: bool = False) -> Estimate:
+def estimate(trainings: Sequence[TrainingValues], *, share: bool = False) -> Estimate:
     """Return the mean over one configuration's trainings.
 
     Args:
@@ -224,8 +224,8 @@ def estimate(trainings: Sequence[Judged], *, share: bool = False) -> Estimate:
 
 
 def difference(
-    one: Mapping[int, Judged],
-    other: Mapping[int, Judged],
+    one: Mapping[int, TrainingValues],
+    other: Mapping[int, TrainingValues],
     *,
     noise: tuple[float, int] | None = None,
 ) -> Estimate | None:
@@ -247,11 +247,11 @@ def difference(
 
 
 def _estimate(
-    trainings: Sequence[Judged], *, share: bool, noise: tuple[float, int] | None
+    trainings: Sequence[TrainingValues], *, share: bool, noise: tuple[float, int] | None
 ) -> Estimate:
     count = len(trainings)
     means = np.array([training.mean for training in trainings])
-    luck = _luck_of_groups(trainings) if grouped(trainings) else _luck_of_images(trainings)
+    luck = _luck_of_groups(trainings) if have_groups(trainings) else _luck_of_images(trainings)
     of_seeds, freedom, of_images = 0.0, count - 1, 0.0
     if count > 1:
         of_seeds = float(means.var(ddof=1)) / count
@@ -275,7 +275,7 @@ def _estimate(
     )
 
 
-def grouped(trainings: Sequence[Judged]) -> bool:
+def have_groups(trainings: Sequence[TrainingValues]) -> bool:
     """Whether the images' groups are known."""
     return all(training.groups is not None for training in trainings)
 
@@ -313,31 +313,31 @@ class _Luck:
     freedom: float | None = None
 
 
-def _luck_of_images(trainings: Sequence[Judged]) -> _Luck:
-    values, judged = _table(trainings)
+def _luck_of_images(trainings: Sequence[TrainingValues]) -> _Luck:
+    values, is_measured = _table(trainings)
     scatter = np.mean(
         [
             training.values.var(ddof=len(training.rows) > 1) / len(training.rows)
             for training in trainings
         ]
     )
-    shared = _shared_luck(values, judged) if len(trainings) > 1 else 0.0
+    shared = _shared_luck(values, is_measured) if len(trainings) > 1 else 0.0
     return _Luck(shared=shared, scatter=float(scatter), images=values.shape[1])
 
 
-def _luck_of_groups(trainings: Sequence[Judged]) -> _Luck:
+def _luck_of_groups(trainings: Sequence[TrainingValues]) -> _Luck:
     groups = [training.groups for training in trainings if training.groups is not None]
     values = [training.values for training in trainings]
     alike = clusters.likeness(*_of_image(trainings))
     sums, counts = clusters.table_of_groups(values, groups)
     variances: list[float | None] = []
     covariances: list[float | None] = []
-    for one in range(len(trainings)):
-        for other in range(one + 1):
-            both = (sums[one], sums[other]), (counts[one], counts[other])
-            covariance = clusters.covariance(*both, alike)
+    for first in range(len(trainings)):
+        for second in range(first + 1):
+            pair = (sums[first], sums[second]), (counts[first], counts[second])
+            covariance = clusters.covariance(*pair, alike)
             # Splits with fewer than two common groups have no covariance (`None`)
-            (variances if one == other else covariances).append(covariance)
+            (variances if first == second else covariances).append(covariance)
     measured = [variance for variance in variances if variance is not None]
     # A group's size is its number of images in one training, not in all of them
     sizes = counts.max(axis=0)
@@ -353,7 +353,7 @@ def _luck_of_groups(trainings: Sequence[Judged]) -> _Luck:
     )
 
 
-def _of_image(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _of_image(trainings: Sequence[TrainingValues]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return each image's mean residual over its trainings, and its group."""
     groups = [training.groups for training in trainings if training.groups is not None]
     residuals = np.concatenate([training.values - training.mean for training in trainings])
@@ -363,24 +363,24 @@ def _of_image(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray
     return means, np.concatenate(groups)[first]
 
 
-def _table(trainings: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _table(trainings: Sequence[TrainingValues]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (seeds, images) tables: the values (0 without one), and 1 for each value, else 0."""
     images = np.unique(np.concatenate([training.rows for training in trainings]))
     values = np.zeros((len(trainings), len(images)))
-    judged = np.zeros_like(values)
+    is_measured = np.zeros_like(values)
     for row, training in enumerate(trainings):
         columns = np.searchsorted(images, training.rows)
         values[row, columns] = training.values
-        judged[row, columns] = 1.0
-    return values, judged
+        is_measured[row, columns] = 1.0
+    return values, is_measured
 
 
-def _shared_luck(values: NDArray[np.float64], judged: NDArray[np.float64]) -> float:
+def _shared_luck(values: NDArray[np.float64], is_measured: NDArray[np.float64]) -> float:
     """Return the mean covariance of two seeds' values through their common images."""
     # Centered, so that differences of large sums keep their precision
-    values = (values - values.sum() / judged.sum()) * judged
-    shared = judged @ judged.T
-    sums = values @ judged.T  # [s, t]: sum of s's values over the images shared with t
+    values = (values - values.sum() / is_measured.sum()) * is_measured
+    shared = is_measured @ is_measured.T
+    sums = values @ is_measured.T  # [s, t]: sum of s's values over the images shared with t
     pairs = (shared >= 2) & ~np.eye(len(values), dtype=bool)
     with np.errstate(divide="ignore", invalid="ignore"):
         of_image = (values @ values.T - sums * sums.T / shared) / (shared - 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hpsearch.results.confirmation.outcomes import started, walk, with_predictions
+from hpsearch.results.confirmation.outcomes import started_trainings, walk, with_predictions
 from hpsearch.results.confirmation.plan import (
     PlannedTraining,
     Progress,
@@ -54,7 +54,7 @@ def newest(database: Database, study: str) -> StudyRecord | None:
 
 def trainings(confirmation: StudyRecord) -> dict[PlannedTraining, TrialRecord]:
     """Return each training that was started, in the order of their tickets."""
-    return started(confirmation, progress_of(confirmation).planned)
+    return started_trainings(confirmation, progress_of(confirmation).planned)
 
 
 def progress_of(confirmation: StudyRecord) -> Progress:
@@ -111,11 +111,11 @@ def invalid_finalists(search: StudyRecord, confirmation: StudyRecord) -> dict[in
 
     Its trainings in the confirmation have fresh seeds, but they may have the same fault.
     """
-    listed = spec_of(confirmation.study).params
+    params = spec_of(confirmation.study).params
     return {
         trial.number: trial.invalid.reason
         for trial in search.trials
-        if trial.invalid is not None and trial.number in listed
+        if trial.invalid is not None and trial.number in params
     }
 
 

@@ -243,10 +243,10 @@ class ConfirmationResult:
             return self.sample
         split = f"each seed with {self.split_of_a_seed}"
         seeds = len(self.reported)
-        judged = sum(map(sum, self.confusion)) if self.confusion is not None else 0
-        if not (judged and seeds) or judged // seeds == self.images:
+        predictions = sum(map(sum, self.confusion)) if self.confusion is not None else 0
+        if not (predictions and seeds) or predictions // seeds == self.images:
             return f"{self.sample}, {split}"
-        return f"{judged // seeds:,} images a seed, {split}; {self.sample} in all"
+        return f"{predictions // seeds:,} images a seed, {split}; {self.sample} in all"
 
     @property
     def images_in_words(self) -> str:
@@ -263,8 +263,8 @@ class ConfirmationResult:
             )
         if not self.new_splits or seeds == 1:
             return f"Validated on {self.sample}, the same in {trainings}, and never trained on."
-        judged = sum(map(sum, self.confusion)) if self.confusion is not None else 0
-        images = f"{judged // seeds:,} images" if judged else "images"
+        predictions = sum(map(sum, self.confusion)) if self.confusion is not None else 0
+        images = f"{predictions // seeds:,} images" if predictions else "images"
         return (
             f"Each of {trainings} kept {images} out of its training to validate on, drawn anew. "
             f"Some were drawn more than once, so together they are {self.sample}."

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hpsearch.results.consistency.facts import EpochRow, Facts
 from hpsearch.results.consistency.rule import Breach, name_of
-from hpsearch.results.consistency.tickets import came_to
+from hpsearch.results.consistency.tickets import state_when_valid
 from hpsearch.search.database.tables import TicketState
 from hpsearch.search.ledger.decision import Decision
 from hpsearch.search.ledger.events import EventKind
@@ -78,7 +78,7 @@ def decided_once(facts: Facts) -> Iterator[Breach]:
 
 
 def _last_decisions(facts: Facts, ticket: Ticket) -> tuple[Decision, ...]:
-    state = came_to(facts, ticket)
+    state = state_when_valid(facts, ticket)
     if state is TicketState.PRUNED:
         return (Decision.PRUNED,) if ticket.rung is None else (Decision.PAUSED,)
     if state is not TicketState.COMPLETE:
@@ -92,7 +92,7 @@ def _last_decisions(facts: Facts, ticket: Ticket) -> tuple[Decision, ...]:
 def _too_short(facts: Facts, ticket: Ticket) -> Iterator[Breach]:
     planned = facts.record.study.epochs_per_trial
     may_stop_early = facts.record.study.document.get("early_stopping") is not None
-    complete = came_to(facts, ticket) is TicketState.COMPLETE
+    complete = state_when_valid(facts, ticket) is TicketState.COMPLETE
     if complete and ticket.epochs_done < planned and not may_stop_early:
         yield name_of(ticket), f"is complete after {ticket.epochs_done} of {planned} epochs"
 
@@ -104,12 +104,14 @@ def reported_values_agree(facts: Facts) -> Iterator[Breach]:
         row = rows.get(ticket.trial_id) if ticket.trial_id is not None else None
         if row is None:
             continue  # `trials.every_trial_has_its_row` reports it
-        ours = {ledger_row.epoch: ledger_row.value for ledger_row in facts.epochs_of(ticket.ticket)}
-        for epoch in sorted(ours.keys() | row.values.keys()):
-            if ours.get(epoch) != row.values.get(epoch):
+        ledger_values = {
+            ledger_row.epoch: ledger_row.value for ledger_row in facts.epochs_of(ticket.ticket)
+        }
+        for epoch in sorted(ledger_values.keys() | row.values.keys()):
+            if ledger_values.get(epoch) != row.values.get(epoch):
                 yield (
                     name_of(ticket),
-                    f"epoch {epoch} has {ours.get(epoch)} in the ledger, but "
+                    f"epoch {epoch} has {ledger_values.get(epoch)} in the ledger, but "
                     f"{row.values.get(epoch)} in Optuna's table",
                 )
 

@@ -33,7 +33,7 @@ class Finding:
     means: str
 
 
-def broken(rule: Rule, facts: Facts) -> list[Finding]:
+def findings_of(rule: Rule, facts: Facts) -> list[Finding]:
     """Return every breach of ``rule``."""
     return [
         Finding(rule=rule.name, where=where, what=what, means=rule.means)

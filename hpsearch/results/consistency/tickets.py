@@ -46,11 +46,11 @@ def one_ending(facts: Facts) -> Iterator[Breach]:
             yield name_of(ticket), f"ended {len(endings)} times: {', '.join(endings)}"
         elif ticket.state.is_finished and not endings:
             yield name_of(ticket), f"is {ticket.state}, but its log has no end"
-        elif endings and endings[0] != came_to(facts, ticket):
+        elif endings and endings[0] != state_when_valid(facts, ticket):
             yield name_of(ticket), f"is {ticket.state}, but its log has {endings[0]}"
 
 
-def came_to(facts: Facts, ticket: Ticket) -> TicketState:
+def state_when_valid(facts: Facts, ticket: Ticket) -> TicketState:
     """Return a ticket's state; for an invalid one, its state before that."""
     declared = declaration_in(facts.log(ticket.ticket))
     if ticket.state is not TicketState.INVALID:
@@ -85,7 +85,7 @@ def state_as_logged(facts: Facts) -> Iterator[Breach]:
         if not steps:
             yield name_of(ticket), "has a row, but no worker ever claimed it"
             continue
-        yield from _last_step(ticket, came_to(facts, ticket), steps[-1])
+        yield from _last_step(ticket, state_when_valid(facts, ticket), steps[-1])
 
 
 def _last_step(ticket: Ticket, state: TicketState, last: Event) -> Iterator[Breach]:

@@ -203,11 +203,17 @@ def forecast(
     overhead = _overhead(database, study_id)
     at = deadline.at
     if at is None:
-        left = (deadline.worker_seconds or 0.0) - (used(database, record) - deadline.used_before)
+        left = (deadline.worker_seconds or 0.0) - (
+            seconds_used(database, record) - deadline.used_before
+        )
         at = now + left / workers
-    trained = [trial for trial in record.trials if trial.epochs_done and trial.compute_seconds > 0]
+    trained_trials = [
+        trial for trial in record.trials if trial.epochs_done and trial.compute_seconds > 0
+    ]
     means = _epoch_means(record)
-    candidates = [trial for trial in _candidates(record, trained) if trial.compute_seconds > 0]
+    candidates = [
+        trial for trial in _candidates(record, trained_trials) if trial.compute_seconds > 0
+    ]
     sample = [trial.ticket for trial in candidates[:12]]
     curves = queries.curves(database, study_id, sample) if sample else {}
     spread = spread_of([[end.seconds for end in curve] for curve in curves.values()])
@@ -218,7 +224,7 @@ def forecast(
         mean = trial.compute_seconds / trial.epochs_done
         return training_seconds(EpochTime(mean=mean, spread=spread), total, overhead=overhead)
 
-    first = next((trial for trial in trained if trial.ticket == 1), None)
+    first = next((trial for trial in trained_trials if trial.ticket == 1), None)
     tried = bool(record.study.document.get("try_first"))
     report = stage_seconds(database, study_id, "report")
     measured = Measured(
@@ -247,7 +253,7 @@ def forecast(
         complete=record.counts.complete,
         epoch_seconds={
             trial.number: trial.compute_seconds / trial.epochs_done
-            for trial in trained
+            for trial in trained_trials
             if trial.number is not None
         },
     )
@@ -262,7 +268,7 @@ def _epoch_means(record: StudyRecord) -> list[float]:
     ]
 
 
-def used(database: Database, record: StudyRecord) -> float:
+def seconds_used(database: Database, record: StudyRecord) -> float:
     """Return the seconds of training that a search and what follows it have used.
 
     Its newest confirmation follows it, and the ablations that keep its deadline.
@@ -274,23 +280,23 @@ def used(database: Database, record: StudyRecord) -> float:
         if timed_search(ablation) is not None
     ]
     planned = [*([] if confirmation is None else [confirmation]), *timed]
-    return sum(_used(database, study) for study in [record, *planned])
+    return sum(_seconds_used(database, study) for study in [record, *planned])
 
 
-def _used(database: Database, record: StudyRecord) -> float:
+def _seconds_used(database: Database, record: StudyRecord) -> float:
     attempts = sum(trial.attempts for trial in record.trials)
     overhead = _overhead(database, record.study.study_id) if attempts else 0.0
     return record.counts.compute_seconds + attempts * overhead
 
 
-def _candidates(record: StudyRecord, trained: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _candidates(record: StudyRecord, trained_trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the trials that may be confirmed, best first; before there are any, all trials."""
     trials = [
         trial
         for trial in contenders(record)
         if trial.state is TicketState.COMPLETE or trial.rung is not None
     ]
-    return trials or sorted(trained, key=lambda trial: -trial.epochs_done)
+    return trials or sorted(trained_trials, key=lambda trial: -trial.epochs_done)
 
 
 def _overhead(database: Database, study_id: int) -> float:
@@ -321,7 +327,7 @@ def _overhead(database: Database, study_id: int) -> float:
                 took[key] = moment - begun[key]
         if not took:
             return []
-        trained = (
+        query = (
             sa.select(epochs.c.ticket, epochs.c.attempt, sa.func.sum(epochs.c.seconds))
             .where(
                 epochs.c.study_id == study_id,
@@ -329,7 +335,7 @@ def _overhead(database: Database, study_id: int) -> float:
             )
             .group_by(epochs.c.ticket, epochs.c.attempt)
         )
-        seconds = {(row[0], row[1]): float(row[2]) for row in connection.execute(trained)}
+        seconds = {(row[0], row[1]): float(row[2]) for row in connection.execute(query)}
         return [max(0.0, took[key] - seconds[key]) for key in took if key in seconds]
 
     overheads = database.read(work)

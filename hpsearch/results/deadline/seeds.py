@@ -48,10 +48,10 @@ def seconds_for(
     looks = {look for look in spec.looks if look < seeds}
     for last in sorted({min(FIRST_ROUND, seeds), *looks, seeds}):  # workers wait between rounds
         entries = [
-            PlannedTraining(trial=one, seed=seed)
+            PlannedTraining(trial=variant, seed=seed)
             for seed in range(before + 1, last + 1)
-            for one in range(len(spec.variants))
-            if one not in lost
+            for variant in range(len(spec.variants))
+            if variant not in lost
         ]
         total += makespan(
             [

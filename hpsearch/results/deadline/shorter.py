@@ -79,7 +79,7 @@ def shorter_specs(spec: ConfirmationSpec, begun: Begun) -> Iterator[Confirmation
             return
 
 
-def fitting(
+def spec_in_time(
     spec: ConfirmationSpec,
     begun: Begun,
     seconds: Mapping[int, float],
@@ -146,7 +146,7 @@ def shorten_if_late(
     spec, started = spec_of(record.study), trainings(record)
     begun = begun_of(record, started)
     usual = {trial: forecast.epoch_seconds.get(trial, forecast.epoch.mean) for trial in spec.params}
-    shorter = fitting(
+    shorter = spec_in_time(
         spec,
         begun,
         seconds_of_trainings(record, started, usual, forecast),

@@ -190,7 +190,7 @@ def stage_seconds(database: Database, study_id: int, stage: str) -> float | None
     return None
 
 
-def stages_ended(database: Database, study_id: int, deadline: Deadline) -> frozenset[str]:
+def ended_stages(database: Database, study_id: int, deadline: Deadline) -> frozenset[str]:
     """Return the names of the stages that have ended under a deadline.
 
     Args:

@@ -84,13 +84,13 @@ def _title(document: Mapping[str, Any], origin: Mapping[str, Any], worth: str) -
         about.append(f"**Confirmed.** {inline(worth)}")
     else:
         # `confirm` chooses by one objective, so a point of a front is trained again instead
-        how = (
+        command = (
             "`hpsearch train FILE --seeds 5`"
             if Goals.of(document).is_multi_objective
             else code(f"hpsearch confirm --study {study}")
         )
         about.append(
-            f"**UNCONFIRMED.** {inline(worth)} No fresh seed has confirmed the value; {how} "
+            f"**UNCONFIRMED.** {inline(worth)} No fresh seed has confirmed the value; {command} "
             "confirms it."
         )
     gap = (origin.get("test") or {}).get("outside_confirmed")
@@ -155,8 +155,8 @@ def _limits(
         lines.append(
             "No license was named (`hpsearch export --license`): ask the author before you use it."
         )
-    listed = "\n".join(f"- {line}" for line in lines)
-    return f"## Intended use and limits\n\n{intended}\n\n{listed}"
+    bullets = "\n".join(f"- {line}" for line in lines)
+    return f"## Intended use and limits\n\n{intended}\n\n{bullets}"
 
 
 def _weakest(names: Sequence[str], judgement: Judgement | None) -> list[str]:
@@ -186,15 +186,15 @@ def _data(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
         else ""
     )
     of_each = in_all = ""
-    for what, several in _several(document["data"]):
-        of_each = f" for each of {several} models, one for each {what}"
-        in_all = ", each once" if what == "fold" else " in all"
+    for kind, count in _partitions(document["data"]):
+        of_each = f" for each of {count} models, one for each {kind}"
+        in_all = ", each once" if kind == "fold" else " in all"
     train, val = origin.get("train_images"), origin.get("val_images")
     seed = origin.get("split_seed")
     rows = [
         ("source", Code(_flow(source))),
         ("training images", None if train is None else f"{train:,}{of_each}"),
-        ("validation images", None if val is None else f"{val:,}{_grouped(origin)}{in_all}"),
+        ("validation images", None if val is None else f"{val:,}{_in_groups(origin)}{in_all}"),
         ("data hash (SHA-256)", _code(origin.get("data_hash"))),
         ("split hash (SHA-256)", _code(origin.get("split_hash"))),
         ("split", None if seed is None else f"seed {seed}{split}"),
@@ -202,14 +202,14 @@ def _data(document: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
     return "## Data\n\n" + _properties(rows)
 
 
-def _grouped(origin: Mapping[str, Any]) -> str:
+def _in_groups(origin: Mapping[str, Any]) -> str:
     groups = origin.get("val_groups")
     return "" if groups is None else f" in {count_noun(groups, 'group')}"
 
 
-def _several(data: Mapping[str, Any]) -> list[tuple[str, int]]:
+def _partitions(data: Mapping[str, Any]) -> list[tuple[str, int]]:
     kinds = (("fold", data.get("folds")), ("split", data.get("splits")))
-    return [(what, several) for what, several in kinds if several]
+    return [(kind, count) for kind, count in kinds if count]
 
 
 def _model(
@@ -256,8 +256,8 @@ def _cost(origin: Mapping[str, Any]) -> str:
     if not isinstance(cost, Mapping):
         return ""
     rows = [
-        (what, f"{spent['epochs']:,}", format_seconds(spent["seconds"]))
-        for what, spent in cost.items()
+        (kind, f"{amounts['epochs']:,}", format_seconds(amounts["seconds"]))
+        for kind, amounts in cost.items()
     ]
     return "## Cost\n\n" + filled_table(("of", "epochs", "time of training"), rows)
 

@@ -55,8 +55,8 @@ def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
         name = f"{confirmed['metric']}, mean of {seeds} fresh seeds"
         alone = confirmed.get("groups") is None
         both = f"seeds and {'validation images' if alone else _groups(confirmed)}"
-        rows.append((name, *_ranged(confirmed, "interval_over_seeds_and_images"), both))
-        rows.append((name, *_ranged(confirmed, "interval_over_seeds"), "seeds"))
+        rows.append((name, *_mean_and_interval(confirmed, "interval_over_seeds_and_images"), both))
+        rows.append((name, *_mean_and_interval(confirmed, "interval_over_seeds"), "seeds"))
         rows.append(
             (
                 "one more training",
@@ -71,12 +71,12 @@ def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
         rows += list(_own(last, images, origin, judgement))
     test = origin.get("test")
     if test is not None:
-        for name, measured in (test.get("others") or {}).items():
+        for name, metric in (test.get("others") or {}).items():
             rows.append(
                 (
                     f"test {inline(name.removeprefix('val_'))} (trial {test['trial']})",
-                    number(measured["value"], name),
-                    bounds(measured["interval"], name),
+                    number(metric["value"], name),
+                    bounds(metric["interval"], name),
                     "seeds and test images" if test.get("seeds") else "test images",
                 )
             )
@@ -97,7 +97,7 @@ def metrics_of(origin: Mapping[str, Any], judgement: Judgement | None) -> str:
     elif origin.get("lacks_groups") or (test or {}).get("lacks_groups"):
         text += f"\n\n**{INTERVAL_LACKS_GROUPS}**"
     if isinstance(confirmed, Mapping):
-        text += "\n\n" + _compared(confirmed)
+        text += "\n\n" + _comparisons(confirmed)
     opened = (
         "Test images: not opened."
         if test is None
@@ -177,8 +177,8 @@ def _own(
         interval = bounds(share_interval(round(last["val_accuracy"] * images), images))
     yield f"val_accuracy, {of}", number(last.get("val_accuracy")), interval, over
     loss = of_groups("val_loss") if grouped else bounds(None)
-    written = number(last.get("val_loss"), "val_loss")
-    yield f"val_loss, {of}", written, loss, over
+    loss_value = number(last.get("val_loss"), "val_loss")
+    yield f"val_loss, {of}", loss_value, loss, over
     once = judgement is not None and judgement.once
     for name, figure in (("val_macro_f1", macro_f1), ("val_balanced_accuracy", balanced_accuracy)):
         if last.get(name) is None:
@@ -204,9 +204,9 @@ def _same(last: Mapping[str, Any], judgement: Judgement) -> bool:
     return bool(matrix.sum()) and abs(np.trace(matrix) / matrix.sum() - last["val_accuracy"]) < 1e-9
 
 
-def _compared(confirmed: Mapping[str, Any]) -> str:
+def _comparisons(confirmed: Mapping[str, Any]) -> str:
     metric, optimism = confirmed["metric"], confirmed["optimism"]
-    written = MetricFormat(metric)
+    form = MetricFormat(metric)
     lines = [
         f"- Best seen in the search: {number(confirmed['best_seen'], metric)}, one seed, the best "
         f"of {inline(confirmed['complete_trials'])} complete trials. Optimism: "
@@ -218,8 +218,8 @@ def _compared(confirmed: Mapping[str, Any]) -> str:
             verdict = "" if other["distinguishable"] else "not "
             lines.append(
                 f"- Against {name} (trial {inline(other['trial'])}): "
-                f"{written.difference(other['ahead'])} (95 %: "
-                f"{written.differences(*other['interval'])}), {verdict}distinguishable."
+                f"{form.difference(other['ahead'])} (95 %: "
+                f"{form.differences(*other['interval'])}), {verdict}distinguishable."
             )
     if confirmed.get("chance_of_best") is not None:
         lines.append(
@@ -229,7 +229,7 @@ def _compared(confirmed: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _ranged(confirmed: Mapping[str, Any], key: str) -> tuple[str, str]:
+def _mean_and_interval(confirmed: Mapping[str, Any], key: str) -> tuple[str, str]:
     metric = confirmed["metric"]
     return number(confirmed["mean"], metric), bounds(confirmed[key], metric)
 

@@ -43,7 +43,7 @@ class Export:
         study = self.frozen.document["provenance"]["study"]
         return f"{study}-trial-{self.frozen.trial.number}.yaml"
 
-    def licensed(self, name: str | None) -> Export:
+    def with_license(self, name: str | None) -> Export:
         """Return it under a license, which its frozen config and its model card record.
 
         Args:
@@ -105,7 +105,7 @@ def choose(
                     f"`hpsearch confirm --study {name} --again`"
                 )
             elif (winner := confirmed_winner(record, verdict)) is not None:
-                return _confirmed(database, record, confirmation, verdict, winner, load)
+                return _export_winner(database, record, confirmation, verdict, winner, load)
             advice = advice or (
                 "Its confirmation isn't finished: "
                 if not verdict.finished
@@ -119,7 +119,7 @@ def choose(
     return Export(frozen=frozen, verdict=None, advice=advice)
 
 
-def _confirmed(
+def _export_winner(
     database: Database,
     record: StudyRecord,
     confirmation: StudyRecord,

@@ -18,7 +18,7 @@ INTERVAL_LACKS_GROUPS = (
 def confirmed_section(verdict: ConfirmationResult, study: str) -> dict[str, Any]:
     """Return ``provenance.confirmed``; ``study`` is the confirmation's name. Intervals are 95 %."""
     figure = verdict.over_seeds_and_images or verdict.over_seeds
-    invalid = {str(trial): why for trial, why in verdict.invalid.items()}
+    invalid = {str(trial): reason for trial, reason in verdict.invalid.items()}
     return {
         "study": study,
         "metric": verdict.metric,
@@ -34,8 +34,8 @@ def confirmed_section(verdict: ConfirmationResult, study: str) -> dict[str, Any]
         "best_seen": verdict.best_seen,
         "complete_trials": verdict.complete,
         "optimism": verdict.optimism,
-        "runner_up": _compared(verdict.runner_up),
-        "first_tried": _compared(verdict.baseline),
+        "runner_up": _comparison(verdict.runner_up),
+        "first_tried": _comparison(verdict.baseline),
         "chance_of_best": verdict.chance_of_best,
         "finalists": len(verdict.finalists),
         **({"invalid": invalid} if invalid else {}),
@@ -51,7 +51,7 @@ def _bounds(interval: Interval | None) -> list[float] | None:
     return None if interval is None else [interval.low, interval.high]
 
 
-def _compared(other: Comparison | None) -> dict[str, Any] | None:
+def _comparison(other: Comparison | None) -> dict[str, Any] | None:
     if other is None:
         return None
     return {

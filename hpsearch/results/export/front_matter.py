@@ -44,13 +44,13 @@ def read_license(name: str) -> str:
     Raises:
         UserError: The name has no letter or digit.
     """
-    written = re.sub(r"[^a-z0-9.+]+", "-", name.lower()).strip("-")
-    if not re.search("[a-z0-9]", written):
+    identifier = re.sub(r"[^a-z0-9.+]+", "-", name.lower()).strip("-")
+    if not re.search("[a-z0-9]", identifier):
         raise UserError(
             f"a license must be an identifier such as mit, apache-2.0 or cc-by-4.0, or a name, but "
             f"got {name!r}"
         )
-    return written
+    return identifier
 
 
 def front_matter(document: Mapping[str, Any]) -> str:
@@ -63,9 +63,11 @@ def front_matter(document: Mapping[str, Any]) -> str:
     origin = document["provenance"]
     model = next(iter(document["model"]))
     results = [
-        result for result in (_confirmed(document, origin), _test(document, origin)) if result
+        result
+        for result in (_confirmed_result(document, origin), _test_result(document, origin))
+        if result
     ]
-    measured = list(
+    metric_types = list(
         dict.fromkeys(metric["type"] for result in results for metric in result["metrics"])
     )
     content: dict[str, Any] = {
@@ -76,7 +78,7 @@ def front_matter(document: Mapping[str, Any]) -> str:
     }
     if results:
         name = _name(origin.get("study", document["study"]))
-        content["metrics"] = measured
+        content["metrics"] = metric_types
         content["model-index"] = [{"name": name, "results": results}]
     return f"---\n{to_yaml(content)}---"
 
@@ -87,7 +89,9 @@ def _license(name: str) -> dict[str, str]:
     return {"license": "other", "license_name": name}
 
 
-def _confirmed(document: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[str, Any] | None:
+def _confirmed_result(
+    document: Mapping[str, Any], origin: Mapping[str, Any]
+) -> dict[str, Any] | None:
     confirmed = origin.get("confirmed")
     if not isinstance(confirmed, Mapping) or confirmed.get("mean") is None:
         return None
@@ -98,13 +102,13 @@ def _confirmed(document: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[s
     spread = "" if interval is None else f" (95 %: {form.interval(interval)})"
     measured = {
         "type": _HUB_METRICS.get(metric, _name(metric)),
-        "value": _rounded(confirmed["mean"]),
+        "value": _round(confirmed["mean"]),
         "name": f"{_name(metric)}, mean of {seeds}{spread}",
     }
     return _result(document, origin, "validation", measured)
 
 
-def _test(document: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[str, Any] | None:
+def _test_result(document: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[str, Any] | None:
     test = origin.get("test")
     # The weights of one trial aren't those of another one that was evaluated
     if not test or test.get("trial") != origin.get("trial"):
@@ -112,7 +116,7 @@ def _test(document: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[str, A
     interval = MetricFormat("test_accuracy").interval(test["interval"])
     measured = {
         "type": "accuracy",
-        "value": _rounded(test["accuracy"]),
+        "value": _round(test["accuracy"]),
         "name": f"test accuracy, first evaluation (95 %: {interval})",
     }
     return _result(document, origin, "test", measured)
@@ -150,6 +154,6 @@ def _name(text: object) -> str:
     return re.sub(r"[^\w .,+%]+", "-", clean(str(text))).strip()
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     """Return a value with six significant digits: more are noise, and hard to read."""
     return float(f"{value:.6g}")

@@ -105,24 +105,24 @@ def export_trial(
     trial = record.trial(number) if number is not None else next(iter(order), None)
     if trial is None:
         raise UserError(f"{none_eligible(record)}, or name one with --trial")
-    trained, source, file = trial, record, study
+    training, source, file = trial, record, study
     if retrained is not None:
-        trained, source, file = retrained.trial, retrained.study, retrained.file
-    curve = queries.curve(database, source.study.study_id, trained.ticket)
-    if not curve or trained.trial_id is None or trained.best_epoch is None:
+        training, source, file = retrained.trial, retrained.study, retrained.file
+    curve = queries.curve(database, source.study.study_id, training.ticket)
+    if not curve or training.trial_id is None or training.best_epoch is None:
         raise UserError(
-            f"a trial can be exported after its first epoch, but trial {trained.number} of study "
-            f"{source.study.name!r} has none ({trained.state})"
+            f"a trial can be exported after its first epoch, but trial {training.number} of study "
+            f"{source.study.name!r} has none ({training.state})"
         )
-    if "params" in trained.damaged:
+    if "params" in training.damaged:
         raise UserError(
-            f"a trial is exported with its configuration, but that of trial {trained.number} of "
+            f"a trial is exported with its configuration, but that of trial {training.number} of "
             f"study {source.study.name!r} is damaged in the database (`hpsearch doctor`)"
         )
     config = (file.loop_config if file.has_loop else file.trial_config)(
-        trained.params, trained.ticket
+        training.params, training.ticket
     )
-    attributes = trial_attributes.read(database, trained.trial_id)
+    attributes = trial_attributes.read(database, training.trial_id)
     rank = order.index(trial) + 1 if trial in order else None
     worth = unconfirmed_sentence(record, trial) if retrained is None else retrained.worth
     gap = None if retrained is None else retrained.gap
@@ -139,20 +139,20 @@ def export_trial(
         "rank": rank,
         "complete_trials": len(order),
         "objective": f"{record.objective.metric} of the {record.objective.at} epoch",
-        "value": trained.value,
-        **({} if record.goals.is_single_unconstrained else {"goals": dict(trained.metrics)}),
+        "value": training.value,
+        **({} if record.goals.is_single_unconstrained else {"goals": dict(training.metrics)}),
         "confirmed": False if retrained is None else retrained.summary,
         "worth": text,
-        "training": _training(source, trained),
-        "epochs_run": trained.epochs_done,
-        "figures": provenance.epoch_metrics(curve, best_epoch=trained.best_epoch),
+        "training": _training(source, training),
+        "epochs_run": training.epochs_done,
+        "figures": provenance.epoch_metrics(curve, best_epoch=training.best_epoch),
         "overfits_from": overfits_from(curve),
         "trial_seed": config.seed,
         **({} if isinstance(config, LoopConfig) else {"split_seed": config.split_seed}),
         **{key: value for key, value in attributes.items() if key not in _LEFT_OUT},
         # An earlier version, which didn't count groups, trained it
         **({"lacks_groups": True} if grouped and VAL_GROUPS not in attributes else {}),
-        "cost": _cost(record, trained, retrained),
+        "cost": _cost(record, training, retrained),
         "test": _test(database, record, retrained),
         "architecture": None
         if isinstance(config, LoopConfig)
@@ -161,7 +161,7 @@ def export_trial(
         "repository": provenance.repository(Path.cwd()),
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    point = {key: value for key, value in trained.params.items() if key != CONFIRM_SEED}
+    point = {key: value for key, value in training.params.items() if key != CONFIRM_SEED}
     document = freeze(study, point, origin)
     if retrained is not None and "data" in document:
         document["data"] = single_split(document["data"])
@@ -173,9 +173,9 @@ def export_trial(
         complete=len(order),
         rank=rank,
         document=document,
-        header=_header(record, trial, trained, text, retrained is not None),
+        header=_header(record, trial, training, text, retrained is not None),
         weights_study=source,
-        weights_trial=trained,
+        weights_trial=training,
         confusion=attributes.get("val_confusion"),
         worth=worth,
     )
@@ -195,27 +195,27 @@ def _test(
     return content
 
 
-def _training(source: StudyRecord, trained: TrialRecord) -> dict[str, Any]:
+def _training(source: StudyRecord, training: TrialRecord) -> dict[str, Any]:
     """Return the training whose seeds, metrics and weights the config has."""
-    content: dict[str, Any] = {"study": source.study.name, "trial": trained.number}
-    if CONFIRM_SEED in trained.params:
-        content["seed"] = trained.params[CONFIRM_SEED]
+    content: dict[str, Any] = {"study": source.study.name, "trial": training.number}
+    if CONFIRM_SEED in training.params:
+        content["seed"] = training.params[CONFIRM_SEED]
     return content
 
 
 def _cost(
-    record: StudyRecord, trained: TrialRecord, retrained: Retrained | None
+    record: StudyRecord, training: TrialRecord, retrained: Retrained | None
 ) -> dict[str, dict[str, Any]]:
-    spent: dict[str, dict[str, Any]] = {
-        "training": {"epochs": trained.epochs_done, "seconds": trained.compute_seconds},
-        "search": _spent(record),
+    costs: dict[str, dict[str, Any]] = {
+        "training": {"epochs": training.epochs_done, "seconds": training.compute_seconds},
+        "search": _total_cost(record),
     }
     if retrained is not None:
-        spent["confirmation"] = _spent(retrained.study)
-    return spent
+        costs["confirmation"] = _total_cost(retrained.study)
+    return costs
 
 
-def _spent(record: StudyRecord) -> dict[str, Any]:
+def _total_cost(record: StudyRecord) -> dict[str, Any]:
     return {"epochs": record.counts.epochs_run, "seconds": record.counts.compute_seconds}
 
 
@@ -248,12 +248,12 @@ def layers_of(summary: ModelSummary) -> list[dict[str, Any]]:
 
 
 def _header(
-    record: StudyRecord, trial: TrialRecord, trained: TrialRecord, worth: str, confirmed: bool
+    record: StudyRecord, trial: TrialRecord, training: TrialRecord, worth: str, confirmed: bool
 ) -> str:
-    written = MetricFormat(record.objective.metric).value(trained.value)
-    value = "unknown" if trained.value is None else written
+    form = MetricFormat(record.objective.metric)
+    value = "unknown" if training.value is None else form.value(training.value)
     kind = "confirmed with fresh seeds" if confirmed else "UNCONFIRMED"
-    of = f"a training of it with fresh seed {trained.params.get(CONFIRM_SEED)}, its"
+    of = f"a training of it with fresh seed {training.params.get(CONFIRM_SEED)}, its"
     return (
         f"Trial {trial.number} of study {record.study.name}, {kind}; exported by "
         f"hpsearch.\n{record.objective.metric} of {of if confirmed else 'its'} "

@@ -34,7 +34,7 @@ def matrix_picture(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> 
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     inches = min(_LARGEST, _BESIDE + _CELL * max(classes, 4))
     every = -(-classes // _MOST_NAMES)
-    labels = [_shortened(name) for name in names[::every]]
+    labels = [_shorten(name) for name in names[::every]]
     with mpl_style({"font.size": 9}):
         figure = new_figure((inches, inches))
         axes = figure.add_subplot()
@@ -58,6 +58,6 @@ def matrix_picture(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> 
     return stream.getvalue()
 
 
-def _shortened(name: str) -> str:
+def _shorten(name: str) -> str:
     text = drawable(" ".join(name.split()))
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "\u2026"

@@ -87,7 +87,7 @@ def check(
         raise UserError(f"there must be at least one finished run, but {source.name} has none")
     reader = _Reader(source, space, goals, mapping)
     rows = [reader.check(row) for row in source.rows]
-    caveats = [*source.caveats, *reader.unit_caveats(), *_trained(source, epochs)]
+    caveats = [*source.caveats, *reader.unit_caveats(), *_epoch_caveats(source, epochs)]
     return CheckedSource(source=source.name, rows=rows, read_from=reader.read_from, caveats=caveats)
 
 
@@ -159,7 +159,7 @@ class _Reader:
 
     def _value(self, row: Row, path: str, parameter: Parameter, used: dict[str, str]) -> Scalar:
         if path in self._common:
-            return _stored(path, parameter, self._common[path])
+            return _parameter_value(path, parameter, self._common[path])
         column = self._column(row, path)
         if column is None:
             raise Outside(f"has no value for {path} (--fix {path}=VALUE sets it for all)")
@@ -168,7 +168,7 @@ class _Reader:
                 f"a column must be one parameter, but {column!r} could be {used[column]} and "
                 f"{path}; choose one with --map {column}={path}"
             )
-        return _stored(path, parameter, row.cells[column])
+        return _parameter_value(path, parameter, row.cells[column])
 
     def _column(self, row: Row, path: str) -> str | None:
         filled = [name for name in self._names.of(path) if not _is_empty(row.cells.get(name))]
@@ -216,7 +216,7 @@ class _Reader:
         return share
 
 
-def _stored(path: str, parameter: Parameter, cell: Any) -> Scalar:
+def _parameter_value(path: str, parameter: Parameter, cell: Any) -> Scalar:
     try:
         return stored_value(parameter, cell)
     except Outside as error:
@@ -249,23 +249,23 @@ def _no_objective(metric: str, source: Source) -> str:
         for column in source.columns
         if any(as_number(row.cells.get(column)) is not None for row in source.rows)
     ]
-    listed = ", ".join(map(repr, numeric)) or "none"
+    names = ", ".join(map(repr, numeric)) or "none"
     return (
         f"a column must be the study's objective, {metric}, but no column has this name; choose "
-        f"one with --value COLUMN (columns with numbers: {listed})"
+        f"one with --value COLUMN (columns with numbers: {names})"
     )
 
 
-def _trained(source: Source, epochs: int) -> list[str]:
+def _epoch_caveats(source: Source, epochs: int) -> list[str]:
     """Return a caveat if rows were trained for other numbers of epochs than the study's trials."""
     for column in source.columns:
         if result_name(column) not in _EPOCHS:
             continue
         ended = (row for row in source.rows if row.refused is None)
         numbers = [as_number(row.cells.get(column)) for row in ended]
-        trained = sorted({number for number in numbers if number is not None})
-        if trained and trained != [epochs]:
-            low, high = f"{trained[0]:g}", f"{trained[-1]:g}"
+        epoch_counts = sorted({number for number in numbers if number is not None})
+        if epoch_counts and epoch_counts != [epochs]:
+            low, high = f"{epoch_counts[0]:g}", f"{epoch_counts[-1]:g}"
             text = low if low == high else f"{low} to {high}"
             return [
                 f"they were trained for {text} epochs, this study's trials for up to {epochs}: "
@@ -363,10 +363,10 @@ def _label_of(choice: Choice, cell: Any) -> Scalar:
         if len(spelled) == 1:
             return spelled[0]
         try:
-            written = label(json.loads(cell))
+            json_label = label(json.loads(cell))
         except (ValueError, RecursionError):
-            written = None
-        if isinstance(written, str) and choice.contains(written):
-            return written
-    listed = ", ".join(map(str, labels))
-    raise Outside(f"must be one of {listed}, but is {cell}")
+            json_label = None
+        if isinstance(json_label, str) and choice.contains(json_label):
+            return json_label
+    choices = ", ".join(map(str, labels))
+    raise Outside(f"must be one of {choices}, but is {cell}")

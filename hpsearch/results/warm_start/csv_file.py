@@ -67,7 +67,7 @@ def read_csv(path: Path, *, ignored: Collection[str] = ()) -> Source:
         UserError: If the file is missing, isn't text or is too large, or its header names no
             column, too many, or one twice.
     """
-    text, caveats = _decoded(_content(path), path)
+    text, caveats = _decode(_content(path), path)
     try:
         return _read(text, path, caveats, {name.lower() for name in ignored})
     except csv.Error as error:
@@ -88,11 +88,11 @@ def _content(path: Path) -> bytes:
     except FileNotFoundError:
         raise UserError(f"{path} doesn't exist; name a CSV file or a study") from None
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path} can't be read: {why or error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} can't be read: {reason or error}") from None
 
 
-def _decoded(data: bytes, path: Path) -> tuple[str, list[str]]:
+def _decode(data: bytes, path: Path) -> tuple[str, list[str]]:
     """Return the text, and caveats about its encoding."""
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if encoding is None and b"\0" in data[:2]:  # some programs write UTF-16 without its mark
@@ -202,8 +202,8 @@ def _row(
 ) -> Row:
     place = f"line {line}"
     if len(cells) != len(header):
-        why = f"has {len(cells)} cells, but the header has {len(header)}"
-        return Row(place=place, cells={}, refused=why)
+        reason = f"has {len(cells)} cells, but the header has {len(header)}"
+        return Row(place=place, cells={}, refused=reason)
     by_column = {
         name: reader.read(name, text) for name, text in zip(header, cells, strict=True) if name
     }

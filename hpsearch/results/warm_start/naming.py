@@ -105,8 +105,8 @@ def value_column(
         matches = [column for column in columns if is_unnamed_value(metric, column)]
     if len(matches) > 1:
         raise UserError(
-            f"one column must be the {metric}, but {_listed(matches)} could be; choose one with "
-            f"--value {matches[0]!r}"
+            f"one column must be the {metric}, but {_list_names(matches)} could be; choose one "
+            f"with --value {matches[0]!r}"
         )
     return matches[0] if matches else None
 
@@ -136,5 +136,5 @@ def _matches(path: Sequence[str], name: Sequence[str]) -> int:
     return len(name)
 
 
-def _listed(names: Iterable[str]) -> str:
+def _list_names(names: Iterable[str]) -> str:
     return " and ".join(repr(name) for name in names)

@@ -20,7 +20,11 @@ from hpsearch.study_file.study import StudyFile
 
 
 def from_hpsearch(
-    database: Database, other: StudyRecord, file: StudyFile, goals: Goals, mine: Mapping[str, Any]
+    database: Database,
+    other: StudyRecord,
+    file: StudyFile,
+    goals: Goals,
+    document: Mapping[str, Any],
 ) -> Source:
     """Return the complete trials of another study, with values for this study's goals.
 
@@ -31,7 +35,7 @@ def from_hpsearch(
         other: The other study.
         file: The study file of ``other``.
         goals: Objectives and constraints of this study.
-        mine: Document of this study.
+        document: The document of this study.
 
     Raises:
         UserError: If ``other`` is a confirmation or an ablation.
@@ -57,7 +61,7 @@ def from_hpsearch(
         metrics = _metrics(curves.get(trial.ticket, []), trial, goals)
         rows.append(Row(place=place, cells=cells, metrics=metrics))
     columns = list(dict.fromkeys(column for row in rows for column in row.cells))
-    caveats = _differences(other, mine)
+    caveats = _differences(other, document)
     return Source(
         name=f"{name} @ {database.display_url}"[:255], rows=rows, columns=columns, caveats=caveats
     )
@@ -99,12 +103,12 @@ def _names_of_branches(file: StudyFile, trial: TrialRecord) -> dict[str, Any]:
     return names
 
 
-def _differences(other: StudyRecord, mine: Mapping[str, Any]) -> list[str]:
-    theirs = other.study.document
+def _differences(other: StudyRecord, document: Mapping[str, Any]) -> list[str]:
+    other_document = other.study.document
     lines = []
-    if theirs.get("data") != mine.get("data"):
+    if other_document.get("data") != document.get("data"):
         lines.append("its data or their preparation differ from this study's")
-    epochs = mine["budget"]["epochs_per_trial"]
+    epochs = document["budget"]["epochs_per_trial"]
     if other.study.epochs_per_trial != epochs:
         lines.append(
             f"its trials were trained for up to {other.study.epochs_per_trial} epochs, this "
@@ -181,8 +185,8 @@ def _of_optuna(study: Any, name: str, url: str, goals: Goals) -> Source:
         place = f"trial {trial.number}"
         if trial.state is not TrialState.COMPLETE:
             if trial.state.is_finished():
-                why = f"is {trial.state.name.lower()}"
-                rows.append(Row(place=place, cells={}, refused=why))
+                reason = f"is {trial.state.name.lower()}"
+                rows.append(Row(place=place, cells={}, refused=reason))
             continue
         cells = {**trial.params, **dict(zip(titles, trial.values, strict=True))}
         rows.append(Row(place=place, cells=cells))

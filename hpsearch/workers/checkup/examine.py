@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from hpsearch.results.consistency.facts import Facts, read_facts
-from hpsearch.results.consistency.rule import Finding, broken
+from hpsearch.results.consistency.rule import Finding, findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.search.database.storage import Database
 from hpsearch.search.ledger import studies
@@ -74,7 +74,7 @@ def _look(database: Database, name: str, runs: Runs) -> Health:
     facts = read_facts(database, name)
     return Health(
         facts=facts,
-        broken=tuple(finding for rule in RULES for finding in broken(rule, facts)),
+        broken=tuple(finding for rule in RULES for finding in findings_of(rule, facts)),
         files=look_at_files(facts, folder, files_by_trial),
         folder=folder,
         dead=tuple(dead_owners(facts)),

@@ -12,7 +12,7 @@ from pathlib import Path
 from hpsearch.durable_files import why_unwritable
 from hpsearch.errors import UserError
 from hpsearch.failpoints import FailPoint, hit
-from hpsearch.results.deadline.forecast import is_over, read_forecast, used
+from hpsearch.results.deadline.forecast import is_over, read_forecast, seconds_used
 from hpsearch.results.deadline.stages import stage_of
 from hpsearch.results.deadline.stored import (
     Deadline,
@@ -169,7 +169,7 @@ def set_or_keep(database: Database, stored: StoredStudy, deadline: Deadline | No
     if deadline is not None:
         record = read_study(database, stored.name)
         set_deadline(
-            database, stored.study_id, replace(deadline, used_before=used(database, record))
+            database, stored.study_id, replace(deadline, used_before=seconds_used(database, record))
         )
         return
     previous = deadline_of(database, stored)

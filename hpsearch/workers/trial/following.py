@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from hpsearch.results.confirmation.spec import confirmed_search
 from hpsearch.results.confirmation.stored import newer_trials
-from hpsearch.results.deadline.stored import closing_of, deadline_of, stages_ended
+from hpsearch.results.deadline.stored import closing_of, deadline_of, ended_stages
 from hpsearch.results.planned import parent_of, plan_of, planned_studies
 from hpsearch.results.records import read_study
 from hpsearch.search.database.storage import Database
@@ -63,7 +63,7 @@ class Following:
             if deadline is None or deadline.has_passed(time.time()):
                 return None
             stages = {"confirm", "answer"} & {"confirm", *deadline.stages}
-            is_over = stages <= stages_ended(self._database, current.study_id, deadline)
+            is_over = stages <= ended_stages(self._database, current.study_id, deadline)
             if is_over or current.stops > self._search.stops:
                 return None
             # A closed search may still name a running trial: that of a worker that was killed

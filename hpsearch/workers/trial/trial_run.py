@@ -18,7 +18,7 @@ from hpsearch.errors import (
 from hpsearch.failpoints import FailPoint, hit
 from hpsearch.registry import Component
 from hpsearch.results import trial_attributes
-from hpsearch.results.error_text import first_line, shortened
+from hpsearch.results.error_text import first_line, shorten
 from hpsearch.search.database.optuna_rows import constraint_attrs
 from hpsearch.search.database.storage import GaveUpWaiting
 from hpsearch.search.ledger.types import Claim, TrialRow
@@ -312,4 +312,4 @@ def _account(error: BaseException) -> str:
     if len(text) <= _ACCOUNT:
         return text
     first = first_line("".join(traceback.format_exception_only(error)))
-    return f"{first}\n\n{shortened(text, _ACCOUNT - len(first) - 2, beginning=_BEGINNING)}"
+    return f"{first}\n\n{shorten(text, _ACCOUNT - len(first) - 2, beginning=_BEGINNING)}"

@@ -16,10 +16,10 @@ from hpsearch.errors import UserError
 from hpsearch.formatting import count_noun
 from hpsearch.metric_registry import compute
 from hpsearch.metrics import OBJECTIVES, SHARE, ValPredictions, is_share
-from hpsearch.results.confirmation.contributions import judged, predictions_of
+from hpsearch.results.confirmation.contributions import predictions_of, training_values
 from hpsearch.results.confirmation.over_groups import error_of
 from hpsearch.results.confirmation.spec import spec_of
-from hpsearch.results.confirmation.statistics import Judged, estimate
+from hpsearch.results.confirmation.statistics import TrainingValues, estimate
 from hpsearch.results.confirmation.stored import (
     invalid_finalists,
     newest,
@@ -270,7 +270,7 @@ def _others(
 
 
 def _interval(
-    contributions: Sequence[Judged], *, share: bool, with_seeds: bool
+    contributions: Sequence[TrainingValues], *, share: bool, with_seeds: bool
 ) -> list[float] | None:
     """Return the 95 % interval of a metric's mean, over groups if the images have them.
 
@@ -295,7 +295,7 @@ def _interval(
 
 def _contributions(
     result: TestResult, metric: str, of_training: int, class_names: Sequence[str]
-) -> list[Judged]:
+) -> list[TrainingValues]:
     """Return the contributions of each training, averaged over its models."""
     rows, truth = np.arange(len(result.truth)), result.truth.numpy()
     probability_metric = None if metric in OBJECTIVES else metric
@@ -311,14 +311,14 @@ def _contributions(
             else evaluation.probabilities.numpy(),
         )
         contributions.append(
-            judged(
+            training_values(
                 metric, predictions_of(predictions, probability_metric, class_names, result.groups)
             )
         )
     return [_mean(part) for part in _parts(contributions, of_training)]
 
 
-def _mean(several: Sequence[Judged]) -> Judged:
+def _mean(several: Sequence[TrainingValues]) -> TrainingValues:
     """Return the average contributions of several models on the same images."""
     return replace(
         several[0],

@@ -150,21 +150,21 @@ def test_a_plugin_adds_a_metric(
 def test_the_jackknife_estimates_the_error_of_a_mean() -> None:
     from hpsearch.results.confirmation.contributions import jackknife
     from hpsearch.results.confirmation.over_groups import error_of
-    from hpsearch.results.confirmation.statistics import Judged
+    from hpsearch.results.confirmation.statistics import TrainingValues
 
     rng = np.random.default_rng(1)
     right = (rng.random(2000) < 0.8).astype(float)
     rows, groups = np.arange(2000), np.repeat(np.arange(500), 4)
     values = jackknife(lambda kept: float(right[kept].mean()), rows, None)
     assert values.mean() == pytest.approx(right.mean(), abs=1e-12)
-    found = error_of(Judged(rows=rows, values=values)).standard_error
-    exact = error_of(Judged(rows=rows, values=right)).standard_error
+    found = error_of(TrainingValues(rows=rows, values=values)).standard_error
+    exact = error_of(TrainingValues(rows=rows, values=right)).standard_error
     assert found == pytest.approx(exact, rel=0.2), "100 blocks know it to about 7 %"
     # In groups of four equal images, the error is twice as large
     alike = np.repeat(right[:500], 4)
     values = jackknife(lambda kept: float(alike[kept].mean()), rows, groups)
-    found = error_of(Judged(rows=rows, values=values, groups=groups)).standard_error
-    exact = error_of(Judged(rows=rows, values=alike, groups=groups)).standard_error
+    found = error_of(TrainingValues(rows=rows, values=values, groups=groups)).standard_error
+    exact = error_of(TrainingValues(rows=rows, values=alike, groups=groups)).standard_error
     assert found == pytest.approx(exact, rel=0.25)
     # Few images are left out one by one
     few = jackknife(lambda kept: float(right[:50][kept].mean()), rows[:50], None)

@@ -12,9 +12,9 @@ import pytest
 from hpsearch.results.ablation.alternatives import Design, alternatives
 from hpsearch.results.ablation.judging import (
     INTERIM,
-    corrected,
-    estimated,
+    estimate_pairs,
     final_level,
+    holm_tests,
     judge,
     settled_now,
 )
@@ -287,8 +287,8 @@ def test_an_interval_excludes_nothing_exactly_if_holm_rejects() -> None:
             ({seed: of_value(rng.normal(0.7 + each, 0.01)) for seed in range(5)}, base)
             for each in effect
         ]
-        estimates = [each for each in estimated(pairs) if each is not None]
-        tests = corrected(estimates)
+        estimates = [each for each in estimate_pairs(pairs) if each is not None]
+        tests = holm_tests(estimates)
         for each, (p_value, confidence) in zip(estimates, tests, strict=True):
             interval = each.over_seeds_and_images(confidence=confidence)
             assert interval.excludes(0.0) == (p_value <= ALPHA)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from hpsearch.reporting.assemble import read_report, render
 from hpsearch.results.consistency.facts import read_facts
-from hpsearch.results.consistency.rule import broken
+from hpsearch.results.consistency.rule import findings_of
 from hpsearch.results.consistency.rules import RULES
 from hpsearch.results.ranking import ranked
 from hpsearch.results.records import read_study
@@ -107,7 +107,7 @@ def reads_everything_else(prepared, table: str) -> None:
     assert len(record.trials) == 6
     assert {each.number for each in ranked(record)} >= {0}
     facts = read_facts(database, "made_up")
-    found = [finding for rule in RULES for finding in broken(rule, facts)]
+    found = [finding for rule in RULES for finding in findings_of(rule, facts)]
     if table.startswith("hpsearch_tickets"):
         assert [each.rule for each in found if each.rule == "readable"] == ["readable"]
     study_id = prepared.stored.study_id

@@ -25,7 +25,7 @@ from hpsearch.results.deadline.costs import (
 )
 from hpsearch.results.deadline.forecast import Forecast, next_goal
 from hpsearch.results.deadline.seeds import complete_seeds, seconds_for, seeds_in_time
-from hpsearch.results.deadline.shorter import cut, fitting, seconds_left
+from hpsearch.results.deadline.shorter import cut, seconds_left, spec_in_time
 from hpsearch.results.deadline.stages import (
     LEAST_FOR_ANSWER,
     MOST_FOR_ANSWER,
@@ -133,13 +133,13 @@ def test_a_confirmation_in_time_stays_as_it_is():
     plan, one = made_up_spec((0, 1, 2), seeds=5), {0: 1.0, 1: 1.0, 2: 1.0}
     begun = begun_with(plan, 0)
     left = seconds_left(plan, begun, one, epochs=9, workers=2)
-    assert fitting(plan, begun, one, epochs=9, workers=2, left=left) is None
+    assert spec_in_time(plan, begun, one, epochs=9, workers=2, left=left) is None
 
 
 def test_a_late_confirmation_gets_fewer_seeds_and_keeps_its_trainings():
     plan, one = made_up_spec((0, 1, 2), seeds=5), {0: 1.0, 1: 1.0, 2: 1.0}
     begun = begun_with(plan, 6)
-    found = fitting(plan, begun, one, epochs=9, workers=2, left=9.0)
+    found = spec_in_time(plan, begun, one, epochs=9, workers=2, left=9.0)
     assert found is not None
     assert seconds_left(found, begun, one, epochs=9, workers=2) <= 9.0
     assert found.shortened is not None
@@ -147,7 +147,7 @@ def test_a_late_confirmation_gets_fewer_seeds_and_keeps_its_trainings():
     before, now = (progress(each, begun.outcomes).planned for each in (plan, found))
     assert now[:6] == before[:6]
     # With no time at all it is the smallest there is
-    least = fitting(plan, begun, one, epochs=9, workers=2, left=0.0)
+    least = spec_in_time(plan, begun, one, epochs=9, workers=2, left=0.0)
     assert least is not None
     assert least.shortened == Shortened(selection=2, report=2)
 
@@ -155,7 +155,7 @@ def test_a_late_confirmation_gets_fewer_seeds_and_keeps_its_trainings():
 def test_a_round_that_has_begun_is_not_dropped():
     plan, one = made_up_spec((0, 1, 2), seeds=5), {0: 1.0, 1: 1.0, 2: 1.0}
     begun = begun_with(plan, 6, issued=7)
-    least = fitting(plan, begun, one, epochs=9, workers=2, left=0.0)
+    least = spec_in_time(plan, begun, one, epochs=9, workers=2, left=0.0)
     assert least is not None
     assert least.shortened == Shortened(selection=3, report=2)
 

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from hpsearch.results.error_text import first_line, shortened
+from hpsearch.results.error_text import first_line, shorten
 from hpsearch.workers.trial.trial_run import _ACCOUNT, _account
 
 
@@ -81,4 +81,4 @@ def test_a_short_account_is_the_traceback():
 
 
 def test_what_is_short_is_left_alone():
-    assert shortened("abc", 3, beginning=1) == "abc"
+    assert shorten("abc", 3, beginning=1) == "abc"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from hpsearch.results.question import (
-    asked_about,
     describe,
     introduction,
     model_of,
+    paths_in_question,
     rival_of,
     values_of,
 )
@@ -36,7 +36,7 @@ def with_trials(record: StudyRecord, params: list[dict[str, Any]], **document: A
 
 
 def asked(record: StudyRecord, params: list[dict[str, Any]], text: str) -> tuple[str, ...]:
-    return asked_about(with_trials(record, params, description=text))
+    return paths_in_question(with_trials(record, params, description=text))
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,16 @@ def test_the_question_names_parameters(
 def test_the_key_question_comes_before_the_description(record: StudyRecord) -> None:
     both = [{"model": "mlp", **ADAM}, {"model": "simple_cnn", **SGD}]
     study = with_trials(record, both, description="Which model?", question="Which optimizer?")
-    assert asked_about(study) == ("optimizer",)
+    assert paths_in_question(study) == ("optimizer",)
 
 
 def test_the_study_s_own_name_is_no_value(record: StudyRecord) -> None:
     both = [{"model": "emoji_net"}, {"model": "cnn_large"}]
     text = "What can be gained by hand, on 1,005 emoji?"
-    assert asked_about(with_trials(record, both, description=text, study="emoji")) == ()
-    assert asked_about(with_trials(record, both, description=text, study="other")) == ("model",)
+    assert paths_in_question(with_trials(record, both, description=text, study="emoji")) == ()
+    assert paths_in_question(with_trials(record, both, description=text, study="other")) == (
+        "model",
+    )
 
 
 def test_the_model_is_never_hidden(record: StudyRecord) -> None:

@@ -15,8 +15,8 @@ from hpsearch.results.winner import (
     basis_of,
     best_seen,
     confirmed_winner,
-    outdated,
-    repeated,
+    newer_trials_warning,
+    repetition_warning,
     unconfirmed_sentence,
     winner_of,
 )
@@ -96,5 +96,7 @@ def test_what_the_value_is_based_on() -> None:
     assert "the interval is over seeds and groups of validation images." in text
     assert "so together they are 100 validation images in 12 groups." in text
     assert text.endswith("The 95 % interval of one more training is 97.00 to 100.00 %.")
-    assert (repeated(1), outdated(0)) == ("", "")
-    assert "confirmation 3" in basis_of(verdict(), 3) and "1 newer trial not" in outdated(1)
+    assert (repetition_warning(1), newer_trials_warning(0)) == ("", "")
+    assert "confirmation 3" in basis_of(
+        verdict(), 3
+    ) and "1 newer trial not" in newer_trials_warning(1)

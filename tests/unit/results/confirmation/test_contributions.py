@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from hpsearch.metrics import OBJECTIVES
-from hpsearch.results.confirmation.contributions import contributions, judged, lean
+from hpsearch.results.confirmation.contributions import contributions, lean, training_values
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.training.confusion import balanced_accuracy, confusion, macro_f1
 
@@ -106,8 +106,8 @@ def test_less_what_it_reads_low_macro_f1_is_right_on_average() -> None:
 def test_a_mean_over_images_reads_right() -> None:
     answers = grouped(np.random.default_rng(1), 30)
     for metric in ("val_accuracy", "val_loss", "val_balanced_accuracy"):
-        assert judged(metric, answers).lean == lean(metric, answers) == 0.0
-    assert judged("val_macro_f1", answers).lean == lean("val_macro_f1", answers) != 0.0
+        assert training_values(metric, answers).lean == lean(metric, answers) == 0.0
+    assert training_values("val_macro_f1", answers).lean == lean("val_macro_f1", answers) != 0.0
     # One group shows no spread
     one = replace(answers, groups=np.zeros(len(answers), np.int64))
     assert lean("val_macro_f1", one) == 0.0

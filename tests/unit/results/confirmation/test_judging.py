@@ -19,7 +19,7 @@ from hpsearch.results.confirmation.plan import (
 )
 from hpsearch.results.confirmation.predictions import Predictions
 from hpsearch.results.confirmation.spec import ConfirmationSpec, Field
-from hpsearch.results.confirmation.statistics import Judged, difference, estimate
+from hpsearch.results.confirmation.statistics import TrainingValues, difference, estimate
 from hpsearch.results.confirmation.verdict import Cost, Search
 
 IMAGES = 400
@@ -73,13 +73,13 @@ def trained(
 
 def right(
     outcomes: Mapping[PlannedTraining, TrainingResult], trial: int, seeds: Sequence[int]
-) -> dict[int, Judged]:
+) -> dict[int, TrainingValues]:
     found = {}
     for seed in seeds:
         said = outcomes[PlannedTraining(trial=trial, seed=seed)].predictions
         assert said is not None
         hits = (said.predicted == said.truth).astype(float)
-        found[seed] = Judged(rows=said.rows, values=hits)
+        found[seed] = TrainingValues(rows=said.rows, values=hits)
     return found
 
 
@@ -240,7 +240,7 @@ def test_groups_of_images_take_their_place_in_every_interval() -> None:
     assert found.runner_up is not None and alone.runner_up is not None
     assert found.runner_up.ahead.estimate == alone.runner_up.ahead.estimate
     grouped = [
-        Judged(rows=each.rows, values=each.values, groups=each.rows // 20)
+        TrainingValues(rows=each.rows, values=each.values, groups=each.rows // 20)
         for each in right(outcomes, 1, [4, 5, 6]).values()
     ]
     assert found.over_seeds_and_images == estimate(grouped, share=True).over_seeds_and_images()
@@ -272,7 +272,9 @@ def test_each_classs_recall_has_its_interval() -> None:
         assert said is not None
         cats = said.truth == 0
         hits = (said.predicted[cats] == 0).astype(float)
-        judged.append(Judged(rows=said.rows[cats], values=hits, groups=said.rows[cats] // 20))
+        judged.append(
+            TrainingValues(rows=said.rows[cats], values=hits, groups=said.rows[cats] // 20)
+        )
     assert cat.recall_interval == estimate(judged, share=True).over_seeds_and_images()
     assert cat.recall_interval is not None and dog.recall_interval is not None
     assert cat.recall_interval.estimate == pytest.approx(cat.recall)

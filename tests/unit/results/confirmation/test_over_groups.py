@@ -18,7 +18,7 @@ from hpsearch.results.confirmation.over_groups import (
     over_groups,
 )
 from hpsearch.results.confirmation.predictions import Predictions
-from hpsearch.results.confirmation.statistics import Judged
+from hpsearch.results.confirmation.statistics import TrainingValues
 from hpsearch.results.export.card_metrics import Judgement, classes_of, metrics_of
 
 
@@ -74,8 +74,8 @@ def test_without_groups_there_is_nothing_to_keep() -> None:
     )
 
 
-def alone(values: list[float], groups: list[int] | None) -> Judged:
-    return Judged(
+def alone(values: list[float], groups: list[int] | None) -> TrainingValues:
+    return TrainingValues(
         rows=np.arange(len(values)),
         values=np.array(values),
         groups=None if groups is None else np.array(groups, dtype=np.int64),

@@ -16,16 +16,18 @@ from scipy import stats
 from hpsearch.results.confirmation.statistics import (
     Estimate,
     Interval,
-    Judged,
+    TrainingValues,
     difference,
     estimate,
     prob_best,
 )
 
 
-def judged(values: list[float] | NDArray[np.float64], rows: list[int] | None = None) -> Judged:
+def judged(
+    values: list[float] | NDArray[np.float64], rows: list[int] | None = None
+) -> TrainingValues:
     given_rows = np.arange(len(values)) if rows is None else np.array(rows)
-    return Judged(rows=given_rows, values=np.asarray(values, dtype=np.float64))
+    return TrainingValues(rows=given_rows, values=np.asarray(values, dtype=np.float64))
 
 
 def of(mean: float, variance: float, freedom: int = 4, images_variance: float = 0.0) -> Estimate:
@@ -125,7 +127,7 @@ def test_the_variance_is_right_on_average(pool: int) -> None:
         for _ in range(4):
             rows = np.sort(rng.permutation(pool)[:150])
             noise = rng.normal(0, 0.1) + rng.normal(0, 0.5, 150)
-            trainings.append(Judged(rows=rows, values=ease[rows] + noise))
+            trainings.append(TrainingValues(rows=rows, values=ease[rows] + noise))
         found = estimate(trainings)
         means.append(found.mean)
         variances.append(found.seeds_variance + found.images_variance)
@@ -229,8 +231,8 @@ def test_a_shares_intervals_hold_the_estimate_and_stay_within_0_and_1(
     assert found.standard_error >= math.sqrt(found.seeds_variance)
 
 
-def in_groups(judged: Judged, groups: NDArray[np.int64]) -> Judged:
-    return Judged(rows=judged.rows, values=judged.values, groups=groups[judged.rows])
+def in_groups(judged: TrainingValues, groups: NDArray[np.int64]) -> TrainingValues:
+    return TrainingValues(rows=judged.rows, values=judged.values, groups=groups[judged.rows])
 
 
 @settings(max_examples=40, deadline=None)
@@ -242,7 +244,7 @@ def test_images_that_are_groups_of_their_own_change_nothing(seed: int, same_imag
     for _ in range(4):
         rows = np.arange(30) if same_images else np.sort(rng.permutation(60)[:30])
         values = (ease[rows] + rng.normal(size=30) > 0).astype(float)
-        trainings.append(Judged(rows=rows, values=values))
+        trainings.append(TrainingValues(rows=rows, values=values))
     alone = estimate(trainings, share=True)
     grouped = estimate([in_groups(each, np.arange(60)) for each in trainings], share=True)
     assert (grouped.images, grouped.groups) == (alone.images, alone.images)
@@ -279,7 +281,9 @@ def test_the_variance_over_groups_is_right_on_average(new_splits: bool) -> None:
             taken = rng.permutation(120)[:40] if new_splits else np.arange(40)
             rows = np.flatnonzero(np.isin(groups, taken))
             noise = rng.normal(0, 0.1) + rng.normal(0, 0.5, len(rows))
-            trainings.append(Judged(rows=rows, values=ease[rows] + noise, groups=groups[rows]))
+            trainings.append(
+                TrainingValues(rows=rows, values=ease[rows] + noise, groups=groups[rows])
+            )
         found = estimate(trainings)
         means.append(found.mean)
         variances.append(found.seeds_variance + found.images_variance)
