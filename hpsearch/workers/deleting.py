@@ -15,13 +15,16 @@ from itertools import count
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpsearch.errors import RunsUnreachable, UnknownName, UserError
+from hpsearch.errors import HpsearchError, RunsUnreachable, UnknownName, UserError
 from hpsearch.formatting import count_noun
 from hpsearch.results.ablation import stored as ablation
 from hpsearch.results.confirmation import stored as confirmation
+from hpsearch.results.planned import parent_of, planned_studies
 from hpsearch.search.database.storage import Database
 from hpsearch.search.database.tables import TicketState, tickets
+from hpsearch.search.ledger import studies
 from hpsearch.search.ledger.lease import LeaseState, LeaseWatch
+from hpsearch.search.ledger.studies import StoredStudy
 from hpsearch.search.ledger.study_deletion import StoredRows, delete_rows, stored_rows
 from hpsearch.study_file.sections import STUDY_NAME
 from hpsearch.workers.runs_place.place import Runs
@@ -55,8 +58,8 @@ def plan_deletion(database: Database, name: str, runs: Runs) -> DeletionPlan:
 
     Args:
         database: The database of the study.
-        name: The study's name. The confirmations and ablations of a search are deleted with it;
-            each of them can be deleted alone.
+        name: The study's name. The confirmations and ablations of a search are deleted with it; the
+            newest of each kind can be deleted alone.
         runs: The runs place.
 
     Returns:
@@ -64,15 +67,53 @@ def plan_deletion(database: Database, name: str, runs: Runs) -> DeletionPlan:
 
     Raises:
         UnknownName: There is no such study.
-        UserError: It is a study of Optuna's that hpsearch didn't create.
+        UserError: It is a study of Optuna's that hpsearch didn't create, or the search has a later
+            confirmation or ablation.
         RunsUnreachable: The object store can't be reached.
     """
-    studies = [stored_rows(database, name)]
+    rows = [stored_rows(database, name)]
+    _require_newest(database, name)
     for name_of in (confirmation.name_of, ablation.name_of):
         with suppress(UnknownName, UserError):
             for nth in count(1):
-                studies.append(stored_rows(database, name_of(name, nth)))
-    return DeletionPlan(studies=[_with_files(rows, runs) for rows in studies])
+                planned_name = name_of(name, nth)
+                if _is_search(_readable(database, planned_name)):
+                    break
+                rows.append(stored_rows(database, planned_name))
+    return DeletionPlan(studies=[_with_files(row, runs) for row in rows])
+
+
+def _readable(database: Database, name: str) -> StoredStudy | None:
+    """Return a stored study; ``None`` if there is none, or it is damaged or left over."""
+    with suppress(HpsearchError):
+        return studies.find_or_none(database, name)
+    return None
+
+
+def _is_search(stored: StoredStudy | None) -> bool:
+    return stored is not None and parent_of(stored) is None
+
+
+def _require_newest(database: Database, name: str) -> None:
+    """Refuse to delete a confirmation or an ablation before a later one of its search.
+
+    They are numbered without a gap: after one, the later ones would no longer belong to the search,
+    and their fresh seeds would be used again.
+    """
+    stored = _readable(database, name)
+    parent = None if stored is None else parent_of(stored)
+    if parent is None:
+        return
+    names = [
+        planned.name
+        for planned in planned_studies(database, parent.search)
+        if confirmation.is_confirmation(planned) == (parent.kind == "confirmation")
+    ]
+    if name in names[:-1]:
+        raise UserError(
+            f"of the {parent.kind}s of a search the newest is deleted first, but after {name!r} "
+            f"came {names[-1]!r}; delete that first, or {parent.search!r} with all of them"
+        )
 
 
 def delete(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import optuna
 import pytest
 import sqlalchemy as sa
@@ -139,7 +141,9 @@ def test_deleting_leaves_nothing_of_the_study_and_all_of_the_others(trained, tmp
     hand.finish(hand.started())
     theirs = plain_study(trained.database, "theirs")
     before = all_rows(trained.database, but=trained.study_id)
-    confirmation = open_search(trained.database, study_file(name="line-confirm", trials=1))
+    file = study_file(name="line-confirm", trials=1)
+    document = {**file.document, "confirms": {"study": "line"}}
+    confirmation = open_search(trained.database, replace(file, document=document))
     hand = confirmation.hand()
     hand.finish(hand.started())
     plan = plan_deletion(trained.database, "line", tmp_path)

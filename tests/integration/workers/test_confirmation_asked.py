@@ -23,6 +23,7 @@ from hpsearch.workers.confirmation import (
     prepare_confirmation,
     run,
 )
+from hpsearch.workers.deleting import plan_deletion
 from hpsearch.workers.run_config import RunConfig
 from hpsearch.workers.winner.final_evaluation import evaluate_winner
 
@@ -270,3 +271,22 @@ def test_test_images_are_opened_once_for_all_of_the_winners_trainings(searched) 
     trainings = confirm.trainings()
     mine = [trainings[PlannedTraining(trial=opening.trial, seed=seed)] for seed in opening.seeds]
     assert {each.epochs_done for each in mine} == {opening.epoch} == {3}
+
+
+def test_the_newest_confirmation_is_deleted_first(searched) -> None:
+    database, runs = searched.database, searched.runs
+    first = confirming(searched).stored.name
+    second = confirming(searched, again=True).stored.name
+    with pytest.raises(UserError, match=rf"after '{first}' came '{second}'; delete that first"):
+        plan_deletion(database, first, runs)
+    assert [study.rows.name for study in plan_deletion(database, second, runs).studies] == [second]
+    names = [study.rows.name for study in plan_deletion(database, "small", runs).studies]
+    assert names == ["small", first, second]
+
+
+def test_a_search_that_is_called_like_a_confirmation_is_not_deleted_with_another(
+    searched, open_study
+) -> None:
+    open_study("study=small-confirm")
+    plan = plan_deletion(searched.database, "small", searched.runs)
+    assert [study.rows.name for study in plan.studies] == ["small"]
