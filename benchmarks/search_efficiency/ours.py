@@ -447,7 +447,7 @@ def _drawn(params: Mapping[str, Any], space: Space) -> DrawnTrial:
         params=params,
         distributions={path: distribution_of(parameters[path]) for path in params},
         config={},
-        given=False,
+        from_try_first=False,
     )
 
 

@@ -26,7 +26,7 @@ from hpsearch.foreign_text import clean, clean_value, escape_json
 from hpsearch.search.database import optuna_rows as rows
 from hpsearch.search.database.storage import Database, chunks
 from hpsearch.search.database.stored_json import Damaged, decode
-from hpsearch.search.history_rows import frozen, read_params
+from hpsearch.search.history_rows import new_trial, read_params
 
 #: Attributes for pictures. As they are large and no table can show them, only their names are read.
 LARGE = ("val_confusion", "val_predictions", "over_groups", "class_names")
@@ -175,7 +175,7 @@ def _name(name: str) -> str:
 
 
 def _new_trial(row: sa.Row[Any]) -> FrozenTrial:
-    trial = frozen(row.trial_id, row.number)
+    trial = new_trial(row.trial_id, row.number)
     trial.state, trial.datetime_start = TrialState[row.state], row.datetime_start
     return trial
 

@@ -55,14 +55,14 @@ class CompactTrial(FrozenTrial):
     # Optuna's compare and show the object's dictionary, which is empty here
     def __eq__(self, other: object) -> bool:
         if isinstance(other, CompactTrial):
-            other = thawed(other)
-        return thawed(self) == other
+            other = thaw(other)
+        return thaw(self) == other
 
     def __hash__(self) -> int:
         return hash((self._trial_id, self._packed))
 
     def __repr__(self) -> str:
-        return repr(thawed(self))
+        return repr(thaw(self))
 
     @property
     def _params(self) -> dict[str, Any]:  # type: ignore[override]
@@ -125,9 +125,9 @@ class Packer:
     def pack(self, trial: FrozenTrial) -> CompactTrial:
         """Return the trial, packed; its user attributes and times are left out."""
         values, epochs = trial.values, trial.intermediate_values
-        # Equal distributions are one object (``stored_json.distribution``)
+        # Equal distributions are one object (``stored_json.decode_distribution``)
         key = (
-            tuple((name, id(each)) for name, each in trial.distributions.items()),
+            tuple((name, id(distribution)) for name, distribution in trial.distributions.items()),
             None if values is None else len(values),
             len(epochs),
         )
@@ -142,11 +142,11 @@ class Packer:
         for epoch in epochs.items():
             numbers += epoch
         # A damaged row may lack its value
-        packed = form.layout.pack(*(math.nan if each is None else each for each in numbers))
+        packed = form.layout.pack(*(math.nan if number is None else number for number in numbers))
         return CompactTrial(trial, form, packed)
 
 
-def thawed(trial: CompactTrial) -> FrozenTrial:
+def thaw(trial: CompactTrial) -> FrozenTrial:
     """Return a copy of the trial that can be modified."""
     return FrozenTrial(
         number=trial.number,
@@ -166,34 +166,34 @@ def thawed(trial: CompactTrial) -> FrozenTrial:
 
 def with_params(trials: Iterable[FrozenTrial], params: Mapping[str, Any]) -> list[FrozenTrial]:
     """Return the trials that have exactly these parameters."""
-    wanted: dict[_Form, list[tuple[int, Any]]] = {}
-    found = []
+    number_params: dict[_Form, list[tuple[int, Any]]] = {}
+    matches = []
     for trial in trials:
         if isinstance(trial, CompactTrial):
             # Comparing the numbers first saves building most dictionaries
             form = trial._form
-            if form not in wanted:
-                wanted[form] = [
+            if form not in number_params:
+                number_params[form] = [
                     (place, params.get(name))
                     for place, (name, kind) in enumerate(form.parameters)
                     if isinstance(kind, type)
                 ]
             numbers = form.layout.unpack(trial._packed)
-            if any(numbers[place] != value for place, value in wanted[form]):
+            if any(numbers[place] != value for place, value in number_params[form]):
                 continue
         if trial.params == params:
-            found.append(trial)
-    return found
+            matches.append(trial)
+    return matches
 
 
 def _form(trial: FrozenTrial) -> _Form:
     kinds = {
-        name: each.choices
-        if isinstance(each, CategoricalDistribution)
+        name: distribution.choices
+        if isinstance(distribution, CategoricalDistribution)
         else int
-        if isinstance(each, IntDistribution)
+        if isinstance(distribution, IntDistribution)
         else float
-        for name, each in trial.distributions.items()
+        for name, distribution in trial.distributions.items()
     }
     values = None if trial.values is None else len(trial.values)
     epochs = len(trial.intermediate_values)
@@ -208,4 +208,4 @@ def _form(trial: FrozenTrial) -> _Form:
 
 def _index(choices: Sequence[Any], value: Any) -> int:
     # By identity: 1, 1.0 and True are equal, and the value is one of the choices themselves
-    return next(place for place, each in enumerate(choices) if each is value)
+    return next(place for place, choice in enumerate(choices) if choice is value)

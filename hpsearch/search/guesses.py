@@ -3,9 +3,9 @@
 The first free ticket takes the priors themselves. Of the later ones, a share takes values near
 them, and the sampler draws the other parameters. The share begins at ``SHARE``. It falls as results
 disagree: as trials that were drawn near the priors lose against the others. It also falls with
-every ticket, if the sampler learns: then the results say where to search. A wrong prior so costs a
-few trials. (The idea is that of PriorBand, Mallik et al. 2023. Theirs compares the densities of the
-best trials; here the trials are compared, as for a learned prior: ``trust``.)
+every ticket, if the sampler learns: then the results show where to search. So a wrong prior costs
+only a few trials. (The idea is that of PriorBand, Mallik et al. 2023. Theirs compares the densities
+of the best trials; here the trials are compared, as for a learned prior: ``trust``.)
 
 All of this follows from the study's seed, the ticket and the ledger. A space without priors is
 drawn from as if this module didn't exist.
@@ -81,7 +81,7 @@ def guessed_ticket(
     study_seed: int,
     ticket: int,
     infeasible: int,
-    given: int,
+    fixed_tickets: int,
 ) -> GuessedTicket | None:
     """Return how the ticket's draws use the space's priors; ``None`` if it has none.
 
@@ -92,7 +92,7 @@ def guessed_ticket(
         study_seed: The study's seed.
         ticket: The ticket's number, from 1.
         infeasible: The number of the ticket's infeasible draws.
-        given: The number of the study's first tickets that ``try_first`` gives.
+        fixed_tickets: The number of the study's first tickets, whose values ``try_first`` fixes.
     """
     if not space.guesses:
         return None
@@ -100,13 +100,15 @@ def guessed_ticket(
     if infeasible < MAX_INFEASIBLE:
         maximize = history.directions[0] == StudyDirection.MAXIMIZE
         trust = trust_in(history.guessed(maximize=maximize))
-        share = share_of_draws(trust.share, tickets=ticket - given - 1 if sampler.learns else 0)
+        share = share_of_draws(
+            trust.share, tickets=ticket - fixed_tickets - 1 if sampler.learns else 0
+        )
     return GuessedTicket(
         space=space,
         seed=study_seed,
         ticket=ticket,
         infeasible=infeasible,
-        is_first=ticket == given + 1 and infeasible == 0,
+        is_first=ticket == fixed_tickets + 1 and infeasible == 0,
         share=share,
     )
 
@@ -135,8 +137,8 @@ def near(parameter: Parameter, guess: Guess, rng: np.random.Generator) -> Scalar
     if isinstance(parameter, Choice):
         weights = np.array(
             [
-                WEIGHT[guess.confidence] if each == label(guess.value) else 1.0
-                for each in parameter.labels
+                WEIGHT[guess.confidence] if value == label(guess.value) else 1.0
+                for value in parameter.labels
             ]
         )
         return parameter.labels[int(rng.choice(len(weights), p=weights / weights.sum()))]

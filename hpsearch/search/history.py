@@ -24,13 +24,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
-from hpsearch.search.compact_trial import CompactTrial, Packer, thawed
+from hpsearch.search.compact_trial import CompactTrial, Packer, thaw
 from hpsearch.search.database import optuna_rows as rows
 from hpsearch.search.database.read_only_storage import ReadOnlyStorage
 from hpsearch.search.database.storage import Database, chunks
 from hpsearch.search.history_rows import (
     EpochValues,
-    frozen,
+    new_trial,
     read_curves,
     read_params,
     read_several_values,
@@ -195,14 +195,20 @@ class TrialHistory:
         # A part at a time: unpacked, all trials of a long study need much memory
         for chunk in chunks(changing):
             trials = {
-                trial_id: frozen(trial_id, numbers[trial_id])
+                trial_id: new_trial(trial_id, numbers[trial_id])
                 if trial_id in numbers
-                else thawed(self._trials[trial_id])
+                else thaw(self._trials[trial_id])
                 for trial_id in chunk
             }
-            read_params(connection, {each: trials[each] for each in chunk if each in numbers})
+            read_params(
+                connection,
+                {trial_id: trials[trial_id] for trial_id in chunk if trial_id in numbers},
+            )
             read = read_values if len(self.directions) == 1 else read_several_values
-            read(connection, {each: trials[each] for each in chunk if each in finished})
+            read(
+                connection,
+                {trial_id: trials[trial_id] for trial_id in chunk if trial_id in finished},
+            )
             for trial_id, trial in trials.items():
                 trial.state = states[trial_id]
                 if trial_id in newest and trial_id not in finished:
@@ -236,7 +242,7 @@ class DraftView(ReadOnlyStorage):
         self._study_id = study_id
         self._directions = list(directions)
         self.trials = trials
-        self.draft = frozen(DRAFT_ID, 1 + max((each.number for each in trials), default=-1))
+        self.draft = new_trial(DRAFT_ID, 1 + max((trial.number for trial in trials), default=-1))
         if fixed_params:
             self.draft.system_attrs["fixed_params"] = dict(fixed_params)
 

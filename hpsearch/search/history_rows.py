@@ -59,13 +59,13 @@ def read_curves(connection: Connection, study_id: int) -> EpochValues:
 
 def read_states(connection: Connection, trial_ids: Iterable[int]) -> dict[int, TrialState]:
     """Return trial id -> its state."""
-    found: dict[int, TrialState] = {}
+    states: dict[int, TrialState] = {}
     for chunk in chunks(trial_ids):
         query = sa.select(rows.TRIALS.c.trial_id, rows.TRIALS.c.state).where(
             rows.TRIALS.c.trial_id.in_(chunk)
         )
-        found.update({row.trial_id: row.state for row in connection.execute(query)})
-    return found
+        states.update({row.trial_id: row.state for row in connection.execute(query)})
+    return states
 
 
 def read_params(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
@@ -83,9 +83,9 @@ def read_params(connection: Connection, trials: Mapping[int, FrozenTrial]) -> No
         # name keep that fast.
         for trial_id, name, value, text in connection.execute(query).all():
             name, trial = intern(name), trials[trial_id]
-            known = drawn_value(text, value)
-            if known is not None:
-                trial.distributions[name], trial.params[name] = known
+            pair = drawn_value(text, value)
+            if pair is not None:
+                trial.distributions[name], trial.params[name] = pair
 
 
 def read_values(connection: Connection, trials: Mapping[int, FrozenTrial]) -> None:
@@ -116,14 +116,14 @@ def read_several_values(connection: Connection, trials: Mapping[int, FrozenTrial
     """Read the objectives, but no curve: Optuna's TPE fails on one in such a study."""
     table = rows.VALUES
     for chunk in chunks(trials):
-        found: dict[int, list[float]] = {}
+        objectives: dict[int, list[float]] = {}
         for trial_id, value in connection.execute(
             sa.select(table.c.trial_id, table.c.value)
             .where(table.c.trial_id.in_(chunk))
             .order_by(table.c.trial_id, table.c.objective)
         ):
-            found.setdefault(trial_id, []).append(value)
-        for trial_id, values in found.items():
+            objectives.setdefault(trial_id, []).append(value)
+        for trial_id, values in objectives.items():
             trials[trial_id].values = values
         _read_constraints(connection, trials, chunk)
 
@@ -143,7 +143,7 @@ def _read_constraints(
             warn(f"trial_system_attributes {row.key!r} of trial id {row.trial_id} {damage}")
 
 
-def frozen(trial_id: int, number: int) -> FrozenTrial:
+def new_trial(trial_id: int, number: int) -> FrozenTrial:
     """Return a running trial without parameters or values."""
     return FrozenTrial(
         number=number,

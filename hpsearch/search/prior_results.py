@@ -78,8 +78,8 @@ def add(database: Database, study_id: int, source: str, results: Sequence[PriorR
 
     def work(connection: Connection) -> int:
         lock_study(connection, study_id)
-        known = _keys(connection, study_id)
-        new = {result.key: result for result in results if result.key not in known}
+        keys = _keys(connection, study_id)
+        new = {result.key: result for result in results if result.key not in keys}
         if not new:
             return _done_before(connection, study_id, source, results, at)
         connection.execute(
@@ -154,14 +154,15 @@ class PriorResults:
 
     def __init__(self, study_id: int) -> None:
         self._study_id = study_id
-        self._seen: tuple[int, int, str] = (0, 0, "")
+        #: The number of results, the newest one's id and its time.
+        self._version: tuple[int, int, str] = (0, 0, "")
         self._rows: list[tuple[str, str]] = []
         self._trials: list[FrozenTrial] | None = []
 
     def read(self, connection: Connection) -> None:
         """Read the prior results if any were added or removed."""
         of_study = prior_results.c.study_id == self._study_id
-        found = connection.execute(
+        count, newest_id, newest_at = connection.execute(
             sa.select(
                 sa.func.count(),
                 sa.func.coalesce(sa.func.max(prior_results.c.lesson_id), 0),
@@ -169,8 +170,8 @@ class PriorResults:
                 sa.func.coalesce(sa.func.max(prior_results.c.at), ""),
             ).where(of_study)
         ).one()
-        seen = (int(found[0]), int(found[1]), str(found[2]))
-        if seen == self._seen:
+        version = (int(count), int(newest_id), str(newest_at))
+        if version == self._version:
             return
         query = (
             sa.select(prior_results.c.params, prior_results.c.outcome)
@@ -178,7 +179,7 @@ class PriorResults:
             .order_by(prior_results.c.lesson_id)
         )
         self._rows = [(row.params, row.outcome) for row in connection.execute(query)]
-        self._trials, self._seen = None, seen
+        self._trials, self._version = None, version
 
     def trials(self, distributions: Mapping[str, BaseDistribution]) -> list[FrozenTrial]:
         """Return them as complete trials with negative numbers; the newest is -1."""
@@ -197,9 +198,9 @@ def _as_trial(
 ) -> FrozenTrial | None:
     """Return a result as a trial, ``None`` if its row is damaged."""
     try:
-        drawn, content = decode(params), decode(outcome)
+        point, content = decode(params), decode(outcome)
         values, violations = content["values"], content["constraints"]
-        known = {path: distributions[path] for path in drawn}
+        point_distributions = {path: distributions[path] for path in point}
     except (Damaged, KeyError):
         warn(f"hpsearch_knowledge: result {number} can't be read")
         return None
@@ -212,8 +213,8 @@ def _as_trial(
         values=values,
         datetime_start=None,
         datetime_complete=None,
-        params=drawn,
-        distributions=known,
+        params=point,
+        distributions=point_distributions,
         user_attrs={},
         system_attrs=constraint_attrs(violations),
         intermediate_values={},

@@ -88,5 +88,5 @@ class Starts:
             return at_unit(parameter, float(rng.random()))
 
         candidates = [request.space.draw(suggest) for _ in range(CANDIDATES)]
-        place, chosen = self.prior.choose(candidates)
-        return candidates[place], self.prior.name if chosen else RANDOM
+        place, by_prior = self.prior.choose(candidates)
+        return candidates[place], self.prior.name if by_prior else RANDOM

@@ -39,12 +39,12 @@ class DrawnTrial:
     params: Mapping[str, Scalar]
     distributions: Mapping[str, BaseDistribution]
     config: Mapping[str, Any]
-    #: Whether ``try_first`` gave it.
-    given: bool
+    #: Whether it takes values from ``try_first``.
+    from_try_first: bool
     #: What chose a start in a study with a prior (``trust.START``); ``None`` for other draws.
     start: str | None = None
     #: Whether it was drawn near the priors of its parameters (``trust.GUESSED``); ``None`` if none
-    #: has a prior, or if it was given.
+    #: has a prior, or if it takes values from ``try_first``.
     guessed: bool | None = None
 
 
@@ -87,24 +87,24 @@ def draw_trial(
     Raises:
         InfeasibleConfig: Every draw, also of ``chance``, repeats an infeasible configuration.
     """
-    given = ticket <= len(try_first) and infeasible == 0
-    fixed = try_first[ticket - 1] if given else {}
+    is_fixed = ticket <= len(try_first) and infeasible == 0
+    fixed = try_first[ticket - 1] if is_fixed else {}
     parameters = space.parameters()
     # One read of the database for all repeats: draws of other workers meanwhile don't matter.
     trials = history.refresh()
     past = [trial for trial in trials if trial.state != TrialState.FAIL]
     tries = MAX_REPEATS if chance is None else MAX_REPEATS + MAX_CHANCES
     guesses = None
-    if not given:
+    if not is_fixed:
         guesses = guessed_ticket(
             sampler, space, history, study_seed=study_seed, ticket=ticket, infeasible=infeasible,
-            given=len(try_first),
+            fixed_tickets=len(try_first),
         )  # fmt: skip
     repeat = 0
     while repeat < tries:
-        asked = sampler if chance is None or repeat < MAX_REPEATS else chance
+        current_sampler = sampler if chance is None or repeat < MAX_REPEATS else chance
         if guesses is not None:
-            fixed = guesses.draw(repeat) if asked is sampler else {}
+            fixed = guesses.draw(repeat) if current_sampler is sampler else {}
         request = Request(
             space=space,
             history=history,
@@ -115,15 +115,15 @@ def draw_trial(
             point=point,
         )
         draw, start = None, None
-        if starts is not None and asked is sampler and not given:
+        if starts is not None and current_sampler is sampler and not is_fixed:
             draw, start = starts.draw(sampler, request, ticket=ticket, infeasible=infeasible)
-        draw = draw or asked.draw(request)
+        draw = draw or current_sampler.draw(request)
         if guesses is not None and fixed:
             start = None  # the study's prior didn't choose these values
         if draw is None:
             return None
         # No index: building the keys of ten thousand trials takes longer than comparing them once.
-        same = [] if sampler.is_enumerated or given else with_params(past, draw.params)
+        same = [] if sampler.is_enumerated or is_fixed else with_params(past, draw.params)
         if not same:
             break
         if repeat + 1 >= MAX_REPEATS and not any(map(_violates, same)):
@@ -141,7 +141,7 @@ def draw_trial(
         params=draw.params,
         distributions={path: distribution_of(parameters[path]) for path in draw.params},
         config=draw.config,
-        given=given,
+        from_try_first=is_fixed,
         start=start,
         guessed=None if guesses is None else bool(fixed),
     )

@@ -66,9 +66,9 @@ class Trust:
 
 def trust_in(starts: Sequence[Start]) -> Trust:
     """Compare a prior's starts with random ones. A failed trial is worse than any other."""
-    known = [each for each in starts if each.scores or each.failed]
-    ours = [each for each in known if each.by_prior]
-    others = [each for each in known if not each.by_prior]
+    comparable = [start for start in starts if start.scores or start.failed]
+    ours = [start for start in comparable if start.by_prior]
+    others = [start for start in comparable if not start.by_prior]
     share = None
     if min(len(ours), len(others)) >= LEAST_COMPARED:
         wins = sum(_wins(one, other) for one in ours for other in others)
@@ -115,16 +115,16 @@ def read_starts(
         .order_by(tickets.c.ticket, epochs.c.epoch)
     )  # fmt: skip
     sign = 1.0 if maximize else -1.0
-    found: dict[int, Start] = {}
-    for ticket, state, drawn, epoch, value in connection.execute(query):
-        known = found.setdefault(
+    starts: dict[int, Start] = {}
+    for ticket, state, origin, epoch, value in connection.execute(query):
+        start = starts.setdefault(
             ticket,
             Start(
-                by_prior=json.loads(drawn) not in (RANDOM, False),
+                by_prior=json.loads(origin) not in (RANDOM, False),
                 scores={},
                 failed=state == TicketState.FAILED,
             ),
         )
         if epoch is not None:
-            known.scores[epoch] = sign * value
-    return list(found.values())
+            start.scores[epoch] = sign * value
+    return list(starts.values())

@@ -15,7 +15,7 @@ from support.searching import BRANCHED, LINE, past_trial
 from benchmarks.growth import fill, footprint
 from benchmarks.past_trials import insert_finished
 from hpsearch.search.history import TrialHistory
-from hpsearch.search.samplers.model_based import thinned
+from hpsearch.search.samplers.model_based import thin
 
 TRIALS = 1000
 
@@ -80,7 +80,7 @@ def test_what_tpe_is_not_shown(direction):
         )
         for number, (_, value) in enumerate(line)
     ]
-    kept = thinned(trials, [direction], 200)
+    kept = thin(trials, [direction], 200)
     assert [trial.number for trial in kept] == sorted(trial.number for trial in kept)
     finished = [trial for trial in kept if trial.state.is_finished()]
     assert len(finished) == 200
@@ -92,7 +92,7 @@ def test_what_tpe_is_not_shown(direction):
     others = [trial for trial in finished if trial not in complete[:100]]
     halves = sum(trial.number < 500 for trial in others)
     assert 25 <= halves <= 75, "old and new trials alike"
-    assert thinned(trials, [direction], 1000) is trials
+    assert thin(trials, [direction], 1000) is trials
 
 
 def test_what_tpe_is_not_shown_of_several_objectives():
@@ -107,7 +107,7 @@ def test_what_tpe_is_not_shown_of_several_objectives():
         trial.values = [place + good, place - good]
         trials.append(trial)
     directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
-    kept = {trial.number for trial in thinned(trials, directions, 200)}
+    kept = {trial.number for trial in thin(trials, directions, 200)}
     assert len(kept) == 200
     feasible = [each for each in range(600) if each % 97]
     best = sorted(feasible, key=lambda number: number % 30)[:60]

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from hpsearch.search.database import optuna_rows as rows
 from hpsearch.search.database.storage import Database
-from hpsearch.search.database.stored_json import distribution
+from hpsearch.search.database.stored_json import decode_distribution
 from hpsearch.study_file.space import Choice, Parameter, Range
 from hpsearch.study_file.trial_config import CONFIRM_SEED
 
@@ -66,7 +66,7 @@ def read_parameters(database: Database, study_id: int) -> dict[str, SearchedPara
     parameters: dict[str, Parameter] = {}
     for path, text in database.read(work):
         # A confirmation's seed isn't a searched parameter
-        if path != CONFIRM_SEED and distribution(text) is not None:
+        if path != CONFIRM_SEED and decode_distribution(text) is not None:
             parameters.setdefault(path, parameter_of(text))
     return with_branches(parameters)
 

@@ -50,13 +50,13 @@ def is_transient(error: DBAPIError) -> bool:
     """
     cause = error.orig
     if isinstance(cause, sqlite3.OperationalError):
-        return _says(cause, *_SQLITE_BUSY, *_SQLITE_UNUSABLE)
+        return _contains(cause, *_SQLITE_BUSY, *_SQLITE_UNUSABLE)
     if error.connection_invalidated:
         return True
     sqlstate = _sqlstate(error)
     if sqlstate is not None:
         return sqlstate[:2] in _PASSING_CLASSES or sqlstate in _PASSING
-    return type(cause).__name__ == "OperationalError" and not _says(cause, *_HOPELESS)
+    return type(cause).__name__ == "OperationalError" and not _contains(cause, *_HOPELESS)
 
 
 def is_unusable(error: DBAPIError) -> bool:
@@ -65,25 +65,25 @@ def is_unusable(error: DBAPIError) -> bool:
     Either no connection could be made, or a SQLite file can't be opened or written.
     """
     if isinstance(error.orig, sqlite3.Error):
-        return _says(error.orig, *_SQLITE_UNUSABLE[:2])
+        return _contains(error.orig, *_SQLITE_UNUSABLE[:2])
     return (
         not error.connection_invalidated
         and _sqlstate(error) is None
-        and not _says(error.orig, *_NOT_NOW)
+        and not _contains(error.orig, *_NOT_NOW)
     )
 
 
 def needs_other_connection(error: DBAPIError) -> bool:
     """Whether the same connection would only give the same error."""
     if isinstance(error.orig, sqlite3.Error):
-        return _says(error.orig, *_SQLITE_UNUSABLE)
+        return _contains(error.orig, *_SQLITE_UNUSABLE)
     sqlstate = _sqlstate(error) or ""
     return sqlstate in _OF_THE_CONNECTION or sqlstate[:2] in ("08", "57")
 
 
 def is_damaged(error: DBAPIError) -> bool:
     """Whether a SQLite file is damaged, such as one that was overwritten while in use."""
-    return isinstance(error.orig, sqlite3.Error) and _says(error.orig, "malformed")
+    return isinstance(error.orig, sqlite3.Error) and _contains(error.orig, "malformed")
 
 
 def is_of_the_database(error: DBAPIError) -> bool:
@@ -106,6 +106,6 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return None if sqlstate is None else str(sqlstate)
 
 
-def _says(cause: BaseException | None, *words: str) -> bool:
+def _contains(cause: BaseException | None, *words: str) -> bool:
     text = str(cause)
-    return any(each in text for each in words)
+    return any(word in text for word in words)

@@ -250,8 +250,8 @@ def constraint_attrs(violations: Mapping[str, float]) -> dict[str, Any]:
     """
     if not violations:
         return {}
-    named = {f"constraints:{name}": value for name, value in violations.items()}
-    return {"constraints": list(violations.values()), **named}
+    attrs = {f"constraints:{name}": value for name, value in violations.items()}
+    return {"constraints": list(violations.values()), **attrs}
 
 
 def insert_constraints(

@@ -36,13 +36,13 @@ class _Form:
     #: Values that the statement itself contains.
     constants: Mapping[str, Any]
 
-    def values(self, given: Mapping[str, Any]) -> Any:
-        """Return ``given`` (by name) as the driver takes it."""
+    def values(self, values: Mapping[str, Any]) -> Any:
+        """Return ``values`` (by name) as the driver takes them."""
         if self.constants:
-            given = {**self.constants, **given}
+            values = {**self.constants, **values}
         if self.processors:
-            given = {**given, **{key: make(given[key]) for key, make in self.processors.items()}}
-        return given if self.order is None else tuple(given[name] for name in self.order)
+            values = {**values, **{key: make(values[key]) for key, make in self.processors.items()}}
+        return values if self.order is None else tuple(values[name] for name in self.order)
 
 
 class Statement:

@@ -34,9 +34,9 @@ def ensure_tables(database: Database) -> None:
         return
     try:
         with exclusive_setup(database):
-            found = database.read(revision_of)
-            if found is not None:
-                _refuse_unknown(database, found)
+            revision = database.read(revision_of)
+            if revision is not None:
+                _refuse_unknown(database, revision)
             _create_optuna_tables(database)
             database.write(_upgrade)
     except DBAPIError as error:  # From Optuna's engine, or from waiting for the others.
@@ -52,10 +52,10 @@ def require_tables(database: Database) -> None:
         NothingStored: No study was launched into it yet.
         StorageError: It can't be reached, or its schema isn't this version's.
     """
-    found = _used_revision(database)
-    if found != head_revision():
+    revision = _used_revision(database)
+    if revision != head_revision():
         raise StorageError(
-            f"{database.display_url} has the older schema {found}, but this version of hpsearch "
+            f"{database.display_url} has the older schema {revision}, but this version of hpsearch "
             f"reads {head_revision()}; no data is lost: stop the workers of the older version, and "
             f"run `hpsearch studies --upgrade{storage_option(database.url)}` once"
         )
@@ -72,9 +72,9 @@ def upgrade_tables(database: Database) -> str | None:
         NothingStored: hpsearch hasn't used this database yet: nothing is created.
         StorageError: As ``ensure_tables``.
     """
-    found = _used_revision(database)
+    revision = _used_revision(database)
     ensure_tables(database)
-    return None if found == head_revision() else found
+    return None if revision == head_revision() else revision
 
 
 def _used_revision(database: Database) -> str:
@@ -83,14 +83,14 @@ def _used_revision(database: Database) -> str:
             f"no study has been launched into {database.display_url} yet: the file doesn't exist; "
             "run `hpsearch launch` first, or name another --storage"
         )
-    found = database.read(revision_of)
-    if found is None:
+    revision = database.read(revision_of)
+    if revision is None:
         raise NothingStored(
             f"no study has been launched into {database.display_url} yet: it has no hpsearch "
             "tables; run `hpsearch launch` first, or name another --storage"
         )
-    _refuse_unknown(database, found)
-    return found
+    _refuse_unknown(database, revision)
+    return revision
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -114,8 +114,10 @@ def head_revision() -> str:
 
 
 def _refuse_unknown(database: Database, revision: str) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision not in known:
+    revisions = {
+        script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()
+    }
+    if revision not in revisions:
         raise StorageError(
             f"{database.display_url} must have a schema that this version can read, but it has "
             f"{revision!r} from a newer version; run `pip install -U hpsearch`, or use another "
@@ -125,13 +127,13 @@ def _refuse_unknown(database: Database, revision: str) -> None:
 
 def _refuse_other_optuna(database: Database) -> None:
     """Refuse Optuna's tables of another schema: our own statements write them."""
-    found = database.read(
+    revision = database.read(
         lambda connection: MigrationContext.configure(connection).get_current_revision()
     )
-    if found != optuna_head():
+    if revision != optuna_head():
         raise StorageError(
             f"{database.display_url} must have Optuna's tables of schema {optuna_head()!r}, but "
-            f"they have schema {found!r}, from another version of Optuna; use the version of "
+            f"they have schema {revision!r}, from another version of Optuna; use the version of "
             "hpsearch that belongs to it, or another --storage. Nothing was changed"
         )
 

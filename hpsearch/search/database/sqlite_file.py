@@ -58,10 +58,10 @@ class SqliteFile:
             ) from None
         except OSError:
             return  # SQLite reports it in more detail.
-        found = (status.st_dev, status.st_ino)
+        identity = (status.st_dev, status.st_ino)
         if self._identity is None:
-            self._identity = found
-        elif found != self._identity:
+            self._identity = identity
+        elif identity != self._identity:
             raise DatabaseReplaced(
                 f"the SQLite file {self._path} must stay in its place while hpsearch uses it, but "
                 "it was replaced by another file. This command stops, and stores nothing more. Run "

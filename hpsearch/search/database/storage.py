@@ -35,7 +35,7 @@ from hpsearch.search.database.errors import (
 )
 from hpsearch.search.database.prepared import execute_now, use_pipeline
 from hpsearch.search.database.sqlite_file import SqliteFile
-from hpsearch.search.database.storage_url import mask, parse_url, shown
+from hpsearch.search.database.storage_url import display_url, mask, parse_url
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class Database:
     @property
     def display_url(self) -> str:
         """The URL with its secrets masked; the only form that may be shown."""
-        return shown(self.url)
+        return display_url(self.url)
 
     @property
     def how_to_restore(self) -> str:
@@ -236,7 +236,7 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
         ) from None
     except (ArgumentError, ValueError) as error:  # numbers of hosts and ports, ports in words
         text = mask(str(error).partition("\n")[0], url)
-        raise StorageError(f"the storage {shown(url)} can't be used: {text}") from None
+        raise StorageError(f"the storage {display_url(url)} can't be used: {text}") from None
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -252,10 +252,10 @@ def _require_options_of_libpq(url: URL) -> None:
     """Refuse unknown options after the ``?``: later, the error would look like our bug."""
     from psycopg.pq import Conninfo
 
-    known = [each.keyword.decode() for each in Conninfo.get_defaults()]
+    keywords = [option.keyword.decode() for option in Conninfo.get_defaults()]
     for key, values in url.normalized_query.items():
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
+        if key not in keywords:
+            near = get_close_matches(key, keywords, n=1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
             raise StorageError(
                 "an option after the ? of a Postgres URL must be an option of libpq, such as "

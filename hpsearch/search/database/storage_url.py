@@ -135,7 +135,7 @@ def mask(text: str, url: URL) -> str:
     return text
 
 
-def shown(url: URL) -> str:
+def display_url(url: URL) -> str:
     """Return the URL with its secrets masked; the only form that may be shown."""
     hidden = {key: _HIDDEN if _is_secret(key) else value for key, value in url.query.items()}
     return url.set(query=hidden).render_as_string(hide_password=True)
@@ -143,7 +143,7 @@ def shown(url: URL) -> str:
 
 def storage_option(url: URL) -> str:
     """Return the option that names ``url`` in a command: `` --storage sqlite:///x.db``."""
-    return f" --storage {'...' if has_secret(url) else shlex.quote(shown(url))}"
+    return f" --storage {'...' if has_secret(url) else shlex.quote(display_url(url))}"
 
 
 def has_secret(url: URL) -> bool:
@@ -153,10 +153,10 @@ def has_secret(url: URL) -> bool:
 
 def _secrets(url: URL) -> list[str]:
     """Return the URL's secrets, the longest first: one may contain another."""
-    found = [] if url.password is None else [str(url.password)]
+    secrets = [] if url.password is None else [str(url.password)]
     for key, values in url.normalized_query.items():
-        found += values if _is_secret(key) else []
-    return sorted(filter(None, found), key=len, reverse=True)
+        secrets += values if _is_secret(key) else []
+    return sorted(filter(None, secrets), key=len, reverse=True)
 
 
 def _is_secret(key: str) -> bool:

@@ -63,7 +63,7 @@ def warn(what: str) -> None:
 
 
 @lru_cache(maxsize=4096)
-def distribution(text: str) -> BaseDistribution | None:
+def decode_distribution(text: str) -> BaseDistribution | None:
     """Return Optuna's distribution; ``None``, with a warning, if the text is damaged."""
     try:
         return json_to_distribution(text)
@@ -74,11 +74,11 @@ def distribution(text: str) -> BaseDistribution | None:
 
 def drawn_value(text: str, stored: Any) -> tuple[BaseDistribution, Any] | None:
     """Return a parameter's distribution and value as samplers see it; ``None`` if damaged."""
-    known = distribution(text)
-    if known is None:
+    distribution = decode_distribution(text)
+    if distribution is None:
         return None
     try:
-        return known, known.to_external_repr(stored)
+        return distribution, distribution.to_external_repr(stored)
     except (ValueError, TypeError, IndexError, OverflowError):
         warn(f"trial_params.param_value {stored!r} isn't in its distribution")
         return None

@@ -121,7 +121,7 @@ class Claims:
         #: How many trials ran at the last claim.
         self._running = 0
         #: The event of the last claim.
-        self._seen: SeenEvent | None = None
+        self._last_event: SeenEvent | None = None
 
     @property
     def running(self) -> int:
@@ -145,24 +145,24 @@ class Claims:
             claimed = self._claim(connection, key, repeated=next(tries) > 0)
             if isinstance(claimed, Idle):
                 return claimed, None
-            seen = newest_event(connection, self._study_id, claimed.ticket)
-            return replace(claimed, running=self._running), seen
+            newest = newest_event(connection, self._study_id, claimed.ticket)
+            return replace(claimed, running=self._running), newest
 
-        claimed, seen = self._database.write(work)
+        claimed, event = self._database.write(work)
         # Not before the commit: a rolled-back event was never there.
-        self._seen = seen or self._seen
+        self._last_event = event or self._last_event
         return claimed
 
     def _claim(self, connection: Connection, key: str, *, repeated: bool) -> Claim | Idle:
-        mine = {"study_id": self._study_id}
-        locked, ours, running, found, ((issued,),) = fetch_many(
+        of_study = {"study_id": self._study_id}
+        locked, ours, running, lost_rows, ((issued,),) = fetch_many(
             connection,
             [
-                (LOCK_STUDY, mine),
-                (IS_OURS, mine),
-                (_RUNNING, {**mine, "state": TicketState.RUNNING}),
-                (_FIRST_LOST, mine),
-                (_ISSUED, mine),
+                (LOCK_STUDY, of_study),
+                (IS_OURS, of_study),
+                (_RUNNING, {**of_study, "state": TicketState.RUNNING}),
+                (_FIRST_LOST, of_study),
+                (_ISSUED, of_study),
             ],
         )
         require_ours(connection, self._study_id, ours)
@@ -170,15 +170,15 @@ class Claims:
         if study is None:
             raise RuntimeError(f"study {self._study_id} is no longer in the database")
         self._require_same(study)
-        if self._seen is not None and not self._seen.is_kept(connection):
+        if self._last_event is not None and not self._last_event.is_kept(connection):
             raise gone_back(self._database, f"study {study['name']!r}")
         if repeated:
-            done = self._find(connection, tickets.c.claim_key == key)
-            if done is not None:  # The commit succeeded, but its answer was lost.
-                return _claim_of(done)
+            own = self._find(connection, tickets.c.claim_key == key)
+            if own is not None:  # The commit succeeded, but its answer was lost.
+                return _claim_of(own)
         if study["stops"] > self._seen_stops:
             return Idle.STOPPED
-        lost = row_of(tickets, found)
+        lost = row_of(tickets, lost_rows)
         # Running tickets are read before lost ones, and only once: a ticket that is given back in
         # between would be neither, and the study would seem to be finished. If none runs, nothing
         # changes while we hold the study's lock.
@@ -228,8 +228,8 @@ class Claims:
             .order_by(_BY_TICKET)
             .limit(1)
         )
-        found = connection.execute(query).mappings().first()
-        return None if found is None else dict(found)
+        row = connection.execute(query).mappings().first()
+        return None if row is None else dict(row)
 
     def _free(self, connection: Connection, lease: LeaseState) -> None:
         """Pause a ticket whose lease has expired, unless its owner has just renewed it."""
@@ -347,10 +347,10 @@ def free_tickets_of(
             )
             .with_for_update()
         )
-        held = [dict(row) for row in connection.execute(query).mappings()]
-        for row in held:
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+        for row in rows:
             fail_attempt(connection, row, EventKind.WORKER_DIED, reason, max_failures)
-        return len(held)
+        return len(rows)
 
     return database.write(work)
 

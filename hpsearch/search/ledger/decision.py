@@ -90,12 +90,12 @@ def kept_by_audit(connection: Connection, study_id: int) -> dict[int, int]:
     query = sa.select(events.c.ticket, events.c.detail).where(
         events.c.study_id == study_id, events.c.kind == EventKind.KEPT_BY_AUDIT
     )
-    found = {}
+    audit_epochs = {}
     for ticket, text in connection.execute(query):
         epoch = decode_or({}, text, "hpsearch_events.detail", f"ticket {ticket}").get("epoch")
         if isinstance(epoch, int):
-            found[ticket] = epoch
-    return found
+            audit_epochs[ticket] = epoch
+    return audit_epochs
 
 
 def lacks_audit(connection: Connection, study_id: int) -> bool:
@@ -111,11 +111,11 @@ def lacks_audit(connection: Connection, study_id: int) -> bool:
     at_rung = sa.and_(
         table.state.in_((TicketState.PAUSED, TicketState.INVALID)), table.rung.is_not(None)
     )
-    found = 0
-    for kept_back in (table.state == TicketState.PRUNED, at_rung):
-        limited = query.where(kept_back).limit(MOST_UNAUDITED + 1)
-        found += len(connection.execute(limited).all())
-    return found > MOST_UNAUDITED
+    count = 0
+    for condition in (table.state == TicketState.PRUNED, at_rung):
+        limited = query.where(condition).limit(MOST_UNAUDITED + 1)
+        count += len(connection.execute(limited).all())
+    return count > MOST_UNAUDITED
 
 
 def decide(
@@ -174,5 +174,5 @@ class LedgerPeers:
                 "invalid": TicketState.INVALID,
                 "before": epoch,
             }
-        found = fetch(self._connection, query, **values)
-        return {ticket: self._sign * value for ticket, value in found}
+        rows = fetch(self._connection, query, **values)
+        return {ticket: self._sign * value for ticket, value in rows}

@@ -64,10 +64,10 @@ class Fence:
         key = (claim.ticket, claim.attempt)
         if row["attempt"] != claim.attempt:
             return bool(row["attempt"] < claim.attempt)
-        seen = self._renewals.get(key, 0)
+        most = self._renewals.get(key, 0)
         # One attempt is enough: a worker has only one, and late writes of the last are refused.
-        self._renewals = {key: max(seen, row["renewals"])}
-        return bool(row["renewals"] < seen)
+        self._renewals = {key: max(most, row["renewals"])}
+        return bool(row["renewals"] < most)
 
     def run(
         self,

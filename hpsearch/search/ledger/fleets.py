@@ -1,7 +1,7 @@
 """Fleets: the workers that engines keep alive for studies, stored for every host to see.
 
-The database names what was launched and how many workers are wanted; only the engine knows how
-they are. So ``launch --detach`` may return at once, and ``status``, ``scale`` and ``stop`` work
+The database names what was launched and how many workers are wanted; only the engine knows their
+state. So ``launch --detach`` may return at once, and ``status``, ``scale`` and ``stop`` work
 from any host that reaches the database and the engine.
 """
 

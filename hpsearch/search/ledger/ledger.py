@@ -243,7 +243,7 @@ class Ledger:
                 # The comparison reads this row; another decision is written over PAUSED.
                 insert_epoch(connection, claim, end.metrics, value, Decision.PAUSED)
                 columns |= self._figures(connection, {**ticket, **columns}, measured)
-                decision, place = self._stand_at_rung(
+                decision, place = self._decide_at_rung(
                     connection, study, claim, {**ticket, **columns}
                 )
                 columns |= place
@@ -279,8 +279,8 @@ class Ledger:
             if count_waiting(connection, self.study_id) <= most_paused(0):
                 return []
             lock_study(connection, self.study_id)
-            kept = most_paused(count_running(connection, self.study_id))
-            return end_waiting(connection, self.study_id, self.rules, owner=self.owner, most=kept)
+            most = most_paused(count_running(connection, self.study_id))
+            return end_waiting(connection, self.study_id, self.rules, owner=self.owner, most=most)
 
         return self.database.write(work) if self.rules.rungs else []
 
@@ -400,7 +400,7 @@ class Ledger:
         )
         return decide(connection, self.study_id, score, sign, self.rules.pruner, self.rules.audit)
 
-    def _stand_at_rung(
+    def _decide_at_rung(
         self, connection: Connection, study: Row, claim: Claim, ticket: Row
     ) -> tuple[Decision, dict[str, Any]]:
         """Decide at a rung; returns the decision and the ticket's columns that follow from it.
@@ -414,8 +414,8 @@ class Ledger:
         waits = {"state": TicketState.PAUSED, "rung": epoch}
         trains = {"state": TicketState.RUNNING, "rung": None}
         names = ("epochs_done", "value", "best_value", "figures")
-        standing = {name: ticket[name] for name in names}
-        self._fence.update(connection, claim, **standing, **waits)
+        progress = {name: ticket[name] for name in names}
+        self._fence.update(connection, claim, **progress, **waits)
         promoted = None
         if not any_lost(connection, self.study_id):
             promoted = next_promoted(connection, study, self.rules, self._counter)
@@ -456,8 +456,8 @@ class Ledger:
         """
         if self.rules.goals is None:
             return {}
-        found = read_outcome(connection, self.rules.goals, ticket, measured or {}, complete=False)
-        return {"figures": json.dumps(found.metrics)}
+        outcome = read_outcome(connection, self.rules.goals, ticket, measured or {}, complete=False)
+        return {"figures": json.dumps(outcome.metrics)}
 
     def _end(
         self,
@@ -476,11 +476,11 @@ class Ledger:
         if self.rules.goals is not None:
             complete = decision is Decision.COMPLETE
             goals = self.rules.goals
-            found = read_outcome(connection, goals, ticket, measured or {}, complete=complete)
+            outcome = read_outcome(connection, goals, ticket, measured or {}, complete=complete)
             values = write_ending(
-                connection, goals, ticket["trial_id"], found.metrics, complete=complete
+                connection, goals, ticket["trial_id"], outcome.metrics, complete=complete
             )
-            columns["figures"] = json.dumps(found.metrics)
+            columns["figures"] = json.dumps(outcome.metrics)
         optuna_rows.finish_trial(connection, ticket["trial_id"], state, values)
         _keep_attributes(connection, ticket["trial_id"], end)
         self._fence.event(
@@ -519,9 +519,9 @@ class Ledger:
 
 def _keep_attributes(connection: Connection, trial_id: int, end: EpochEnd) -> None:
     """Write the attributes of the newest epoch to the trial's row, in place of earlier ones."""
-    kept = dict(end.attributes)
+    attributes = dict(end.attributes)
     if end.val_confusion is not None:
-        kept[VAL_CONFUSION] = end.val_confusion
-    for key, value in kept.items():
+        attributes[VAL_CONFUSION] = end.val_confusion
+    for key, value in attributes.items():
         optuna_rows.delete_user_attr(connection, trial_id, key)
         optuna_rows.insert_user_attr(connection, trial_id, key, value)

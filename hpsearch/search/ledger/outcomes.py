@@ -60,15 +60,10 @@ def read_outcome(
         The trial's metrics, in the terms of ``goals``.
     """
     rows = fetch(connection, _EPOCHS_OF, study_id=ticket["study_id"], ticket=ticket["ticket"])
+    columns = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
     return outcome(
         goals,
-        [
-            {
-                **(each := dict(zip(_COLUMNS, row, strict=True))),
-                **decode_others(each["others"], ticket["ticket"]),
-            }
-            for row in rows
-        ],
+        [{**row, **decode_others(row["others"], ticket["ticket"])} for row in columns],
         best_epoch=ticket["best_epoch"],
         measured=measured,
         complete=complete,
@@ -127,13 +122,17 @@ def outcome(
         The trial's metrics, in the terms of ``goals``.
     """
     at = rows[-1]["epoch"] if goals.objective.at == "last" else best_epoch
-    shown = next(row for row in rows if row["epoch"] == at)
-    known = {
+    epoch_row = next(row for row in rows if row["epoch"] == at)
+    values = {
         **measured,
-        **{name: float(shown[name]) for name in goals.metrics if shown.get(name) is not None},
+        **{
+            name: float(epoch_row[name])
+            for name in goals.metrics
+            if epoch_row.get(name) is not None
+        },
         "epoch_seconds": float(median(row["seconds"] for row in rows)),
     }
-    metrics = {name: float(known[name]) for name in goals.metrics if name in known}
+    metrics = {name: float(values[name]) for name in goals.metrics if name in values}
     return GoalMetrics(
         metrics=metrics,
         values=_values(goals, metrics, complete),

@@ -111,15 +111,15 @@ def ended_among(database: Database, study_id: int, numbers: Collection[int]) -> 
     """
 
     def work(connection: Connection) -> set[int]:
-        found: set[int] = set()
+        ended_numbers: set[int] = set()
         for chunk in chunks(numbers):
             query = sa.select(tickets.c.number).where(
                 tickets.c.study_id == study_id,
                 tickets.c.state.in_(FINISHED),
                 tickets.c.number.in_(chunk),
             )
-            found.update(connection.execute(query).scalars())
-        return found
+            ended_numbers.update(connection.execute(query).scalars())
+        return ended_numbers
 
     return database.read(work)
 
@@ -171,12 +171,12 @@ def owners_at_work(database: Database, *, host: str) -> dict[str, int]:
     )
 
     def work(connection: Connection) -> dict[str, int]:
-        found = {}
+        pids = {}
         for owner, text in connection.execute(query):
             pid = decode_or({}, text, "hpsearch_events.detail", owner).get("pid")
             if isinstance(pid, int):
-                found[owner] = pid
-        return found
+                pids[owner] = pid
+        return pids
 
     return database.read(work)
 
@@ -247,14 +247,14 @@ def curves(
         )
         if only is not None:
             query = query.where(epochs.c.ticket.in_(only))
-        found: dict[int, list[EpochMetrics]] = {}
+        by_ticket: dict[int, list[EpochMetrics]] = {}
         for row in connection.execute(query).mappings():
-            known: dict[str, Any] = {
+            values: dict[str, Any] = {
                 name: math.nan if row[name] is None else row[name] for name in METRIC_COLUMNS
             }
-            metrics = EpochMetrics(**known, others=decode_others(row["others"], row["ticket"]))
-            found.setdefault(row["ticket"], []).append(metrics)
-        return found
+            metrics = EpochMetrics(**values, others=decode_others(row["others"], row["ticket"]))
+            by_ticket.setdefault(row["ticket"], []).append(metrics)
+        return by_ticket
 
     return database.read(work)
 
@@ -263,8 +263,8 @@ def decode_others(text: str | None, ticket: int) -> dict[str, float]:
     """Return the column ``others`` of one of a ticket's epochs; empty if it can't be read."""
     if text is None:
         return {}
-    found: dict[str, float] = decode_or({}, text, "hpsearch_epochs.others", f"ticket {ticket}")
-    return found
+    metrics: dict[str, float] = decode_or({}, text, "hpsearch_epochs.others", f"ticket {ticket}")
+    return metrics
 
 
 def checkpoints(database: Database, study_id: int, ticket: int) -> list[CheckpointRef]:
@@ -280,9 +280,11 @@ def checkpoints(database: Database, study_id: int, ticket: int) -> list[Checkpoi
 
 def checkpoints_in(log: Sequence[Event]) -> list[CheckpointRef]:
     """Return the checkpoints that one ticket's events name, newest first."""
-    named = [event for event in reversed(log) if event.kind == EventKind.CHECKPOINT]
+    checkpoint_events = [event for event in reversed(log) if event.kind == EventKind.CHECKPOINT]
     keys = CheckpointRef.__dataclass_fields__.keys()
-    return [CheckpointRef(**event.detail) for event in named if event.detail.keys() == keys]
+    return [
+        CheckpointRef(**event.detail) for event in checkpoint_events if event.detail.keys() == keys
+    ]
 
 
 def _ticket(row: Mapping[Any, Any]) -> Ticket:
@@ -305,8 +307,8 @@ def _ticket(row: Mapping[Any, Any]) -> Ticket:
             damaged.append(name)
             values[name] = None
     if damaged:
-        named = ", ".join(damaged)
-        warn(f"hpsearch_tickets.{named} of ticket {values['ticket']} can't be read")
+        columns = ", ".join(damaged)
+        warn(f"hpsearch_tickets.{columns} of ticket {values['ticket']} can't be read")
     return Ticket(**values, damaged=tuple(damaged))
 
 

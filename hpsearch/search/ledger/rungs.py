@@ -165,9 +165,11 @@ class RungCounter:
         )
         unfinished = {ticket: _Place(*place) for ticket, *place in [*running, *paused]}
         now_invalid = frozenset(ticket for ticket, *_ in invalid)
-        known, issued = self._unfinished, last or 0
-        ended = (known | set(range(self.issued + 1, issued + 1))) - unfinished.keys() - now_invalid
-        reopened = any(ticket <= self.issued and ticket not in known for ticket in unfinished)
+        previous, issued = self._unfinished, last or 0
+        ended = (
+            (previous | set(range(self.issued + 1, issued + 1))) - unfinished.keys() - now_invalid
+        )
+        reopened = any(ticket <= self.issued and ticket not in previous for ticket in unfinished)
         if (
             self._ended is None
             or reopened
@@ -238,8 +240,8 @@ def end_waiting(
         value = row["best_value"] if rules.best_epoch_counts else row["value"]
         values: Sequence[float] = [value]
         if rules.goals is not None:
-            known = decode_or({}, row["figures"], "hpsearch_tickets.figures", row["ticket"])
-            metrics = {rules.metric: value, **known}
+            figures = decode_or({}, row["figures"], "hpsearch_tickets.figures", row["ticket"])
+            metrics = {rules.metric: value, **figures}
             values = write_ending(connection, rules.goals, row["trial_id"], metrics, complete=False)
         optuna_rows.finish_trial(connection, row["trial_id"], TrialState.PRUNED, values)
         update_ticket(connection, study_id, row["ticket"], state=TicketState.PRUNED)
@@ -357,11 +359,13 @@ def _best_first(
         ordered = ordered.limit(most)
     rows = [dict(row) for row in connection.execute(ordered).mappings()]
     if goals is not None:
-        found = {
+        rung_fronts = {
             rung: read_fronts(connection, study_id, goals, rung)
             for rung in {row["rung"] for row in rows}
         }
-        rows.sort(key=lambda row: (-row["rung"], found[row["rung"]].get(row["ticket"], math.inf)))
+        rows.sort(
+            key=lambda row: (-row["rung"], rung_fronts[row["rung"]].get(row["ticket"], math.inf))
+        )
     return rows[:most]
 
 
@@ -398,12 +402,12 @@ def read_fronts(connection: Connection, study_id: int, goals: Goals, epoch: int)
     )
     places, costs = [], []
     for ticket, written, others, *measured in connection.execute(query):
-        known = {}
+        values = {}
         if written is not None:
-            known = decode_or({}, written, "hpsearch_tickets.figures", f"ticket {ticket}")
-        known |= decode_others(others, ticket) | dict(zip(metrics, measured, strict=True))
+            values = decode_or({}, written, "hpsearch_tickets.figures", f"ticket {ticket}")
+        values |= decode_others(others, ticket) | dict(zip(metrics, measured, strict=True))
         places.append(ticket)
-        costs.append([_cost(goals.directions[name], known.get(name)) for name in names])
+        costs.append([_cost(goals.directions[name], values.get(name)) for name in names])
     return dict(zip(places, fronts(costs), strict=True))
 
 

@@ -49,9 +49,7 @@ class SeenEvent:
 
     def is_kept(self, connection: Connection) -> bool:
         """Whether the event log still contains it, unchanged."""
-        return [tuple(each) for each in fetch(connection, _BY_ID, event_id=self.row[0])] == [
-            self.row
-        ]
+        return [tuple(row) for row in fetch(connection, _BY_ID, event_id=self.row[0])] == [self.row]
 
 
 def newest_event(
@@ -65,10 +63,10 @@ def newest_event(
         ticket: The ticket; ``None`` for the whole study.
     """
     if ticket is None:
-        found = fetch(connection, _NEWEST_OF_STUDY, study_id=study_id)
+        rows = fetch(connection, _NEWEST_OF_STUDY, study_id=study_id)
     else:
-        found = fetch(connection, _NEWEST_OF_TICKET, study_id=study_id, ticket=ticket)
-    return SeenEvent(tuple(found[0])) if found else None
+        rows = fetch(connection, _NEWEST_OF_TICKET, study_id=study_id, ticket=ticket)
+    return SeenEvent(tuple(rows[0])) if rows else None
 
 
 class SameLedger:
@@ -77,7 +75,8 @@ class SameLedger:
     def __init__(self, database: Database, stored: StoredStudy) -> None:
         self._database = database
         self._stored = stored
-        self._seen: SeenEvent | None = None
+        #: The newest event at the last call.
+        self._event: SeenEvent | None = None
 
     def require(self) -> None:
         """Compare with the last call, and remember the newest event.
@@ -88,18 +87,18 @@ class SameLedger:
             DatabaseReplaced: An older copy or another database has replaced it.
         """
         stored, database = self._stored, self._database
-        run_key = sa.select(studies.c.run_key).where(studies.c.study_id == stored.study_id)
+        query = sa.select(studies.c.run_key).where(studies.c.study_id == stored.study_id)
 
         def work(connection: Connection) -> SeenEvent | None:
-            found = connection.execute(run_key).scalar_one_or_none()
-            if found is None:
+            run_key = connection.execute(query).scalar_one_or_none()
+            if run_key is None:
                 return None
-            lost = self._seen is not None and not self._seen.is_kept(connection)
-            if lost or found != stored.run_key:
+            is_lost = self._event is not None and not self._event.is_kept(connection)
+            if is_lost or run_key != stored.run_key:
                 raise gone_back(database, f"study {stored.name!r}")
             return newest_event(connection, stored.study_id)
 
-        self._seen = database.read(work) or self._seen
+        self._event = database.read(work) or self._event
 
 
 def gone_back(database: Database, study: str) -> DatabaseReplaced:

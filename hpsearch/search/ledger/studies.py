@@ -169,7 +169,7 @@ def change_plan(
         section: The key of its settings, and the new settings.
         trainings: The number of trainings that the new settings are known to need.
         issued: The number of tickets that were issued when it was read.
-        kind: What the event log says about it.
+        kind: The kind of the event that records it.
         detail: The event's detail, JSON values.
 
     Returns:
@@ -217,8 +217,8 @@ def end_reason(database: Database, study_id: int) -> str | None:
         .order_by(events.c.event_id.desc())
         .limit(1)
     )
-    found = database.read(lambda connection: connection.execute(query).scalar_one_or_none())
-    return None if found is None else json.loads(found).get("reason")
+    detail = database.read(lambda connection: connection.execute(query).scalar_one_or_none())
+    return None if detail is None else json.loads(detail).get("reason")
 
 
 def find(database: Database, name: str) -> StoredStudy:
@@ -232,9 +232,9 @@ def find(database: Database, name: str) -> StoredStudy:
     def work(connection: Connection) -> StoredStudy:
         row = _find(connection, database, name)
         if row is None:
-            known = connection.execute(sa.select(studies.c.name)).scalars().all()
+            names = connection.execute(sa.select(studies.c.name)).scalars().all()
             raise UnknownName(
-                "study", name, known, hint=f"(Those launched into {database.display_url}.)"
+                "study", name, names, hint=f"(Those launched into {database.display_url}.)"
             )
         return _stored(row)
 
@@ -269,15 +269,15 @@ def numbered(
         The studies, oldest first. If another program deleted one, it and the later ones are left
         out.
     """
-    found: list[StoredStudy] = []
+    series: list[StoredStudy] = []
     while True:
         try:
-            stored = find_or_none(database, nth_name(base, len(found) + 1))
+            stored = find_or_none(database, nth_name(base, len(series) + 1))
         except LeftOverStudy:
-            return found
+            return series
         if stored is None or not is_one(stored):
-            return found
-        found.append(stored)
+            return series
+        series.append(stored)
 
 
 def nth_name(base: str, nth: int) -> str:
@@ -374,8 +374,8 @@ def _find(connection: Connection, database: Database, name: str) -> RowMapping |
     row = connection.execute(sa.select(studies).where(studies.c.name == name)).mappings().first()
     if row is not None:
         _require_folder_names(row)
-        found = fetch(connection, IS_OURS, study_id=row["study_id"])
-        require_ours(connection, row["study_id"], found, storage_option(database.url))
+        key_rows = fetch(connection, IS_OURS, study_id=row["study_id"])
+        require_ours(connection, row["study_id"], key_rows, storage_option(database.url))
     return row
 
 
@@ -449,7 +449,7 @@ def _as_stored(stored: StoredStudy, study: StudyFile) -> Mapping[str, Any]:
     trials and had neither ``stop`` nor ``startup_trials``, and a path of a plug-in's data source
     was stored as it was written.
     """
-    document = as_stored(stored.document, study.document, study.unsaid)
+    document = as_stored(stored.document, study.document, study.auto_sections)
     as_written = _with_stored_paths(stored, document)
     for form in (document, as_written):
         for earlier in (form, _without_promotion(form)):

@@ -103,11 +103,11 @@ def _require_same_or_none(
 ) -> bool:
     """Whether the target has the study that the source has."""
     key = sa.select(studies.c.run_key).where(studies.c.name == name)
-    found = writing.execute(key).scalar_one_or_none()
-    if found is not None and found == reading.execute(key).scalar_one():
+    run_key = writing.execute(key).scalar_one_or_none()
+    if run_key is not None and run_key == reading.execute(key).scalar_one():
         return True
     of_optuna = sa.select(rows.STUDIES.c.study_id).where(rows.STUDIES.c.study_name == name)
-    if found is not None or writing.execute(of_optuna).first() is not None:
+    if run_key is not None or writing.execute(of_optuna).first() is not None:
         raise UserError(
             f"a study is copied into a database that has none of its name, but "
             f"{target.display_url} has another study {name!r}; delete it there, or name another "
@@ -162,8 +162,7 @@ def _rows_of(connection: Connection, table: sa.Table, study_id: int) -> Iterator
         mine = table.c.trial_id.in_(trials)
     query = sa.select(table).where(mine).order_by(*table.primary_key)
     dropped = {"study_id", *_numbering(table)} - {"trial_id"}
-    found = connection.execute(query.execution_options(yield_per=BATCH))
-    for row in found.mappings():
+    for row in connection.execute(query.execution_options(yield_per=BATCH)).mappings():
         yield {key: value for key, value in row.items() if key not in dropped}
 
 
@@ -180,12 +179,12 @@ def _insert(reading: Connection, writing: Connection, ids: _Ids) -> None:
     ).scalar_one()
     new_ids: dict[int, int] = {}
     for batch in _batches(_rows_of(reading, rows.TRIALS, ids.study_id)):
-        olds = [row.pop("trial_id") for row in batch]
-        news = writing.execute(
+        old_ids = [row.pop("trial_id") for row in batch]
+        batch_ids = writing.execute(
             sa.insert(rows.TRIALS).returning(rows.TRIALS.c.trial_id, sort_by_parameter_order=True),
             [{**row, "study_id": study_id} for row in batch],
         ).scalars()
-        new_ids.update(zip(olds, news, strict=True))
+        new_ids.update(zip(old_ids, batch_ids, strict=True))
     for table in _OTHER_TABLES:
         for batch in _batches(_rows_of(reading, table, ids.study_id)):
             for row in batch:
@@ -202,6 +201,6 @@ def _insert(reading: Connection, writing: Connection, ids: _Ids) -> None:
             writing.execute(sa.insert(table), batch)
 
 
-def _batches(found: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while batch := list(islice(found, BATCH)):
+def _batches(table_rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while batch := list(islice(table_rows, BATCH)):
         yield batch

@@ -59,10 +59,10 @@ def delete_rows(database: Database, name: str, run_key: str) -> None:
         study_id = connection.execute(query).scalar_one_or_none()
         if study_id is None:
             return
-        optunas = is_ours(connection, study_id)
+        in_optuna = is_ours(connection, study_id)
         for table in OWN_TABLES:
             connection.execute(sa.delete(table).where(table.c.study_id == study_id))
-        if optunas:  # Otherwise the id belongs to another program's study.
+        if in_optuna:  # Otherwise the id belongs to another program's study.
             _delete_from_optuna(connection, study_id)
 
     database.write(work)
@@ -80,8 +80,8 @@ def _rows_of(connection: Connection, name: str) -> StoredRows:
     query = sa.select(studies.c.study_id, studies.c.run_key).where(studies.c.name == name)
     row = connection.execute(query).first()
     if row is None:
-        known = connection.execute(sa.select(studies.c.name)).scalars().all()
-        _refuse_unknown(connection, name, known)
+        names = connection.execute(sa.select(studies.c.name)).scalars().all()
+        _refuse_unknown(connection, name, names)
     study_id, run_key = row
     counts = sa.select(tickets.c.state, sa.func.count()).where(tickets.c.study_id == study_id)
     by_state = {

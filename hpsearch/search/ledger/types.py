@@ -18,7 +18,7 @@ from hpsearch.study_file.goals import Goals
 class Idle(StrEnum):
     """Why a claim got no ticket."""
 
-    #: Other workers hold the rest; one of them may still die.
+    #: Other workers own the rest; one of them may still die.
     WAIT = "wait"
     #: Every ticket of the budget has ended.
     FINISHED = "finished"

@@ -84,8 +84,11 @@ def declarations(database: Database, study_id: int) -> dict[int, Declaration]:
             logs.setdefault(event.ticket or 0, []).append(event)
         return logs
 
-    found = {ticket: declaration_in(log) for ticket, log in database.read(work).items()}
-    return {ticket: each for ticket, each in found.items() if each is not None}
+    return {
+        ticket: declaration
+        for ticket, log in database.read(work).items()
+        if (declaration := declaration_in(log)) is not None
+    }
 
 
 def invalidate(
@@ -116,23 +119,23 @@ def invalidate(
         row = lock_ticket(connection, study_id, ticket)
         last = _last(connection, study_id, ticket)
         if row is None or last is None or last.detail.get("key") != key:
-            found = _require(row, (TicketState.COMPLETE, TicketState.PRUNED), _NO_END)
+            row = _require(row, (TicketState.COMPLETE, TicketState.PRUNED), _NO_END)
             if again and study["exhausted"]:
                 raise UserError(
                     "--again adds one more trial, but the sampler of this study enumerates its "
                     "space, and every point has been used; leave --again out"
                 )
-            detail = {"reason": reason, "before": found["state"], "again": again, "key": key}
+            detail = {"reason": reason, "before": row["state"], "again": again, "key": key}
             update_ticket(connection, study_id, ticket, state=TicketState.INVALID)
-            optuna_rows.set_aside(connection, found["trial_id"], reason)
-            _record(connection, found, EventKind.INVALIDATED, detail)
+            optuna_rows.set_aside(connection, row["trial_id"], reason)
+            _record(connection, row, EventKind.INVALIDATED, detail)
             if again:
                 _grant(connection, study, 1)
             last = _last(connection, study_id, ticket)
-        declared = None if last is None else declaration_in([last])
-        if declared is None:
+        declaration = None if last is None else declaration_in([last])
+        if declaration is None:
             raise RuntimeError(f"ticket {ticket} has no declaration, although it was written")
-        return declared
+        return declaration
 
     return database.write(work)
 
@@ -163,20 +166,20 @@ def reinstate(database: Database, study_id: int, ticket: int, goals: Goals) -> T
         last = _last(connection, study_id, ticket)
         if row is not None and last is not None and last.detail.get("key") == key:
             return TicketState(row["state"])
-        found = _require(row, (TicketState.INVALID,), _IS_VALID)
-        declared = None if last is None else declaration_in([last])
-        if declared is None:
+        row = _require(row, (TicketState.INVALID,), _IS_VALID)
+        declaration = None if last is None else declaration_in([last])
+        if declaration is None:
             raise StorageError(
                 f"ticket {ticket} is invalid, but its entry in the event log is damaged; `hpsearch "
                 "doctor` shows the row"
             )
-        update_ticket(connection, study_id, ticket, state=declared.before)
-        state = TrialState[declared.before.name]
-        optuna_rows.restore(connection, found["trial_id"], state, _values(found, declared, goals))
-        _record(connection, found, EventKind.REINSTATED, {"reason": declared.reason, "key": key})
-        if declared.again:
+        update_ticket(connection, study_id, ticket, state=declaration.before)
+        state = TrialState[declaration.before.name]
+        optuna_rows.restore(connection, row["trial_id"], state, _values(row, declaration, goals))
+        _record(connection, row, EventKind.REINSTATED, {"reason": declaration.reason, "key": key})
+        if declaration.again:
             _grant(connection, study, -1)
-        return declared.before
+        return declaration.before
 
     return database.write(work)
 
@@ -268,10 +271,10 @@ def _grant(connection: Connection, study: Row, more: int) -> None:
     )
 
 
-def _values(row: Row, declared: Declaration, goals: Goals) -> list[float]:
+def _values(row: Row, declaration: Declaration, goals: Goals) -> list[float]:
     metrics = {} if row["figures"] is None else decode(row["figures"])
-    found = row_values(declared.before, goals, row, metrics)
-    return [value for value in found if value is not None]
+    values = row_values(declaration.before, goals, row, metrics)
+    return [value for value in values if value is not None]
 
 
 def invalid_trials(connection: Connection, study_id: int) -> set[int]:

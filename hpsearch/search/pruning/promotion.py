@@ -58,12 +58,12 @@ class Promotion:
 
         A rung near the end, which would save little, is left out.
         """
-        found = []
+        rungs = []
         rung = self.min_epochs
         while rung <= epochs / math.sqrt(self.reduction_factor):
-            found.append(rung)
+            rungs.append(rung)
             rung *= self.reduction_factor
-        return tuple(found)
+        return tuple(rungs)
 
     def next_rung(self, rungs: Sequence[Rung]) -> Rung | None:
         """Return the rung whose best waiting trial is promoted next; ``None`` if none may be.

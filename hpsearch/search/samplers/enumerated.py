@@ -198,9 +198,9 @@ def covers(points: Iterable[Mapping[str, Scalar]], space: Space) -> bool:
     The values of a float range with a step depend on rounding.
     """
     parameters = space.parameters().values()
-    if any(isinstance(each, Range) and not each.integer for each in parameters):
+    if any(isinstance(parameter, Range) and not parameter.integer for parameter in parameters):
         return False
-    distinct = {frozenset(each.items()) for each in points}
+    distinct = {frozenset(point.items()) for point in points}
     size = grid_size(space)
     return size <= len(distinct) and all(
         frozenset(grid_point(space, index).params.items()) in distinct for index in range(size)

@@ -92,7 +92,7 @@ class Encoding:
 
     def rows(self, points: Sequence[Mapping[str, Scalar]]) -> Floats:
         """Return a row per point, (points, width)."""
-        return np.array([self.row(each) for each in points]).reshape(len(points), self.width)
+        return np.array([self.row(point) for point in points]).reshape(len(points), self.width)
 
 
 def is_ordered(parameter: Parameter) -> bool:
@@ -147,8 +147,8 @@ class Forest:
     def predict(self, rows: Floats) -> tuple[Floats, Floats]:
         """Return the mean and the standard deviation over the trees, each (rows,)."""
         inputs = rows.astype(np.float32)
-        each = np.array([tree.predict(inputs)[:, 0] for tree in self._trees])
-        return each.mean(axis=0), each.std(axis=0)
+        predictions = np.array([tree.predict(inputs)[:, 0] for tree in self._trees])
+        return predictions.mean(axis=0), predictions.std(axis=0)
 
 
 def growth(curves: EpochValues, marks: Sequence[int]) -> dict[int, float]:
@@ -212,8 +212,8 @@ class ForestSampler:
         return self._is_early(request, _learned(request))
 
     def _is_early(self, request: Request, learned: Sequence[FrozenTrial]) -> bool:
-        known = len(request.history.prior_trials(request.space))
-        return len(learned) < startup_with(self._startup, known)
+        prior_count = len(request.history.prior_trials(request.space))
+        return len(learned) < startup_with(self._startup, prior_count)
 
     def draw(self, request: Request) -> Draw:
         """Return the most promising of some hundred points, or sometimes a random one."""
@@ -225,9 +225,9 @@ class ForestSampler:
         if not encoding.width or early or rng.random() < 1 / RANDOM_EVERY:
             return request.space.freeze(_point(request, encoding, rng))
         scores = _scores(request, learned)
-        kept = _thinned(scores)
-        rows = encoding.rows([learned[place].params for place in kept])
-        forest = Forest(rows, scores[kept], seed=int(rng.integers(2**31 - TREES)))
+        indices = _model_indices(scores)
+        rows = encoding.rows([learned[place].params for place in indices])
+        forest = Forest(rows, scores[indices], seed=int(rng.integers(2**31 - TREES)))
         draws = [_point(request, encoding, rng) for _ in range(RANDOM_POINTS)]
         for place in np.argsort(-scores, kind="stable")[:BEST]:
             centre = learned[place].params
@@ -271,7 +271,9 @@ def _learned(request: Request) -> list[FrozenTrial]:
 
 def _is_bad(trial: FrozenTrial) -> bool:
     """Whether a trial failed, is infeasible, or breaks a constraint."""
-    return trial.state == TrialState.FAIL or any(each > 0 for each in trial.constraints.values())
+    return trial.state == TrialState.FAIL or any(
+        violation > 0 for violation in trial.constraints.values()
+    )
 
 
 def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
@@ -292,16 +294,16 @@ def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
         else:
             end = ends[trial.number] if trial.number < len(ends) else math.nan
             scores.append(None if math.isnan(end) else float(end))
-    known = [each for each in scores if each is not None]
-    if not known:
+    values = [score for score in scores if score is not None]
+    if not values:
         return np.zeros(len(learned))
-    middle = median(known)
+    middle = median(values)
     # If all are equal, any distance separates the bad ones: trees have no scale
-    floor = middle - (2 * (max(known) - middle) or 1.0)
-    return np.array([floor if each is None else max(floor, each) for each in scores])
+    floor = middle - (2 * (max(values) - middle) or 1.0)
+    return np.array([floor if score is None else max(floor, score) for score in scores])
 
 
-def _thinned(scores: Floats) -> NDArray[np.intp]:
+def _model_indices(scores: Floats) -> NDArray[np.intp]:
     """Return the indices of at most ``MODELLED`` trials: the best half, and others evenly."""
     order = np.argsort(-scores, kind="stable")
     if len(order) <= MODELLED:

@@ -63,15 +63,15 @@ class OptunaSampler:
     def draw(self, request: Request) -> Draw:
         """Draw each parameter that applies with Optuna, in the file's order."""
         trials = request.history.refresh() if request.trials is None else request.trials
-        known = request.history.prior_trials(request.space) if self.learns else []
-        trials = [*known, *trials]
+        prior_trials = request.history.prior_trials(request.space) if self.learns else []
+        trials = [*prior_trials, *trials]
         if self._at_most is not None:
-            trials = thinned(trials, request.history.directions, self._at_most)
+            trials = thin(trials, request.history.directions, self._at_most)
         view = request.history.draft(request.fixed, trials)
         with warnings.catch_warnings():
             # `group` and GPSampler are marked experimental; optuna>=5.0,<5.1 is pinned and tested.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            sampler = self._make(request.seed, startup_with(self._startup or 0, len(known)))
+            sampler = self._make(request.seed, startup_with(self._startup or 0, len(prior_trials)))
         # A new Study for every draw: it caches the trials that it read first.
         study = optuna.Study(study_name="draft", storage=view, sampler=sampler)
         trial = optuna.Trial(study, DRAFT_ID)
@@ -82,9 +82,9 @@ class OptunaSampler:
         if self._startup is None:
             return True
         trials = request.history.refresh() if request.trials is None else request.trials
-        known = len(request.history.prior_trials(request.space))
-        ended = known + sum(trial.state in self._learns_from for trial in trials)
-        return ended < startup_with(self._startup, known)
+        prior_count = len(request.history.prior_trials(request.space))
+        ended = prior_count + sum(trial.state in self._learns_from for trial in trials)
+        return ended < startup_with(self._startup, prior_count)
 
 
 def startup_with(own: int, prior: int) -> int:
@@ -96,7 +96,7 @@ def startup_with(own: int, prior: int) -> int:
     return own + prior - min(prior, (own + 1) // 2)
 
 
-def thinned(
+def thin(
     trials: list[FrozenTrial], directions: Sequence[StudyDirection], at_most: int
 ) -> list[FrozenTrial]:
     """Return the unfinished trials and at most ``at_most`` finished ones.
@@ -135,9 +135,9 @@ def thinned(
     ranked = sorted(finished, key=rank)
     stride = (len(ranked) - _BEST_KEPT) / (at_most - _BEST_KEPT)
     rest = sorted(ranked[_BEST_KEPT:], key=lambda trial: trial.number)
-    kept = {trial.number for trial in ranked[:_BEST_KEPT]}
-    kept |= {rest[int(place * stride)].number for place in range(at_most - _BEST_KEPT)}
-    return [trial for trial in trials if trial.number in kept or not trial.state.is_finished()]
+    numbers = {trial.number for trial in ranked[:_BEST_KEPT]}
+    numbers |= {rest[int(place * stride)].number for place in range(at_most - _BEST_KEPT)}
+    return [trial for trial in trials if trial.number in numbers or not trial.state.is_finished()]
 
 
 def _violation(trial: FrozenTrial) -> float:
@@ -155,7 +155,7 @@ def _places(
     ]
     if not complete:
         return {}
-    signs = [-1.0 if each == StudyDirection.MAXIMIZE else 1.0 for each in directions]
+    signs = [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions]
     values = np.array([trial.values for trial in complete]) * signs
     # As TPE itself does; trials beyond ``n_below`` share one front
     order = fronts(values, best=min(_BEST_KEPT, len(complete)))

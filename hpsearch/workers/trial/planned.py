@@ -40,7 +40,7 @@ def planned_trial(database: Database, study: StudyFile, ticket: int) -> DrawnTri
             CONFIRM_SEED: IntDistribution(1, plan.last_seed),
         },
         config=study.space.freeze(params).config,
-        given=False,
+        from_try_first=False,
     )
 
 

@@ -290,7 +290,7 @@ def _row(
     attributes: Mapping[str, Any],
     system_attrs: Mapping[str, Any] | None = None,
 ) -> TrialRow:
-    origin: dict[str, Any] = {"try_first": True} if draw.given else {}
+    origin: dict[str, Any] = {"try_first": True} if draw.from_try_first else {}
     if draw.start is not None:
         origin[START] = draw.start
     if draw.guessed is not None:

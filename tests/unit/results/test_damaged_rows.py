@@ -29,7 +29,7 @@ def only_made_up_components(monkeypatch, made_up_components):
 @pytest.fixture(autouse=True)
 def warns_anew():
     stored_json.warn.cache_clear()
-    stored_json.distribution.cache_clear()
+    stored_json.decode_distribution.cache_clear()
 
 
 def table_of(name: str) -> sa.Table:

@@ -13,7 +13,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.search.compact_trial import CompactTrial, Packer, thawed, with_params
+from hpsearch.search.compact_trial import CompactTrial, Packer, thaw, with_params
 
 DISTRIBUTIONS: dict[str, BaseDistribution] = {
     "lr": FloatDistribution(1e-12, 1e3, log=True),
@@ -74,7 +74,7 @@ def test_a_packed_trial_is_the_trial(changes):
     for given in (trial(4, **changes), trial(4, "any", "lr", **changes) if changes else trial(5)):
         packed = Packer().pack(given)
         assert content(packed) == content(given)
-        assert content(thawed(packed)) == content(given)
+        assert content(thaw(packed)) == content(given)
         assert packed == given == packed != Packer().pack(trial(6, **changes)) != given
         assert repr(packed) == repr(given)
 

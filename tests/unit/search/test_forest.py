@@ -17,7 +17,7 @@ from hpsearch.search.samplers.forest import (
     Encoding,
     Forest,
     ForestSampler,
-    _thinned,
+    _model_indices,
     expected_ends,
     growth,
     scale_of,
@@ -135,7 +135,7 @@ def test_trees_follow_a_step_and_know_where_they_know_nothing():
 
 def test_the_best_half_and_an_even_share_of_the_others_are_modelled():
     scores = np.random.default_rng(0).permutation(3 * MODELLED).astype(float)
-    kept = _thinned(scores)
+    kept = _model_indices(scores)
     assert len(kept) == len(set(kept.tolist())) == MODELLED
     best = set(np.argsort(-scores)[: MODELLED // 2].tolist())
     assert best <= set(kept.tolist())
@@ -144,7 +144,7 @@ def test_the_best_half_and_an_even_share_of_the_others_are_modelled():
     assert (
         0.9 < scores[others].mean() / (1.25 * MODELLED) < 1.1
     )  # neither the next best nor the worst
-    assert _thinned(scores[:5]).tolist() == [0, 1, 2, 3, 4]
+    assert _model_indices(scores[:5]).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_several_objectives_are_left_to_tpe():

@@ -106,7 +106,7 @@ def test_the_first_free_ticket_takes_the_priors_in_every_sampler(sampler):
     assert (first.params["batch_size"], first.params["warmup"]) == (64, 2)
     given = ({"optimizer": "sgd"}, {"batch_size": 16})
     told = draw(2, sampler=sampler, try_first=given)
-    assert told.given and told.guessed is None and told.params["batch_size"] == 16
+    assert told.from_try_first and told.guessed is None and told.params["batch_size"] == 16
     later = draw(3, sampler=sampler, try_first=given)
     assert later.guessed and (later.params["batch_size"], later.params["warmup"]) == (64, 2)
     # If it can't be built, the next draw isn't the same again

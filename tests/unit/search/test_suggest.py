@@ -82,7 +82,7 @@ def test_the_whole_configuration_is_in_optunas_terms_too():
         distribution = draw.distributions[path]
         assert distribution._contains(distribution.to_internal_repr(value))
     assert draw.config == BRANCHED.freeze(draw.params).config
-    assert not draw.given
+    assert not draw.from_try_first
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,11 @@ def test_the_first_tickets_take_what_was_given():
     first, second, third = (drawn(ticket, try_first=try_first) for ticket in (1, 2, 3))
     assert (first.params["optimizer"], first.params["optimizer.adam.lr"]) == ("adam", 3e-3)
     assert second.params["batch_size"] == 48
-    assert (first.given, second.given, third.given) == (True, True, False)
+    assert (first.from_try_first, second.from_try_first, third.from_try_first) == (
+        True,
+        True,
+        False,
+    )
     # Missing keys are sampled, differently for each ticket.
     assert first.params["epochs_warmup"] != second.params["epochs_warmup"]
 
@@ -134,7 +138,7 @@ def test_the_first_tickets_take_what_was_given():
 def test_a_given_configuration_that_cannot_be_built_is_not_tried_again():
     try_first = ({"optimizer": "adam", "optimizer.adam.lr": 3e-3},)
     again = drawn(1, try_first=try_first, infeasible=1)
-    assert not again.given
+    assert not again.from_try_first
     assert again.params.get("optimizer.adam.lr") != 3e-3
 
 
@@ -321,6 +325,6 @@ def test_enumerating_samplers_take_the_given_without_a_point(name):
         drawn(ticket, name=name, space=COLOURS, try_first=({"colour": "red"},) * 8)
         for ticket in range(1, 9)
     ]
-    assert all(draw is not None and draw.given for draw in draws)
+    assert all(draw is not None and draw.from_try_first for draw in draws)
     assert {draw.params["colour"] for draw in draws} == {"red"}
     assert {draw.params["size"] for draw in draws} == {1, 2}, "the rest is sampled"

@@ -1,4 +1,4 @@
-"""What a trial came to, where more than one figure counts."""
+"""The outcome of a trial, if more than one metric counts."""
 
 import sqlalchemy as sa
 from alembic import op

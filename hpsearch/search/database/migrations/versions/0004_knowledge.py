@@ -1,4 +1,4 @@
-"""What a study's sampler knows from elsewhere."""
+"""Results from elsewhere that a study's sampler learns from."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table; studies from before know nothing from elsewhere."""
+    """Create the table; earlier studies have no such results."""
     op.create_table(
         "hpsearch_knowledge",
         sa.Column("lesson_id", sa.Integer(), nullable=False),

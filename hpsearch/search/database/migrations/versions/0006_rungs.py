@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns; trials from before were stopped and never wait, or the audit spared them."""
+    """Add the columns; earlier trials were stopped and never wait, or the audit kept them."""
     op.add_column("hpsearch_tickets", sa.Column("rung", sa.Integer(), nullable=True))
     op.add_column("hpsearch_tickets", sa.Column("audited_from", sa.Integer(), nullable=True))
     events = sa.table(
