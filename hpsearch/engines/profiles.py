@@ -21,7 +21,7 @@ from hpsearch.engines import slurm as slurm
 from hpsearch.engines.engine import ENGINES
 from hpsearch.engines.kubernetes import engine as kubernetes  # noqa: F401
 from hpsearch.errors import UnknownName
-from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, quote
 from hpsearch.study_file.loading import read_text
 from hpsearch.study_file.overrides import read_overrides
 from hpsearch.study_file.schema import ComponentChoice, Section
@@ -118,7 +118,7 @@ def _entries(
             return dict(entries)
         case None | ScalarNode(_, None):
             return {}
-    value = shown(to_plain(node))
+    value = quote(to_plain(node))
     diagnostics.add(node.location, key, f"must be a mapping of {what} by name, but got {value}")
     return {}
 

@@ -37,7 +37,9 @@ _ADAPTIVE = (optim.Adam, optim.Adamax, optim.NAdam, optim.RAdam, optim.AdamW, op
 
 _SATURATING = (nn.Sigmoid.__name__, nn.Softmax.__name__)
 _TANH = (nn.Tanh.__name__, nn.Hardtanh.__name__, nn.Softsign.__name__)
-_SMOOTH = tuple(each.__name__ for each in (nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.SELU, nn.Softplus))
+_SMOOTH = tuple(
+    layer.__name__ for layer in (nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.SELU, nn.Softplus)
+)
 
 #: Steps per epoch in which a schedule is followed: enough for its mean.
 _STEPS = 4
@@ -168,16 +170,16 @@ def images_in(data_root: Path | None, split_seed: int) -> ImagesOf:
         data_root: As in ``prepare``.
         split_seed: As in ``prepare``.
     """
-    known: dict[str, Images] = {}
+    by_source: dict[str, Images] = {}
 
     def images_of(config: DataConfig) -> Images:
         size = config.input_size
         source = repr(replace(config, input_size=None if size is None else 1, augmentation=()))
-        if source not in known:
+        if source not in by_source:
             data = prepare(config, split_seed=split_seed, root=data_root)
-            training = max(len(each.train_indices) for each in data.rounds or (data,))
-            known[source] = Images(data.input_shape, len(data.class_names), training)
-        found = known[source]
-        return found if size is None else found._replace(shape=(found.shape[0], size, size))
+            training = max(len(split.train_indices) for split in data.rounds or (data,))
+            by_source[source] = Images(data.input_shape, len(data.class_names), training)
+        images = by_source[source]
+        return images if size is None else images._replace(shape=(images.shape[0], size, size))
 
     return images_of

@@ -48,7 +48,7 @@ def features(
     """
     rate, batch = math.log10(optimizer.effective_lr), math.log10(config.batch_size)
     steps = config.epochs * math.ceil(images.training / config.batch_size)
-    known: Mapping[str, float] = {
+    values: Mapping[str, float] = {
         "adaptive": optimizer.adaptive,
         "lr": math.log10(optimizer.lr),
         "momentum": optimizer.momentum,
@@ -72,4 +72,4 @@ def features(
         "tanh": model.tanh,
         "smooth": model.smooth,
     }
-    return np.array([known[name] for name in NAMES], dtype=np.float32)
+    return np.array([values[name] for name in NAMES], dtype=np.float32)

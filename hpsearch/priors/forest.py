@@ -32,18 +32,20 @@ class Forest:
         at = np.repeat(self.roots[:, None], len(rows), axis=1)
         places = np.arange(len(rows))
         while True:
-            asked = self.feature[at]
-            inner = asked != _LEAF
+            features = self.feature[at]
+            inner = features != _LEAF
             if not inner.any():
                 means: NDArray[np.float64] = self.value[at].mean(axis=0, dtype=np.float64)
                 return means
-            low = rows[places, asked] <= self.threshold[at]
+            low = rows[places, features] <= self.threshold[at]
             at = np.where(inner, np.where(low, self.left[at], self.right[at]), at)
 
     def is_sound(self, features: int) -> bool:
         """Whether every path ends in a leaf, to check a forest from a file."""
         count = len(self.feature)
-        lengths = {len(getattr(self, each.name)) for each in fields(self) if each.name != "roots"}
+        lengths = {
+            len(getattr(self, field.name)) for field in fields(self) if field.name != "roots"
+        }
         inner = self.feature != _LEAF
         after = np.arange(count)[inner]
         return bool(
@@ -73,7 +75,7 @@ def grow(
 
     model = ExtraTreesRegressor(n_estimators=TREES, min_samples_leaf=LEAF, random_state=0)
     model.fit(rows, targets, sample_weight=weights)
-    trees = [each.tree_ for each in model.estimators_]
+    trees = [estimator.tree_ for estimator in model.estimators_]
     roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
 
     def joined(name: str) -> NDArray[np.generic]:
@@ -84,14 +86,14 @@ def grow(
     return Forest(
         roots=roots.astype(np.int32),
         feature=np.where(is_leaf, _LEAF, joined("feature")).astype(np.int8),
-        threshold=_rounded_down(np.where(is_leaf, 0.0, joined("threshold"))),
+        threshold=_round_down(np.where(is_leaf, 0.0, joined("threshold"))),
         left=np.where(is_leaf, 0, joined("children_left") + shifts).astype(np.int32),
         right=np.where(is_leaf, 0, joined("children_right") + shifts).astype(np.int32),
         value=joined("value").reshape(-1).astype(np.float32),
     )
 
 
-def _rounded_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
+def _round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
     """Round to single precision: features have it, so no comparison changes."""
     near = values.astype(np.float32)
     return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)

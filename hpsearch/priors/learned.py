@@ -41,7 +41,7 @@ class LearnedPrior(RulePrior):
 
         Like the rule, it doesn't choose if it can't judge the first candidate that can be built.
         """
-        configs = [self.config_of(each) for each in candidates]
+        configs = [self.config_of(draw) for draw in candidates]
         beyond = self.beyond(configs)
         if beyond is not None:
             return beyond, False
@@ -63,10 +63,10 @@ class LearnedPrior(RulePrior):
     def scores(self, configs: Sequence[TrialConfig]) -> NDArray[np.float64]:
         """Return the mean rank of each, 0..1, (configs,); minus infinity if it can't judge it."""
         rules, trees = self.opinions(configs)
-        known, seen = np.isfinite(rules), np.isfinite(trees)
+        by_rule, by_trees = np.isfinite(rules), np.isfinite(trees)
         scores = np.full(len(configs), -math.inf)
-        scores[known] = unit_ranks(rules[known])
-        scores[seen] = (scores[seen] + unit_ranks(trees[seen])) / 2
+        scores[by_rule] = unit_ranks(rules[by_rule])
+        scores[by_trees] = (scores[by_trees] + unit_ranks(trees[by_trees])) / 2
         return scores
 
     def opinions(

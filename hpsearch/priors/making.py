@@ -49,18 +49,18 @@ def prior_of(study: StudyFile, *, data: Path | None = None) -> RulePrior | None:
     if file is None:
         return RulePrior(study, images_of)
     try:
-        found = sha256_of(study.prior)
+        sha256 = sha256_of(study.prior)
     except OSError as error:
         raise UserError(
             f"study {study.name!r}: its prior must be a file that can be read here, but "
             f"{file}: {error.strerror}"
         ) from error
-    if study.prior_sha256 not in (None, found):
+    if study.prior_sha256 not in (None, sha256):
         raise UserError(
             f"study {study.name!r}: its prior must be the file that it was created with (SHA-256 "
-            f"{study.prior_sha256:.12}..), but {file} has SHA-256 {found:.12}..; restore the file, "
-            "or start a study of another name (if the prior comes with hpsearch, use the version "
-            "that created the study)"
+            f"{study.prior_sha256:.12}..), but {file} has SHA-256 {sha256:.12}..; restore the "
+            "file, or start a study of another name (if the prior comes with hpsearch, use the "
+            "version that created the study)"
         )
     return LearnedPrior(
         study, images_of, read(file), file.name if study.prior == str(file) else study.prior

@@ -60,7 +60,7 @@ class Learned:
     @property
     def families(self) -> frozenset[str]:
         """Names of the optimizers' classes in the examples."""
-        return frozenset(family for each in self.examples for family in each.families)
+        return frozenset(family for table in self.examples for family in table.families)
 
 
 def learned_from(examples: Sequence[PriorExamples]) -> Learned:
@@ -70,14 +70,17 @@ def learned_from(examples: Sequence[PriorExamples]) -> Learned:
     """
     import sklearn
 
-    tables = Counter(each.data_set for each in examples)
+    tables = Counter(table.data_set for table in examples)
     scaled = np.concatenate(
-        [np.full(len(each.rows), 1 / len(each.rows) / tables[each.data_set]) for each in examples]
+        [
+            np.full(len(table.rows), 1 / len(table.rows) / tables[table.data_set])
+            for table in examples
+        ]
     )
     scaled *= len(scaled) / scaled.sum()
     forest = grow(
-        np.concatenate([each.rows for each in examples]),
-        np.concatenate([each.ranks for each in examples]),
+        np.concatenate([table.rows for table in examples]),
+        np.concatenate([table.ranks for table in examples]),
         scaled,
     )
     return Learned(forest=forest, examples=tuple(examples), grown_by=str(sklearn.__version__))
@@ -90,14 +93,14 @@ def write(learned: Learned, file: Path) -> None:
         "form": np.array(_FORM),
         "features": np.array(NAMES),
         "grown_by": np.array(learned.grown_by),
-        **{each.name: getattr(learned.forest, each.name) for each in fields(Forest)},
-        "tables": np.array([each.name for each in examples]),
-        "sha256": np.array([each.sha256 for each in examples]),
-        "data_sets": np.array([each.data_set for each in examples]),
-        "families": np.array([",".join(each.families) for each in examples]),
-        "lengths": np.array([len(each.rows) for each in examples], dtype=np.int32),
-        "rows": np.concatenate([each.rows for each in examples]),
-        "ranks": np.concatenate([each.ranks for each in examples]),
+        **{field.name: getattr(learned.forest, field.name) for field in fields(Forest)},
+        "tables": np.array([table.name for table in examples]),
+        "sha256": np.array([table.sha256 for table in examples]),
+        "data_sets": np.array([table.data_set for table in examples]),
+        "families": np.array([",".join(table.families) for table in examples]),
+        "lengths": np.array([len(table.rows) for table in examples], dtype=np.int32),
+        "rows": np.concatenate([table.rows for table in examples]),
+        "ranks": np.concatenate([table.ranks for table in examples]),
     }
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
@@ -129,7 +132,7 @@ def read(file: Path) -> Learned:
 
 def _require_size(archive: zipfile.ZipFile) -> None:
     """Refuse an archive that unpacks to more than any prior: a small file may fill the memory."""
-    size = sum(each.file_size for each in archive.infolist())
+    size = sum(member.file_size for member in archive.infolist())
     if size > _MOST_BYTES:
         raise ValueError(f"it may unpack to {_MOST_BYTES:,} bytes, but unpacks to {size:,}")
 
@@ -137,7 +140,7 @@ def _require_size(archive: zipfile.ZipFile) -> None:
 def _read(arrays: dict[str, NDArray[Any]]) -> Learned:
     if int(arrays["form"]) != _FORM or tuple(map(str, arrays["features"])) != NAMES:
         raise ValueError("it was written by another version of hpsearch")
-    forest = Forest(**{each.name: arrays[each.name] for each in fields(Forest)})
+    forest = Forest(**{field.name: arrays[field.name] for field in fields(Forest)})
     if not forest.is_sound(len(NAMES)):
         raise ValueError("its trees are damaged")
     ends = np.cumsum(arrays["lengths"])[:-1]

@@ -50,17 +50,17 @@ class RulePrior:
         Returns:
             The index of a candidate, and whether the rule chose it.
         """
-        configs = [self.config_of(each) for each in candidates]
+        configs = [self.config_of(draw) for draw in candidates]
         beyond = self.beyond(configs)
         if beyond is not None:
             return beyond, False
-        rates = [self._rated(config) for config in configs]
+        rates = [self._rate(config) for config in configs]
         best: tuple[float, int] | None = None
         # A model only lowers a score, so most models needn't be built
         for place in sorted(range(len(configs)), key=lambda place: (-rates[place], place)):
             if best is not None and rates[place] <= best[0]:
                 break
-            score = rates[place] - self._against(configs[place])
+            score = rates[place] - self._penalty_of(configs[place])
             if math.isfinite(score) and (best is None or score > best[0]):
                 best = (score, place)
         return (0, False) if best is None else (best[1], True)
@@ -68,9 +68,9 @@ class RulePrior:
     def beyond(self, configs: Sequence[TrialConfig]) -> int | None:
         """Return the index of the first one that can be built, if the prior can't judge it."""
         for place, config in enumerate(configs):
-            known = self.knows(config)
-            if known is not None:
-                return None if known else place
+            is_known = self.knows(config)
+            if is_known is not None:
+                return None if is_known else place
         return None
 
     def config_of(self, draw: Draw) -> TrialConfig:
@@ -93,8 +93,8 @@ class RulePrior:
             InfeasibleConfig: The configuration can't be trained.
         """
         optimizer, model = built_optimizer(config.optimizer), self.model_of(config)
-        found = () if optimizer is not None else (f"optimizer {config.optimizer.name}",)
-        return (*found, f"pretrained {config.model.name}") if model.pretrained else found
+        parts = () if optimizer is not None else (f"optimizer {config.optimizer.name}",)
+        return (*parts, f"pretrained {config.model.name}") if model.pretrained else parts
 
     def judged_by_rule_alone(self, config: TrialConfig) -> tuple[str, ...]:
         """Return the parts of a configuration that only the rule can judge, such as an optimizer.
@@ -104,14 +104,14 @@ class RulePrior:
         """
         return ()
 
-    def _rated(self, config: TrialConfig) -> float:
+    def _rate(self, config: TrialConfig) -> float:
         try:
             optimizer = built_optimizer(config.optimizer)
         except InfeasibleConfig:
             return -math.inf
         return -math.inf if optimizer is None else rate_optimizer(optimizer, config.batch_size)
 
-    def _against(self, config: TrialConfig) -> float:
+    def _penalty_of(self, config: TrialConfig) -> float:
         try:
             model = self.model_of(config)
         except InfeasibleConfig:

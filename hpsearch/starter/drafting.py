@@ -54,7 +54,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Drafted:
-    """A study file that was checked."""
+    """A checked study file."""
 
     text: str
     findings: Findings
@@ -69,10 +69,10 @@ def draft(target: Target, tell: Callable[[Findings], None] = lambda findings: No
 
     Args:
         target: What the user asked for.
-        tell: Called with what was found, before anything slow begins.
+        tell: Called with the findings, before anything slow begins.
 
     Raises:
-        UserError: There is nothing that a search could train on; the message says what to do.
+        UserError: There is nothing that a search could train on; the message shows what to do.
     """
     if target.path is None:
         findings = run_isolated(inspect_named, str(target.source), target.changes)
@@ -87,22 +87,22 @@ def draft(target: Target, tell: Callable[[Findings], None] = lambda findings: No
         findings=findings,
         recipe=recipe,
     )
-    fitted, task = _fitted(plan, target)
-    text = study_text(plan, fitted, task)
-    warnings = run_isolated(checked, _parsed(text, target.output), str(target.output))
+    budget, task = _measure_and_fit(plan, target)
+    text = study_text(plan, budget, task)
+    warnings = run_isolated(check, _parse(text, target.output), str(target.output))
     return Drafted(
         text=text,
         findings=findings,
         recipe=recipe,
-        fit=fitted,
+        fit=budget,
         warnings=warnings,
     )
 
 
-def _fitted(plan: Draft, target: Target) -> tuple[Fit, Task]:
+def _measure_and_fit(plan: Draft, target: Target) -> tuple[Fit, Task]:
     """Measure from the smallest size on, as long as larger pictures may fit the time."""
     findings, recipe, sizes = plan.findings, plan.recipe, plan.recipe.sizes
-    study = _parsed(study_text(plan), plan.path)
+    study = _parse(study_text(plan), plan.path)
     images = findings.images
     left_out = recipe.validation if recipe.folds is None else 1 / recipe.folds
     trained = 1 if findings.val_images is not None else 1 - left_out
@@ -136,7 +136,7 @@ def _fitted(plan: Draft, target: Target) -> tuple[Fit, Task]:
     return best
 
 
-def _parsed(text: str, path: Path) -> StudyDict:
+def _parse(text: str, path: Path) -> StudyDict:
     node = read_yaml(text, SourceLocation(str(path)), Diagnostics())
     content = None if node is None else to_plain(node)
     if not isinstance(content, dict):  # a fault of this package
@@ -145,7 +145,7 @@ def _parsed(text: str, path: Path) -> StudyDict:
     return StudyDict(content=content, folder=folder)
 
 
-def checked(study: StudyDict, where: str) -> tuple[str, ...]:
+def check(study: StudyDict, where: str) -> tuple[str, ...]:
     """Check a study as ``hpsearch check`` does; call it through ``run_isolated``.
 
     Args:

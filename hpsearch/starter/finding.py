@@ -61,7 +61,7 @@ def find(path: Path) -> SourceChoice:
         path: What the user named.
 
     Raises:
-        DataError: Nothing there can be searched with; the message says what to do.
+        DataError: Nothing there can be searched with; the message shows what to do.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - keeps links, whose names people know
     try:
@@ -87,12 +87,12 @@ def find_named(name: str) -> SourceChoice:
         DataError: The source needs further keys.
     """
     if name not in SOURCES:
-        found = source_of_set(name)
-        if found is None:
-            names = (*SOURCES.names(), *(each.lower() for each in set_names()))
+        match = source_of_set(name)
+        if match is None:
+            names = (*SOURCES.names(), *(set_name.lower() for set_name in set_names()))
             raise UnknownName("data set", name, names)
-        return SourceChoice(source=found[0], settings=found[1])
-    missing = [each.name for each in SOURCES[name].keys.values() if each.required]
+        return SourceChoice(source=match[0], settings=match[1])
+    missing = [key.name for key in SOURCES[name].keys.values() if key.required]
     if missing:
         sets = "a set of torchvision by its own name (--data eurosat)"
         data = sets if name == "torchvision" else "the path of the data (hpsearch init PATH)"
@@ -103,7 +103,7 @@ def find_named(name: str) -> SourceChoice:
     return SourceChoice(source=name)
 
 
-def changed(choice: SourceChoice, changes: Mapping[str, Any]) -> SourceChoice:
+def with_changes(choice: SourceChoice, changes: Mapping[str, Any]) -> SourceChoice:
     """Return a source with keys that the user gave.
 
     Args:
@@ -152,8 +152,7 @@ def _in_file(path: Path) -> SourceChoice:
     raise DataError(
         "hpsearch init reads a folder of pictures, a table of file names and classes (.csv, .tsv, "
         f".parquet), WebDataset's files (.tar), arrays ({', '.join(_ARRAYS)}), or a pickled "
-        "dictionary "
-        f"({', '.join(_PICKLES)}), but {path} is none of them"
+        f"dictionary ({', '.join(_PICKLES)}), but {path} is none of them"
     )
 
 
@@ -171,7 +170,7 @@ def _in_folder(path: Path) -> SourceChoice:
         choice = _shards_in(root) or _parquet_in(root) or _table_in(root) or _arrays_in(root)
         if choice is not None:
             return choice
-        for name in _tables_of(root):  # none can be used; the first one's error says why
+        for name in _tables_of(root):  # none can be used; the first one's error shows why
             return _in_table(root / name)
     if not names:
         raise _no_classes(root)
@@ -194,7 +193,7 @@ def _in_folder(path: Path) -> SourceChoice:
             f"({first_few(names, 5)}) contains a picture{hint}"
         )
     return SourceChoice(
-        source="image_folder", settings={"path": str(root)}, notes=_moved(path, root)
+        source="image_folder", settings={"path": str(root)}, notes=_root_notes(path, root)
     )
 
 
@@ -208,24 +207,24 @@ def _table_in(root: Path) -> SourceChoice | None:
     Competitions come with several: those without classes, and samples of a submission, are left
     out, and of the others the one for training is taken.
     """
-    found = {}
+    tables = {}
     for name in _tables_of(root, (*TEXT_ENDINGS, *PARQUET_ENDINGS)):
         try:
             columns = _columns(root / name)
         except DataError:  # not a table of pictures
             continue
         if columns.file is not None and (columns.label is not None or columns.one_hot):
-            found[name] = root / name
-    training = {name: path for name, path in found.items() if "train" in name.lower()}
-    chosen = training if len(found) > 1 else found
-    if len(chosen) == 1:
-        ((name, path),) = chosen.items()
+            tables[name] = root / name
+    training = {name: path for name, path in tables.items() if "train" in name.lower()}
+    candidates = training if len(tables) > 1 else tables
+    if len(candidates) == 1:
+        ((name, path),) = candidates.items()
         table = _in_table(path)
         return replace(table, notes=(f"the classes are in {name}", *table.notes))
-    if found:
+    if tables:
         raise DataError(
-            f"one table must give the classes, but {root} has {first_few(list(found), 5)}; give "
-            f"the path of the table, such as {next(iter(found.values()))}"
+            f"one table must give the classes, but {root} has {first_few(list(tables), 5)}; give "
+            f"the path of the table, such as {next(iter(tables.values()))}"
         )
     return None
 
@@ -237,7 +236,7 @@ def _tables_of(root: Path, endings: Sequence[str] = _CERTAIN_TABLES) -> list[str
 
 def _shards_in(root: Path) -> SourceChoice | None:
     """Return a folder of tar files in which pictures are followed by their classes."""
-    files = sorted(each for each in root.rglob("*") if each.name.lower().endswith(SHARDS))
+    files = sorted(path for path in root.rglob("*") if path.name.lower().endswith(SHARDS))
     return _shards(root, files[0]) if files and is_shard(files[0]) else None
 
 
@@ -277,7 +276,7 @@ def _arrays_in(root: Path) -> SourceChoice | None:
 
 def _arrays(path: Path) -> SourceChoice:
     """Return a file of arrays, or a folder of them, with the keys that are clear by their names."""
-    clear = find_arrays({key: each.shape for key, each in arrays_in(path).items()})
+    clear = find_arrays({key: array.shape for key, array in arrays_in(path).items()})
     settings = {"path": str(path)}
     for part, prefix in (("train", ""), ("validation", "val_"), ("test", "test_")):
         if part in clear.images and part in clear.labels:
@@ -351,18 +350,18 @@ def _of_parts(root: Path, names: Sequence[str], parts: Mapping[str, str]) -> Sou
 
 def _parts(root: Path, names: Sequence[str]) -> dict[str, str]:
     """Return part -> its folder, if the subfolders of ``root`` are parts and not classes."""
-    found: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for name in names:
         match = _PART.fullmatch(name)
         if match is None or match.lastgroup is None:
             continue
         if not (subfolders(root / name) or _has_pictures(root / name)):
             continue
-        if match.lastgroup in found:  # ``test1`` and ``test2`` may as well be classes
+        if match.lastgroup in folders:  # ``test1`` and ``test2`` may as well be classes
             return {}
-        found[match.lastgroup] = name
-    train = found.get("train")
-    return found if train is not None and subfolders(root / train) else {}
+        folders[match.lastgroup] = name
+    train = folders.get("train")
+    return folders if train is not None and subfolders(root / train) else {}
 
 
 def _no_classes(root: Path) -> DataError:
@@ -392,8 +391,8 @@ def _without_wrapping(path: Path) -> Path:
         path = path / names[0]
 
 
-def _moved(given: Path, root: Path) -> tuple[str, ...]:
-    return () if given == root else (f"the classes are in {root}",)
+def _root_notes(path: Path, root: Path) -> tuple[str, ...]:
+    return () if path == root else (f"the classes are in {root}",)
 
 
 def subfolders(path: Path) -> list[str]:

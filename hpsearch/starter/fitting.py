@@ -20,7 +20,7 @@ from hpsearch.workers.launch.timing import EPOCH_OVERHEAD, LAUNCH_END, TRIAL_OVE
 PRUNER = Promotion()
 
 #: A network learns for about so many steps, but for so many epochs at least, and at most.
-_STEPS, _WANTED_EPOCHS, _MOST_EPOCHS = 2500, 15, 40
+_STEPS, _LEAST_EPOCHS, _MOST_EPOCHS = 2500, 15, 40
 _USUAL_BATCH = 64
 
 
@@ -130,18 +130,18 @@ def fit(costs: Mapping[tuple[int | None, str], Cost], task: Task) -> Fit:
         for space in spaces:
             if len({name for _, name in space}) < demand.networks:
                 continue
-            found = _best(space, task, demand, 1.0)
-            if found is not None:
-                return found
-    cheapest = min(spaces, key=lambda space: max(each.epoch for each in space.values()))
+            plan = _best(space, task, demand, 1.0)
+            if plan is not None:
+                return plan
+    cheapest = min(spaces, key=lambda space: max(cost.epoch for cost in space.values()))
     least = min(1.0, max(_FEWEST_IMAGES, _FEWEST_OF_CLASS * task.classes) / task.images)
     share = 0.8
     while share > least:
-        found = _best(cheapest, task, _LEAST, share)
-        if found is not None:
-            return found
+        plan = _best(cheapest, task, _LEAST, share)
+        if plan is not None:
+            return plan
         share *= 0.8
-    return _planned(cheapest, task, _LEAST.trials, _LEAST.epochs, _CONFIRMATIONS[-1], least)
+    return _plan(cheapest, task, _LEAST.trials, _LEAST.epochs, _CONFIRMATIONS[-1], least)
 
 
 Space = dict[tuple[int | None, str], Cost]
@@ -154,7 +154,7 @@ def _rising(costs: Mapping[tuple[int | None, str], Cost]) -> Space:
     """
     lowest: dict[str, float] = {}
     rising: Space = {}
-    for (size, name), cost in sorted(costs.items(), key=lambda each: -(each[0][0] or 0)):
+    for (size, name), cost in sorted(costs.items(), key=lambda pair: -(pair[0][0] or 0)):
         lowest[name] = min(cost.epoch, lowest.get(name, cost.epoch))
         rising[size, name] = replace(cost, epoch=lowest[name])
     # In the given order, since that of the networks is from the cheapest to the dearest
@@ -166,11 +166,11 @@ def _spaces(costs: Mapping[tuple[int | None, str], Cost]) -> Iterator[Space]:
     sizes = sorted({size for size, _ in costs}, key=lambda size: size or 0)
     names = list(dict.fromkeys(name for _, name in costs))
     for top in range(len(sizes), 0, -1):
-        chosen = sizes[max(0, top - 2) : top]
+        top_sizes = sizes[max(0, top - 2) : top]
         for count in range(len(names), 0, -1):
             space = {
                 (size, name): costs[size, name]
-                for size in chosen
+                for size in top_sizes
                 for name in names[:count]
                 if (size, name) in costs
             }
@@ -181,29 +181,29 @@ def _spaces(costs: Mapping[tuple[int | None, str], Cost]) -> Iterator[Space]:
 def _best(space: Space, task: Task, demand: _Demand, share: float) -> Fit | None:
     """Return the plan with the most epochs, then seeds, then trials; ``None`` if none fits."""
     steps = max(1.0, task.images * share / _USUAL_BATCH)
-    wanted = min(_MOST_EPOCHS, max(_WANTED_EPOCHS, round(_STEPS / steps)))
-    for epochs in _descending(max(wanted, demand.epochs), demand.epochs):
+    enough = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, round(_STEPS / steps)))
+    for epochs in _descending(max(enough, demand.epochs), demand.epochs):
         for level in _CONFIRMATIONS:
-            found = _planned(space, task, demand.trials, epochs, level, share)
-            if not found.fits or found.confirm_seconds > _CONFIRMATION_SHARE * task.seconds:
+            plan = _plan(space, task, demand.trials, epochs, level, share)
+            if not plan.fits or plan.confirm_seconds > _CONFIRMATION_SHARE * task.seconds:
                 continue
-            while found.trials < _MOST_TRIALS:
-                larger = _planned(space, task, found.trials + 10, epochs, level, share)
+            while plan.trials < _MOST_TRIALS:
+                larger = _plan(space, task, plan.trials + 10, epochs, level, share)
                 if not larger.fits:
                     break
-                found = larger
-            return found
+                plan = larger
+            return plan
     return None
 
 
 def _descending(first: int, last: int) -> list[int]:
-    found = [first]
-    while found[-1] > last:
-        found.append(max(last, round(found[-1] * 0.8)))
-    return found
+    numbers = [first]
+    while numbers[-1] > last:
+        numbers.append(max(last, round(numbers[-1] * 0.8)))
+    return numbers
 
 
-def _planned(
+def _plan(
     space: Space,
     task: Task,
     trials: int,
@@ -212,9 +212,9 @@ def _planned(
     share: float,
 ) -> Fit:
     costs: Sequence[Cost] = list(space.values())
-    mean = sum(each.epoch for each in costs) / len(costs) * share + EPOCH_OVERHEAD
-    dearest = max(each.epoch for each in costs) * share + EPOCH_OVERHEAD
-    setup = max(each.setup for each in costs) + TRIAL_OVERHEAD
+    mean = sum(cost.epoch for cost in costs) / len(costs) * share + EPOCH_OVERHEAD
+    dearest = max(cost.epoch for cost in costs) * share + EPOCH_OVERHEAD
+    setup = max(cost.setup for cost in costs) + TRIAL_OVERHEAD
     reached = expected_at_rungs(PRUNER, trials, epochs)
     (first, _), *later = reached
     ends = [epoch for epoch, _ in reached]

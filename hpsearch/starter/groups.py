@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: A part of a name with fewer values than this says more of a batch or a camera than of a group.
+#: A part of a name with fewer values than this is rather a batch or a camera than a group.
 _FEWEST_GROUPS = 8
 #: .. and so does one with fewer values for each class: it may be the class's name.
 _GROUPS_PER_CLASS = 1.5
@@ -55,16 +55,18 @@ def find_groups(names: Sequence[str], labels: Sequence[int]) -> Groups | None:
         names: The names, without folders.
         labels: The class of each.
     """
-    found = [
+    candidates = [
         groups
         for separator in _SEPARATORS
         if separator in names[0]
         for pattern in _patterns(re.escape(separator), names[0].count(separator))
         if (groups := _judge(pattern, names, labels)) is not None
     ]
-    # Of several certain patterns the one with fewer groups: it separates what belongs together
-    # least
-    return min(found, key=lambda each: (not each.certain, each.groups), default=None)
+    # Of several certain patterns the one with fewer groups: it separates the fewest pictures that
+    # belong together
+    return min(
+        candidates, key=lambda candidate: (not candidate.certain, candidate.groups), default=None
+    )
 
 
 def _patterns(separator: str, separators: int) -> list[str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hpsearch.errors import DataError
 from hpsearch.formatting import count_noun
 from hpsearch.registry import Component
-from hpsearch.starter.finding import SourceChoice, changed, find, find_named
+from hpsearch.starter.finding import SourceChoice, find, find_named, with_changes
 from hpsearch.starter.groups import Groups, find_groups
 from hpsearch.study_file.trial_config import DataConfig
 from hpsearch.training.data.group_split import hold_out
@@ -71,12 +71,12 @@ def inspect_path(path: Path, changes: Mapping[str, Any] | None = None) -> Findin
 
     Args:
         path: What the user named.
-        changes: Keys of the source by their paths in a study file, as for ``changed``.
+        changes: Keys of the source by their paths in a study file, as for ``with_changes``.
 
     Raises:
-        UserError: As ``find``, ``changed`` and ``inspect``.
+        UserError: As ``find``, ``with_changes`` and ``inspect``.
     """
-    return inspect(changed(find(path), changes or {}))
+    return inspect(with_changes(find(path), changes or {}))
 
 
 def inspect_named(name: str, changes: Mapping[str, Any] | None = None) -> Findings:
@@ -84,12 +84,12 @@ def inspect_named(name: str, changes: Mapping[str, Any] | None = None) -> Findin
 
     Args:
         name: As for ``find_named``.
-        changes: Keys of the source by their paths in a study file, as for ``changed``.
+        changes: Keys of the source by their paths in a study file, as for ``with_changes``.
 
     Raises:
-        UserError: As ``find_named``, ``changed`` and ``inspect``.
+        UserError: As ``find_named``, ``with_changes`` and ``inspect``.
     """
-    return inspect(changed(find_named(name), changes or {}))
+    return inspect(with_changes(find_named(name), changes or {}))
 
 
 def inspect(choice: SourceChoice, data: Path | None = None) -> Findings:
@@ -115,7 +115,7 @@ def inspect(choice: SourceChoice, data: Path | None = None) -> Findings:
         choice = replace(choice, settings={**choice.settings, "test_fraction": TEST_FRACTION})
         rows = hold_out(images.labels, images.groups, TEST_FRACTION).train
     labels = images.labels[rows]
-    kept = None if images.groups is None else images.groups[rows]
+    group_numbers = None if images.groups is None else images.groups[rows]
     counts = np.bincount(labels, minlength=len(source.class_names))
     shorter = sorted(min(shape[:2]) for shape in shapes)
     return Findings(
@@ -130,7 +130,7 @@ def inspect(choice: SourceChoice, data: Path | None = None) -> Findings:
         square=all(shape[0] == shape[1] for shape in shapes),
         channels=shapes[0][2],
         groups=groups,
-        fewest_groups=_fewest_groups(labels, kept),
+        fewest_groups=_fewest_groups(labels, group_numbers),
     )
 
 

@@ -58,16 +58,16 @@ def measure(
         UserError: The pictures or the study can't be used.
     """
     sample = run_isolated(candidates, study, tuple(sizes), limit, workers, data)
-    timed = timings_of(sample.probe, workers=workers, on_cpu=sample.on_cpu)
+    by_worker = timings_of(sample.probe, workers=workers, on_cpu=sample.on_cpu)
     scale = 1.0 if limit is None else images / limit
     costs = {}
     for place, name in enumerate(sample.names):
-        own = [each[place] for each in timed if place < len(each)]
-        known = [each for each in own if each is not None]
-        if known:
+        own = [timings[place] for timings in by_worker if place < len(timings)]
+        candidate_timings = [timing for timing in own if timing is not None]
+        if candidate_timings:
             costs[name] = Cost(
-                setup=min(each.setup for each in known),
-                epoch=scale * fmean(each.average_epoch for each in known),
+                setup=min(timing.setup for timing in candidate_timings),
+                epoch=scale * fmean(timing.average_epoch for timing in candidate_timings),
             )
     return costs
 

@@ -13,7 +13,7 @@ _EDGES = (32, 48, 64, 96, 128, 160)
 
 #: Classes are uneven if the largest has this many times the images of the smallest.
 _UNEVEN = 2.0
-#: With fewer training images, one split of them into two parts says too little.
+#: With fewer training images, one split of them into two parts shows too little.
 _FEW_IMAGES, _FOLDS = 500, 5
 _VALIDATION = 0.2
 
@@ -109,7 +109,7 @@ def _sizes(findings: Findings) -> tuple[int | None, ...]:
     edge = findings.edges[1]
     if findings.one_size and edge <= _EDGES[2]:
         return (None,)
-    found = [each for each in _EDGES if each <= edge]
+    sizes = [size for size in _EDGES if size <= edge]
     if edge < _EDGES[0]:
-        found = [edge]
-    return tuple(found)
+        sizes = [edge]
+    return tuple(sizes)

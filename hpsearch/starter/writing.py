@@ -41,7 +41,7 @@ def study_text(draft: Draft, fit: Fit | None = None, task: Task | None = None) -
     """
     recipe = draft.recipe
     sizes = recipe.sizes if fit is None else fit.sizes
-    models = [each for each in MODELS if fit is None or each.name in fit.models]
+    models = [model for model in MODELS if fit is None or model.name in fit.models]
     lines = [
         *_head(draft),
         "",
@@ -65,14 +65,14 @@ def summary(findings: Findings) -> list[str]:
     """Return what was found, in a few lines."""
     counts = sorted(findings.per_class)
     least, most = counts[0], counts[-1]
-    each = f"{least:,} each" if least == most else f"{least:,} to {most:,} each"
+    per_class = f"{least:,} each" if least == most else f"{least:,} to {most:,} each"
     colour = "gray" if findings.channels == 1 else "colour"
     own = "" if findings.val_images is None else f", and {findings.val_images:,} to validate"
     smallest, edge, largest = findings.edges
     size = f"{edge} pixels" if smallest == largest else f"{smallest} to {largest} pixels"
     lines = [
         f"{count_noun(findings.images, f'{colour} picture')} to train on, of "
-        f"{count_noun(len(findings.class_names), 'class', 'classes')} ({each}){own}; "
+        f"{count_noun(len(findings.class_names), 'class', 'classes')} ({per_class}){own}; "
         f"shorter side {size}"
     ]
     groups = findings.groups

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.registry import Component
-from hpsearch.study_file.diagnostics import Diagnostics, shown
+from hpsearch.study_file.diagnostics import Diagnostics, quote
 from hpsearch.study_file.durations import parse_duration
 from hpsearch.study_file.first_trials import FirstTrial, parse_first_trials
 from hpsearch.study_file.goal_keys import check_goals, normal_form
@@ -54,12 +54,12 @@ def assemble(
     if len(diagnostics):
         raise diagnostics.error()
     document = _document(children, plugins, first_trials, provenance)
-    left = _automatic(schema) - node.entries.keys()
+    auto_sections = _automatic(schema) - node.entries.keys()
     if document.get("search", NO_HELP)["prior"] == AUTO:
-        left.add("search")
-        _choose_prior(document, sampler_named="sampler" not in left)
+        auto_sections.add("search")
+        _choose_prior(document, sampler_named="sampler" not in auto_sections)
     if document.get("prune_on", "") is None:
-        left.add("prune_on")  # earlier studies stored the first metric
+        auto_sections.add("prune_on")  # earlier studies stored the first metric
     try:
         _name_file(document)
     except OSError as error:
@@ -99,66 +99,68 @@ def assemble(
         trackers=_switched_on(document.get("trackers") or {}),
         prior=(document.get("search") or NO_HELP)["prior"],
         prior_sha256=(document.get("search") or NO_HELP).get("sha256"),
-        unsaid=frozenset(left),
+        auto_sections=frozenset(auto_sections),
     )
 
 
 def _automatic(schema: Section) -> set[str]:
-    """Return the keys that hpsearch chooses if the file says ``auto``, or nothing."""
+    """Return the keys whose values hpsearch chooses if the file has ``auto``, or lacks the key."""
     return {
         key
-        for key, each in schema.keys.items()
-        if isinstance(each, ComponentChoice) and each.automatic
+        for key, sub in schema.keys.items()
+        if isinstance(sub, ComponentChoice) and sub.automatic
     }
 
 
 def _without_auto(schema: Section, node: MapNode) -> MapNode:
     automatic = _automatic(schema)
-    kept = {
-        key: each
-        for key, each in node.entries.items()
-        if not (key in automatic and isinstance(each, ScalarNode) and each.value == AUTO)
+    entries = {
+        key: entry
+        for key, entry in node.entries.items()
+        if not (key in automatic and isinstance(entry, ScalarNode) and entry.value == AUTO)
     }
-    return replace(node, entries=kept)
+    return replace(node, entries=entries)
 
 
 def _first_trials(
     schema: Section, space: Group, node: MapNode, diagnostics: Diagnostics
 ) -> list[FirstTrial]:
-    given = node.entries.get("try_first")
-    if given is None or (isinstance(given, ScalarNode) and given.value is None):
+    entry = node.entries.get("try_first")
+    if entry is None or (isinstance(entry, ScalarNode) and entry.value is None):
         return []
     searched = Section(keys={key: schema.keys[key] for key in space_of(schema)})
-    return parse_first_trials(searched, space, given, diagnostics)
+    return parse_first_trials(searched, space, entry, diagnostics)
 
 
 def _provenance(node: YamlNode | None, diagnostics: Diagnostics) -> Mapping[str, Any] | None:
     if node is None:
         return None
-    found = to_plain(node)
-    if found is None or found == {}:
+    provenance = to_plain(node)
+    if provenance is None or provenance == {}:
         return None
     if not isinstance(node, MapNode):
-        diagnostics.add(node.location, "provenance", f"must be a mapping, but got {shown(found)}")
+        diagnostics.add(
+            node.location, "provenance", f"must be a mapping, but got {quote(provenance)}"
+        )
         return None
     for name in ("trial_seed", "split_seed"):
-        seed = found.get(name)
+        seed = provenance.get(name)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
             diagnostics.add(
                 node.entries[name].location,
                 join("provenance", name),
-                f"must be an integer of at least 0, but got {shown(seed)}",
+                f"must be an integer of at least 0, but got {quote(seed)}",
             )
-    return dict(found)
+    return dict(provenance)
 
 
 def _check_found(node: YamlNode | None, diagnostics: Diagnostics) -> None:
-    found = None if node is None else to_plain(node)
-    if node is not None and found is not None and not isinstance(node, MapNode):
+    record = None if node is None else to_plain(node)
+    if node is not None and record is not None and not isinstance(node, MapNode):
         diagnostics.add(
             node.location,
             "found",
-            f"must be a mapping, which hpsearch writes, but got {shown(found)}; name the study or "
+            f"must be a mapping, which hpsearch writes, but got {quote(record)}; name the study or "
             "file that was found in `from`",
         )
 
@@ -211,20 +213,20 @@ def _name_file(document: dict[str, Any]) -> None:
     search = document.get("search")
     if search is None:
         return
-    named = {"prior": search["prior"]}
-    if file_of(named["prior"]) is not None:
-        named["sha256"] = search.get("sha256") or sha256_of(named["prior"])
-    document["search"] = named
+    section = {"prior": search["prior"]}
+    if file_of(section["prior"]) is not None:
+        section["sha256"] = search.get("sha256") or sha256_of(section["prior"])
+    document["search"] = section
 
 
-def _switched_on(named: Mapping[str, Any]) -> tuple[Component, ...]:
+def _switched_on(section: Mapping[str, Any]) -> tuple[Component, ...]:
     return tuple(
         Component(name, settings if isinstance(settings, Mapping) else {})
-        for name, settings in named.items()
+        for name, settings in section.items()
         if settings is not False
     )
 
 
-def _component(named: Mapping[str, Any]) -> Component:
-    ((name, settings),) = named.items()
+def _component(section: Mapping[str, Any]) -> Component:
+    ((name, settings),) = section.items()
     return Component(name, settings)

@@ -32,19 +32,19 @@ def difference(stored: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def as_stored(
-    stored: Mapping[str, Any], new: Mapping[str, Any], unsaid: Collection[str]
+    stored: Mapping[str, Any], new: Mapping[str, Any], auto_sections: Collection[str]
 ) -> dict[str, Any]:
     """Return ``new`` with the stored form of the sections that its file leaves to hpsearch.
 
     Args:
         stored: The stored study's document.
         new: The document of its file as it is now.
-        unsaid: Sections that the file leaves to hpsearch (``StudyFile.unsaid``).
+        auto_sections: Sections that the file leaves to hpsearch (``StudyFile.auto_sections``).
     """
-    kept = {key: value for key, value in new.items() if key not in unsaid}
-    given = {key: stored[key] for key in unsaid if key in stored}
+    sections = {key: value for key, value in new.items() if key not in auto_sections}
+    sections |= {key: stored[key] for key in auto_sections if key in stored}
     order = [*stored, *(key for key in new if key not in stored)]
-    return {key: (kept | given)[key] for key in order if key in kept or key in given}
+    return {key: sections[key] for key in order if key in sections}
 
 
 def _compared(document: Mapping[str, Any]) -> dict[str, Any]:

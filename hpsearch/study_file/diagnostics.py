@@ -36,7 +36,7 @@ class Diagnostics:
     """The problems found so far."""
 
     def __init__(self) -> None:
-        self._found: list[_Diagnostic] = []
+        self._diagnostics: list[_Diagnostic] = []
         self._closed: set[tuple[SourceLocation, str]] = set()
         self._count = 0
         #: Returns the likeliest paths in a study file that end in a key; empty without a schema.
@@ -66,8 +66,8 @@ class Diagnostics:
         if final:
             self._closed.add((location, key))
         if isinstance(message, str):
-            message = shortened(message, _LONGEST_MESSAGE)
-        self._found.append(_Diagnostic(location, shortened(key, _LONGEST_KEY), message))
+            message = shorten(message, _LONGEST_MESSAGE)
+        self._diagnostics.append(_Diagnostic(location, shorten(key, _LONGEST_KEY), message))
 
     def __len__(self) -> int:
         # Ignored problems count too: callers compare counts to see whether their value is valid
@@ -75,9 +75,12 @@ class Diagnostics:
 
     def error(self) -> StudyFileError:
         """Return every problem as one exception, in the order of the file."""
-        ordered = sorted(self._found, key=lambda found: found.rank)
+        ordered = sorted(self._diagnostics, key=lambda diagnostic: diagnostic.rank)
         return StudyFileError(
-            [found.problem(listed=nth < MOST_PROBLEMS) for nth, found in enumerate(ordered)]
+            [
+                diagnostic.problem(listed=nth < MOST_PROBLEMS)
+                for nth, diagnostic in enumerate(ordered)
+            ]
         )
 
 
@@ -98,15 +101,15 @@ class _Diagnostic:
         """Return the problem for the error; an unlisted one has a placeholder as its message."""
         message = self.message
         if not isinstance(message, str):
-            message = shortened(message(), _LONGEST_MESSAGE) if listed else "not known"
+            message = shorten(message(), _LONGEST_MESSAGE) if listed else "not known"
         return Problem(where=str(self.location), key=self.key, message=message)
 
 
-def shown(value: Any) -> str:
-    """Return ``value`` as messages show it: as JSON, so that text differs from numbers."""
-    return shortened(json.dumps(value, ensure_ascii=False, default=str), _LONGEST_VALUE)
+def quote(value: Any) -> str:
+    """Return ``value`` as messages quote it: as JSON, so that text differs from numbers."""
+    return shorten(json.dumps(value, ensure_ascii=False, default=str), _LONGEST_VALUE)
 
 
-def shortened(text: str, most: int) -> str:
+def shorten(text: str, most: int) -> str:
     """Return ``text``, cut to ``most`` characters."""
     return text if len(text) <= most else f"{text[: most - 3]}..."

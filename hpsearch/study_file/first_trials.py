@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, quote
 from hpsearch.study_file.schema import ComponentChoice, Schema, Section, Switches, Value
 from hpsearch.study_file.space import (
     Branch,
@@ -26,7 +26,7 @@ from hpsearch.study_file.space import (
 )
 from hpsearch.study_file.spelling import report_unknown
 from hpsearch.study_file.syntax import ListNode, MapNode, ScalarNode, YamlNode, to_plain
-from hpsearch.study_file.values import RuleBroken, checked, is_value
+from hpsearch.study_file.values import RuleBroken, fixed_value, is_value
 from hpsearch.study_file.walk import ON_OFF, as_entries, no_section
 
 
@@ -58,23 +58,23 @@ def parse_first_trials(
         diagnostics.add(
             node.location,
             "try_first",
-            f"must be a list of entries, but got {shown(to_plain(node))}",
+            f"must be a list of entries, but got {quote(to_plain(node))}",
         )
         return []
-    found = []
+    trials = []
     for number, item in enumerate(node.items):
         key = f"try_first[{number}]"
         if not isinstance(item, MapNode):
             diagnostics.add(
                 item.location,
                 key,
-                f"must be a mapping like the file, but got {shown(to_plain(item))}",
+                f"must be a mapping like the file, but got {quote(to_plain(item))}",
             )
             continue
         reader = _Reader(diagnostics, key)
         written = reader.read(schema, space, item, "")
-        found.append(FirstTrial(params=reader.params, written=written))
-    return found
+        trials.append(FirstTrial(params=reader.params, written=written))
+    return trials
 
 
 @dataclass
@@ -108,11 +108,11 @@ class _Reader:
             self.problem(
                 node.location,
                 path,
-                f"an entry must give one value, but got {shown(to_plain(node))}",
+                f"an entry must give one value, but got {quote(to_plain(node))}",
             )
             return None
         try:
-            value = checked(schema, node)
+            value = fixed_value(schema, node)
         except RuleBroken as broken:
             self.problem(node.location, path, str(broken))
             return None
@@ -128,14 +128,14 @@ class _Reader:
                 self.problem(
                     location,
                     path,
-                    f"must be in the space, {_words(space)}, but got {shown(value)}",
+                    f"must be in the space, {_words(space)}, but got {quote(value)}",
                 )
         elif isinstance(space, Fixed) and label(space.value) != label(value):
             self.problem(
                 location,
                 path,
-                f"is fixed to {shown(space.value)} in this study, so an entry can't change it, "
-                f"but got {shown(value)}",
+                f"is fixed to {quote(space.value)} in this study, so an entry can't change it, "
+                f"but got {quote(value)}",
             )
 
     def group(self, schema: Section, space: Group, node: YamlNode, path: str) -> Any:
@@ -171,7 +171,7 @@ class _Reader:
             self.problem(
                 node.location,
                 path,
-                f"an entry must name exactly one {kind}, but got {shown(to_plain(node))}",
+                f"an entry must name exactly one {kind}, but got {quote(to_plain(node))}",
             )
             return None
         ((name, entry),) = entries.items()
@@ -180,7 +180,7 @@ class _Reader:
                 entry.location,
                 path,
                 f"must be one that this study lists, {', '.join(space.options)}, "
-                f"but got {shown(name)}",
+                f"but got {quote(name)}",
             )
             return None
         if len(space.options) > 1:
@@ -191,7 +191,7 @@ class _Reader:
         entries = as_entries(schema, node)
         if entries is None:
             self.problem(
-                node.location, path, f"must be a mapping of names, but got {shown(to_plain(node))}"
+                node.location, path, f"must be a mapping of names, but got {quote(to_plain(node))}"
             )
             return None
         written: dict[str, Any] = {}
@@ -214,6 +214,6 @@ class _Reader:
 
 def _words(space: Parameter) -> str:
     if isinstance(space, Choice):
-        return "one of " + ", ".join(shown(value) for value in space.values)
+        return "one of " + ", ".join(quote(value) for value in space.values)
     step = "" if space.step is None else f" in steps of {space.step}"
     return f"{space.low} to {space.high}{step}"

@@ -22,10 +22,10 @@ def check_goals(children: Mapping[str, Node], node: MapNode, diagnostics: Diagno
         node: The tree of the file.
         diagnostics: Receives problems.
     """
-    given = {key for key, entry in node.entries.items() if not _is_null(entry)}
+    keys = {key for key, entry in node.entries.items() if not _is_null(entry)}
     several = plain(children["objectives"]) if "objectives" in children else None
     metrics = () if several is None else tuple(several.get("metrics", ()))
-    if {"objective", "objectives"} <= given:
+    if {"objective", "objectives"} <= keys:
         diagnostics.add(
             node.entries["objectives"].location,
             "objectives",
@@ -71,8 +71,8 @@ def _check_directions(
     """Report directions that aren't those with which the metrics are registered."""
     if "loop" in children:
         return
-    given = plain(children["metrics"]) if "metrics" in children else None
-    for name, direction in (given or {}).items():
+    metrics = plain(children["metrics"]) if "metrics" in children else None
+    for name, direction in (metrics or {}).items():
         if name not in METRICS or METRICS.directions[name] != direction:
             diagnostics.add(
                 node.entries["metrics"].location,
@@ -85,8 +85,8 @@ def _check_directions(
 def _check_prune_on(
     children: Mapping[str, Node], metrics: tuple[str, ...], node: MapNode, diagnostics: Diagnostics
 ) -> None:
-    named = plain(children["prune_on"]) if "prune_on" in children else None
-    if named is None or "objectives" not in children:
+    metric = plain(children["prune_on"]) if "prune_on" in children else None
+    if metric is None or "objectives" not in children:
         return
     location = node.entries["prune_on"].location
     if plain(children["objectives"]) is None:
@@ -96,12 +96,12 @@ def _check_prune_on(
             "names one of several `objectives`, but this study has one `objective`, which decides "
             "anyway; remove it",
         )
-    elif metrics and named not in metrics:
+    elif metrics and metric not in metrics:
         listed = ", ".join(name for name in metrics if name not in COSTS)
         diagnostics.add(
             location,
             "prune_on",
-            f"must be one of this study's objectives ({listed}), but got {named}",
+            f"must be one of this study's objectives ({listed}), but got {metric}",
         )
 
 

@@ -97,7 +97,7 @@ class Goals:
     def of(cls, document: Mapping[str, Any]) -> Goals:
         """Return the goals of a study's document (its normal form)."""
         stored: Mapping[str, Direction] = document.get("metrics") or {}
-        constraints = tuple(parse_constraint(each) for each in document.get("constraints", ()))
+        constraints = tuple(parse_constraint(text) for text in document.get("constraints", ()))
         several = document.get("objectives")
         if several is None:
             metric, at = document["objective"]["metric"], document["objective"]["at"]
@@ -133,7 +133,7 @@ class Goals:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of every objective and every metric with a bound, each once."""
-        bounded = (each.name for each in self.constraints)
+        bounded = (constraint.name for constraint in self.constraints)
         return tuple(dict.fromkeys([*self.objectives, *bounded]))
 
     @property
@@ -144,17 +144,17 @@ class Goals:
     def violations(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Return constraint -> violation, for those whose metric is in ``metrics``."""
         return {
-            str(each): each.violation(metrics[each.name])
-            for each in self.constraints
-            if each.name in metrics
+            str(constraint): constraint.violation(metrics[constraint.name])
+            for constraint in self.constraints
+            if constraint.name in metrics
         }
 
     def violated(self, metrics: Mapping[str, float]) -> list[str]:
         """Return a message for every constraint that ``metrics`` break."""
         return [
-            each.describe_violation(metrics[each.name])
-            for each in self.constraints
-            if each.name in metrics and each.violation(metrics[each.name]) > 0
+            constraint.describe_violation(metrics[constraint.name])
+            for constraint in self.constraints
+            if constraint.name in metrics and constraint.violation(metrics[constraint.name]) > 0
         ]
 
 
@@ -165,11 +165,11 @@ def read_constraint(text: str) -> Constraint:
         ValueError: ``text`` isn't a constraint, the metric is unknown, or the bound isn't finite;
             the message is the rule.
     """
-    found = parse_constraint(text)
-    if not is_spelled(found.name, costs=True):
+    constraint = parse_constraint(text)
+    if not is_spelled(constraint.name, costs=True):
         listed = ", ".join(spelled(costs=True))
-        raise ValueError(f"a constraint names one of {listed}, not {found.name}")
-    return found
+        raise ValueError(f"a constraint names one of {listed}, not {constraint.name}")
+    return constraint
 
 
 def parse_constraint(text: str) -> Constraint:
@@ -178,13 +178,13 @@ def parse_constraint(text: str) -> Constraint:
     Raises:
         ValueError: ``text`` isn't a constraint, or the bound isn't finite; the message is the rule.
     """
-    found = _CONSTRAINT.fullmatch(text)
-    if found is None:
+    match = _CONSTRAINT.fullmatch(text)
+    if match is None:
         raise ValueError(f"a constraint is {CONSTRAINT_RULE}, e.g. parameters <= 1e6")
-    bound = float(found["bound"])
+    bound = float(match["bound"])
     if bound in (float("inf"), float("-inf")):
         raise ValueError("a constraint's number must be finite")
-    return Constraint(name=found["name"], sign="<=" if found["sign"] == "<=" else ">=", bound=bound)
+    return Constraint(name=match["name"], sign="<=" if match["sign"] == "<=" else ">=", bound=bound)
 
 
 def unsatisfiable(constraints: Sequence[Constraint]) -> tuple[Constraint, Constraint] | None:

@@ -2,10 +2,9 @@
 
 The earlier study is a stored one, by name (its best complete trial, or the one that ``trial``
 names), or a frozen file. Only keys that can be searched are taken over, and the ``metrics`` of a
-study with a loop of its own. The file takes precedence,
-key by key: if both name the same component, it gets the keys that the file leaves out; any other
-value of the file stays as it is written. As the name of a component, ``found`` means the earlier
-study's.
+study with a loop of its own. The file takes precedence, key by key: if both name the same
+component, it gets the keys that the file leaves out; any other value of the file stays as it is
+written. As the name of a component, ``found`` means the earlier study's.
 """
 
 from __future__ import annotations
@@ -96,9 +95,9 @@ def read_origin(root: MapNode, changes: list[Override], diagnostics: Diagnostics
             would be reported as missing.
     """
     schema = Section(keys={"from": FROM})
-    given = {"from": root.entries["from"]} if "from" in root.entries else {}
+    from_entry = {"from": root.entries["from"]} if "from" in root.entries else {}
     before = len(diagnostics)
-    node = apply_overrides(MapNode(root.location, given), schema, changes, diagnostics)
+    node = apply_overrides(MapNode(root.location, from_entry), schema, changes, diagnostics)
     written = node.entries.get("from")
     tree = None if written is None else parse(FROM, written, "from", diagnostics, searchable=False)
     if len(diagnostics) > before:
@@ -133,8 +132,7 @@ def find(
         if origin.trial is not None:
             raise UserError(
                 "trial names one of a stored study's trials, and a frozen file contains only one, "
-                "but "
-                f"got trial {origin.trial} of {origin.study}; leave trial out"
+                f"but got trial {origin.trial} of {origin.study}; leave trial out"
             )
         if path.resolve() in inside:
             raise UserError(
@@ -197,18 +195,18 @@ def complete(
     entries = {key: node for key, node in root.entries.items() if key != "from"}
     # Of a study with a loop of its own, its metrics are taken, too
     keys = (LOOP, "metrics") if inherited.has_loop else SEARCHED
-    taken = {
+    inherited_entries = {
         key: from_plain(inherited.document[key], at) for key in keys if key in inherited.document
     }
-    entries = filled(entries, schema, taken, at, diagnostics)
+    entries = fill_in(entries, schema, inherited_entries, at, diagnostics)
     first = entries.get("try_first")
     if isinstance(first, ListNode):
-        entries["try_first"] = _first_trials(first, schema, taken, at, diagnostics)
+        entries["try_first"] = _first_trials(first, schema, inherited_entries, at, diagnostics)
     entries["found"] = from_plain(inherited.record(), at)
     return MapNode(root.location, entries)
 
 
-def filled(
+def fill_in(
     entries: Mapping[str, YamlNode],
     schema: Section,
     defaults: Mapping[str, YamlNode],
@@ -224,17 +222,17 @@ def filled(
         at: The location that messages name for a filled-in value.
         diagnostics: Receives problems.
     """
-    fill, made = _Merge(at, diagnostics, fill=True), dict(entries)
+    fill, all_entries = _Merge(at, diagnostics, fill=True), dict(entries)
     for key, node in defaults.items():
         # `node` is there, so there is a result
-        made[key] = fill.merge(schema.keys[key], made.get(key), node, key) or node
-    return made
+        all_entries[key] = fill.merge(schema.keys[key], all_entries.get(key), node, key) or node
+    return all_entries
 
 
 def _first_trials(
     node: ListNode,
     schema: Section,
-    taken: Mapping[str, YamlNode],
+    inherited_entries: Mapping[str, YamlNode],
     at: SourceLocation,
     diagnostics: Diagnostics,
 ) -> ListNode:
@@ -245,10 +243,13 @@ def _first_trials(
         if isinstance(item, MapNode):
             entries = {
                 key: names.merge(
-                    schema.keys[key], value, taken[key], join(f"try_first[{number}]", key)
+                    schema.keys[key],
+                    value,
+                    inherited_entries[key],
+                    join(f"try_first[{number}]", key),
                 )
                 or value
-                if key in taken
+                if key in inherited_entries
                 else value
                 for key, value in item.entries.items()
             }
@@ -286,9 +287,9 @@ class _Merge:
         if own is None or theirs is None:
             return node  # not a mapping: reported later
         merged: dict[str, YamlNode] = {}
-        said = {name for name, entry in own.items() if not is_null(entry)}
+        file_keys = {name for name, entry in own.items() if not is_null(entry)}
         for name in [*own, *(name for name in theirs if name not in own)]:
-            if name not in own and said.intersection(schema.against(name)):
+            if name not in own and file_keys.intersection(schema.against(name)):
                 continue  # the file gives the key that replaces this one
             value = own.get(name)
             if name in schema.keys:
@@ -333,10 +334,12 @@ class _Merge:
             on = isinstance(entry, ScalarNode) and entry.value is True
             searched = isinstance(entry, MapNode) and "values" in entry.entries
             if isinstance(settings, MapNode) and name in schema.registry and not searched:
-                mine = MapNode(entry.location, {}) if on and self.fill else entry
-                if isinstance(mine, MapNode) or is_null(mine):
-                    mine = self.group(schema.option(name), mine, settings, join(key, name))
-                merged[name] = mine
+                own_entry = MapNode(entry.location, {}) if on and self.fill else entry
+                if isinstance(own_entry, MapNode) or is_null(own_entry):
+                    own_entry = self.group(
+                        schema.option(name), own_entry, settings, join(key, name)
+                    )
+                merged[name] = own_entry
             else:
                 merged[name] = entry
         return MapNode(node.location, merged)

@@ -36,10 +36,10 @@ def json_schema(registries: Registries) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hpsearch study file",
         "type": "object",
-        "if": _given(LOOP),
-        "then": {"if": _given("from"), "then": inherited_loop, "else": with_loop},
+        "if": _has_key(LOOP),
+        "then": {"if": _has_key("from"), "then": inherited_loop, "else": with_loop},
         "else": {
-            "if": {"anyOf": [_given("from"), _given("recipe")]},
+            "if": {"anyOf": [_has_key("from"), _has_key("recipe")]},
             "then": later.section(root, searchable=False),
             "else": whole.section(root, searchable=False),
         },
@@ -47,7 +47,7 @@ def json_schema(registries: Registries) -> dict[str, Any]:
     }
 
 
-def _given(key: str) -> dict[str, Any]:
+def _has_key(key: str) -> dict[str, Any]:
     return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
@@ -74,16 +74,16 @@ class _Writer:
             case Switches():
                 return self.reference(schema, searchable=searchable)
             case ComponentChoice():
-                named = self.reference(schema, searchable=searchable)
-                return {"anyOf": [named, {"type": "null"}]} if schema.nullable else named
+                reference = self.reference(schema, searchable=searchable)
+                return {"anyOf": [reference, {"type": "null"}]} if schema.nullable else reference
             case Raw():
                 return dict(schema.json_schema)
 
     def section(self, schema: Section, *, searchable: bool) -> dict[str, Any]:
         body = self.keys(schema, searchable=searchable)
-        given = {"not": {"type": "null"}}
+        not_null = {"not": {"type": "null"}}
         apart = [
-            {"not": {"properties": dict.fromkeys(pair.keys, given), "required": list(pair.keys)}}
+            {"not": {"properties": dict.fromkeys(pair.keys, not_null), "required": list(pair.keys)}}
             for pair in schema.either_or
         ]
         return {**body, "allOf": apart} if apart else body
@@ -107,11 +107,11 @@ class _Writer:
         fixed = schema.adapter.json_schema(ref_template="#/$defs/{model}")
         self.definitions.update(fixed.pop("$defs", {}))
         fixed.pop("title", None)
-        shown = {}
+        default = {}
         if schema.default is None or isinstance(schema.default, bool | int | float | str):
-            shown["default"] = schema.default
+            default["default"] = schema.default
         if not searchable or schema.fixed:
-            return {**fixed, **shown}
+            return {**fixed, **default}
         values = {
             "type": "object",
             "properties": {
@@ -142,7 +142,7 @@ class _Writer:
                     "additionalProperties": False,
                 }
             )
-        return {"anyOf": forms, **shown}
+        return {"anyOf": forms, **default}
 
     def reference(self, schema: ComponentChoice, *, searchable: bool) -> dict[str, Any]:
         kind = schema.registry.kind.replace(" ", "_")
@@ -176,12 +176,12 @@ class _Writer:
         if not searchable:
             mapping["maxProperties"] = 1
         else:
-            found = {FOUND: {"type": ["object", "null"]}} if self.later else {}
+            found_option = {FOUND: {"type": ["object", "null"]}} if self.later else {}
             prior = {
-                "prior": {"enum": [*options, *found]},
+                "prior": {"enum": [*options, *found_option]},
                 "confidence": {"enum": list(CONFIDENCES)},
             }
-            mapping["properties"] = {**prior, **options, **found}
+            mapping["properties"] = {**prior, **options, **found_option}
             mapping["dependentRequired"] = {"confidence": ["prior"]}
         return {"anyOf": [{"enum": bare}, mapping]} if bare else mapping
 
@@ -194,9 +194,9 @@ class _Writer:
         body = {"type": "object", "properties": options, "additionalProperties": False}
         forms = [body, {"type": "null"}]
         if schema.listed:
-            named = {"enum": [each for each in options if not schema.option(each).required]}
+            bare = {"enum": [option for option in options if not schema.option(option).required]}
             one = {**body, "minProperties": 1}
-            forms += [named, {"type": "array", "items": {"anyOf": [named, one]}}]
+            forms += [bare, {"type": "array", "items": {"anyOf": [bare, one]}}]
         return {"anyOf": forms}
 
     def component(self, schema: ComponentChoice, name: str, *, searchable: bool) -> dict[str, Any]:

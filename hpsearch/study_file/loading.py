@@ -13,7 +13,7 @@ from hpsearch.errors import UnknownName, UserError
 from hpsearch.regular_file import open_regular
 from hpsearch.study_file import recipes
 from hpsearch.study_file.assemble import assemble
-from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, quote
 from hpsearch.study_file.freezing import to_yaml
 from hpsearch.study_file.inherit import (
     InheritedConfig,
@@ -89,7 +89,7 @@ def load_study(
 
 
 def load_study_dict(
-    given: StudyDict,
+    study_dict: StudyDict,
     registries: RegistriesOf,
     *,
     overrides: Sequence[str] = (),
@@ -99,7 +99,7 @@ def load_study_dict(
     """Read and check a study that is a dict, as ``load_study`` does with a file.
 
     Args:
-        given: The dict.
+        study_dict: The dict.
         registries: As for ``load_study``.
         overrides: ``path=value`` texts; later ones take precedence.
         name: Replaces the study's name; ``None`` keeps it.
@@ -110,7 +110,9 @@ def load_study_dict(
         UserError: A value is of a type that no study file can contain.
     """
     diagnostics = Diagnostics()
-    node = from_plain(given.content, SourceLocation("the study's dict", folder=given.folder))
+    node = from_plain(
+        study_dict.content, SourceLocation("the study's dict", folder=study_dict.folder)
+    )
     changes = _changes(overrides, name, diagnostics)
     _refuse_planned(node, changes, diagnostics)
     text = to_yaml(to_plain(node))
@@ -124,14 +126,14 @@ def load_study_dict(
 
 
 def load_components(
-    given: Path | Mapping[str, Any], registries: RegistriesOf, *, resolve: Resolve | None = None
+    study: Path | Mapping[str, Any], registries: RegistriesOf, *, resolve: Resolve | None = None
 ) -> Registries:
     """Return the components that a study may name, those of its plug-ins among them.
 
     The study need not be valid, as its author may still be writing it.
 
     Args:
-        given: The study file, or the document of a stored study.
+        study: The study file, or the document of a stored study.
         registries: As for ``load_study``.
         resolve: As for ``load_study``.
 
@@ -140,11 +142,11 @@ def load_components(
     """
     diagnostics = Diagnostics()
     inside: tuple[Path, ...] = ()
-    if isinstance(given, Path):
-        inside = (given.resolve(),)
-        node = read_yaml(read_text(given), _place(given), diagnostics)
+    if isinstance(study, Path):
+        inside = (study.resolve(),)
+        node = read_yaml(read_text(study), _place(study), diagnostics)
     else:
-        node = from_plain(given, SourceLocation("stored study"))
+        node = from_plain(study, SourceLocation("stored study"))
 
     def find_it(origin: Origin) -> InheritedConfig:
         return find(
@@ -154,12 +156,12 @@ def load_components(
             inside,
         )
 
-    named = _named_components(
+    named_components = _named_components(
         _require_mapping(node, diagnostics), registries, (), diagnostics, find_it
     )
     if len(diagnostics):
         raise diagnostics.error()
-    return named.components
+    return named_components.components
 
 
 def _load(
@@ -249,19 +251,19 @@ def find_study(name_or_path: str) -> Path:
     """
     if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path or "\\" in name_or_path:
         return Path(os.path.expanduser(name_or_path))  # noqa: PTH111
-    known = shipped_studies()
-    if name_or_path not in known:
+    studies = shipped_studies()
+    if name_or_path not in studies:
         raise UnknownName(
-            "study", name_or_path, known, "You can also give the path of a .yaml file."
+            "study", name_or_path, studies, "You can also give the path of a .yaml file."
         )
-    found, own = known[name_or_path], packaged() / f"{name_or_path}.yaml"
-    if own.exists() and not found.samefile(own) and read_text(found) != read_text(own):
+    path, own = studies[name_or_path], packaged() / f"{name_or_path}.yaml"
+    if own.exists() and not path.samefile(own) and read_text(path) != read_text(own):
         raise UserError(
-            f"the name {name_or_path!r} must mean one study file, but {found} of the current "
+            f"the name {name_or_path!r} must mean one study file, but {path} of the current "
             f"folder and {own}, which comes with hpsearch, differ; name the path of the one that "
             "you mean"
         )
-    return found
+    return path
 
 
 def read_text(path: Path) -> str:
@@ -300,33 +302,36 @@ def _study(
     find_it: Callable[[Origin], InheritedConfig] | None = None,
 ) -> StudyFile:
     node = _require_mapping(node, diagnostics)
-    named = _named_components(node, registries, changes, diagnostics, find_it)
-    files, origin, found = named.plugins, named.origin, named.inherited
-    schema = _schema(node, named, diagnostics)
+    named_components = _named_components(node, registries, changes, diagnostics, find_it)
+    origin, inherited = named_components.origin, named_components.inherited
+    schema = _schema(node, named_components, diagnostics)
     diagnostics.places_of = KeyFinder(schema, node)
-    if found is not None and origin is not None:
-        node = complete(node, schema, found, origin.location, diagnostics)
+    if inherited is not None and origin is not None:
+        node = complete(node, schema, inherited, origin.location, diagnostics)
     node, recipe = recipes.expand(node, schema, changes, diagnostics)
-    changes = [each for each in changes if not (is_origin(each.path) or each.path == recipes.KEY)]
+    changes = [
+        change for change in changes if not (is_origin(change.path) or change.path == recipes.KEY)
+    ]
     node = apply_overrides(node, schema, changes, diagnostics)
     if recipe is not None:
         recipes.require_weights(recipe, node, schema, diagnostics)
     name = None if recipe is None else recipe.name
-    return replace(assemble(schema, node, files, text, diagnostics), recipe=name)
+    study = assemble(schema, node, named_components.plugins, text, diagnostics)
+    return replace(study, recipe=name)
 
 
-def _schema(node: MapNode, named: _NamedComponents, diagnostics: Diagnostics) -> Section:
+def _schema(node: MapNode, named_components: _NamedComponents, diagnostics: Diagnostics) -> Section:
     """Return the root schema: that of a study with a loop of its own if it has or inherits one."""
-    components, found, origin = named.components, named.inherited, named.origin
-    inherits = found is not None and found.has_loop
+    origin, inherited = named_components.origin, named_components.inherited
+    inherits = inherited is not None and inherited.has_loop
     if LOOP not in node.entries and not inherits:
-        return root_schema(components)
-    if found is not None and origin is not None and not inherits:
+        return root_schema(named_components.components)
+    if inherited is not None and origin is not None and not inherits:
         diagnostics.add(
             origin.location,
             "from",
             "a study with a training loop of its own (`loop`) can be based only on one that has "
-            f"such a loop, too, but {found.study} has none; remove `from`, or `loop`",
+            f"such a loop, too, but {inherited.study} has none; remove `from`, or `loop`",
         )
     for key in SPACE:
         if key in node.entries:
@@ -338,10 +343,11 @@ def _schema(node: MapNode, named: _NamedComponents, diagnostics: Diagnostics) ->
             )
     if len(diagnostics):
         raise diagnostics.error()
-    written = None if found is None else found.document.get("metrics")
+    written = None if inherited is None else inherited.document.get("metrics")
     if "metrics" in node.entries:
         written = to_plain(node.entries["metrics"])
-    return loop_schema(components, written if isinstance(written, Mapping) else {})
+    metrics = written if isinstance(written, Mapping) else {}
+    return loop_schema(named_components.components, metrics)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,32 +368,38 @@ def _named_components(
     diagnostics: Diagnostics,
     find_it: Callable[[Origin], InheritedConfig] | None,
 ) -> _NamedComponents:
-    origin = read_origin(node, [each for each in changes if is_origin(each.path)], diagnostics)
-    found = None
+    origin = read_origin(
+        node, [change for change in changes if is_origin(change.path)], diagnostics
+    )
+    inherited = None
     if origin is not None and find_it is not None:
         try:
-            found = find_it(origin)
+            inherited = find_it(origin)
         except UserError as error:
             diagnostics.add(origin.location, "from", str(error))
             raise diagnostics.error() from error
-    named = [change.value for change in changes if change.path == "plugins"]
-    plugins = named[-1] if named else node.entries.get("plugins", ScalarNode(node.location, None))
+    overrides = [change.value for change in changes if change.path == "plugins"]
+    plugins = (
+        overrides[-1] if overrides else node.entries.get("plugins", ScalarNode(node.location, None))
+    )
     files = read_plugins(plugins, diagnostics)
-    if found is not None and origin is not None:
-        files = _with_plugins_of(found, origin, files, diagnostics)
+    if inherited is not None and origin is not None:
+        files = _with_plugins_of(inherited, origin, files, diagnostics)
     try:
         components = registries([plugin.path for plugin in files])
     except UserError as error:
         diagnostics.add(plugins.location, "plugins", str(error))
         raise diagnostics.error() from error
-    return _NamedComponents(components=components, plugins=files, origin=origin, inherited=found)
+    return _NamedComponents(
+        components=components, plugins=files, origin=origin, inherited=inherited
+    )
 
 
 def _require_mapping(node: YamlNode | None, diagnostics: Diagnostics) -> MapNode:
     if node is None:
         raise diagnostics.error()
     if not isinstance(node, MapNode):
-        got = shown(to_plain(node))
+        got = quote(to_plain(node))
         diagnostics.add(
             node.location, "", f"a study file must be a mapping of its keys, but got {got}"
         )
@@ -405,8 +417,8 @@ def _changes(
     """Return the overrides and, last, the change of the name."""
     changes = read_overrides(overrides, diagnostics)
     if name is not None:
-        named = SourceLocation("--name", order=len(overrides) + 1)
-        changes.append(Override("study", ScalarNode(named, name)))
+        location = SourceLocation("--name", order=len(overrides) + 1)
+        changes.append(Override("study", ScalarNode(location, name)))
     return changes
 
 
@@ -419,9 +431,9 @@ def _refuse_planned(
         ("confirms", "confirms a winner", "confirm"),
         ("ablates", "compares a winner with changed configurations", "ablate"),
     ):
-        given = [entries[key]] if key in entries else []
-        given += [each.value for each in changes if each.path.partition(".")[0] == key]
-        for written in given:
+        nodes = [entries[key]] if key in entries else []
+        nodes += [change.value for change in changes if change.path.partition(".")[0] == key]
+        for written in nodes:
             if to_plain(written) is not None:
                 diagnostics.add(
                     written.location,

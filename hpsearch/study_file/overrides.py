@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shortened
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shorten
 from hpsearch.study_file.schema import ComponentChoice, Raw, Schema, Section, Switches, Value
 from hpsearch.study_file.space import PRIOR_KEYS, join
 from hpsearch.study_file.spelling import unknown_name
@@ -54,10 +54,10 @@ def read_overrides(
         option: The option, for messages.
         rule: The message for a text of another form.
     """
-    found = []
+    overrides = []
     for order, text in enumerate(texts, start=1):
         location = SourceLocation(
-            f"{option} {shortened(text, _LONGEST)}", folder=Path.cwd(), order=order
+            f"{option} {shorten(text, _LONGEST)}", folder=Path.cwd(), order=order
         )
         path, equals, written = text.partition("=")
         if not equals or not path.strip():
@@ -65,8 +65,8 @@ def read_overrides(
             continue
         value = read_yaml(written, location, diagnostics)
         if value is not None:
-            found.append(Override(path.strip(), value))
-    return found
+            overrides.append(Override(path.strip(), value))
+    return overrides
 
 
 def apply_overrides(
@@ -80,11 +80,11 @@ def apply_overrides(
         overrides: The changes; later ones take precedence.
         diagnostics: Receives problems; an override with a problem isn't applied.
     """
-    named = frozenset(override.path for override in overrides)
+    all_paths = frozenset(override.path for override in overrides)
     for override in overrides:
         try:
             path = override.path.split(".")
-            changed = _put(schema, root, path, override.value, "", named, diagnostics)
+            changed = _put(schema, root, path, override.value, "", all_paths, diagnostics)
         except _Refused as refused:
             diagnostics.add(override.value.location, refused.key, str(refused))
             continue
@@ -99,12 +99,12 @@ def _put(
     path: list[str],
     value: YamlNode,
     key: str,
-    named: frozenset[str],
+    all_paths: frozenset[str],
     diagnostics: Diagnostics,
 ) -> YamlNode:
     """Return ``node`` (``None``: not in the file) with ``value`` at ``path`` inside it.
 
-    ``named`` are the paths of all overrides.
+    ``all_paths`` are those of all overrides.
     """
     if not path:
         return value
@@ -123,10 +123,10 @@ def _put(
     if isinstance(schema, Section) and not is_null(value):
         for other in schema.against(name):
             # An override replaces the file's other key, but not that of another override
-            if join(key, other) not in named:
+            if join(key, other) not in all_paths:
                 entries.pop(other, None)
     if inner is not None:
-        entries[name] = _put(inner, entries.get(name), rest, value, here, named, diagnostics)
+        entries[name] = _put(inner, entries.get(name), rest, value, here, all_paths, diagnostics)
     elif not rest:
         entries[name] = value
     else:
@@ -167,9 +167,9 @@ def _entries(
     if isinstance(schema, Section | ComponentChoice):
         # An override may replace true or false, as the value of a switch, by keys
         switched = isinstance(node, ScalarNode) and isinstance(node.value, bool)
-        found = {} if switched else as_entries(schema, node)
+        entries = {} if switched else as_entries(schema, node)
     else:
-        found = dict(node.entries) if isinstance(node, MapNode) else None
-    if found is None:
+        entries = dict(node.entries) if isinstance(node, MapNode) else None
+    if entries is None:
         raise _Refused(key, "an override can't reach inside what the file has here; set it whole")
-    return found
+    return entries

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.regular_file import sha256_of_file
-from hpsearch.study_file.diagnostics import Diagnostics, shown
+from hpsearch.study_file.diagnostics import Diagnostics, quote
 from hpsearch.study_file.syntax import ListNode, MapNode, YamlNode, to_plain
 
 
@@ -28,25 +28,25 @@ def read_plugins(node: YamlNode | None, diagnostics: Diagnostics) -> list[Plugin
         return []
     if not isinstance(node, ListNode):
         diagnostics.add(
-            node.location, "plugins", f"must be a list of Python files, but got {_shown(node)}"
+            node.location, "plugins", f"must be a list of Python files, but got {_quote(node)}"
         )
         return []
-    found = []
+    plugins = []
     for number, item in enumerate(node.items):
         plugin = _read(item, f"plugins[{number}]", diagnostics)
         if plugin is not None:
-            found.append(plugin)
-    return found
+            plugins.append(plugin)
+    return plugins
 
 
 def _read(node: YamlNode, key: str, diagnostics: Diagnostics) -> Plugin | None:
-    given = to_plain(node)
-    written, expected = given, None
-    if isinstance(node, MapNode) and set(given) <= {"path", "sha256"}:
-        written, expected = given.get("path"), given.get("sha256")
+    value = to_plain(node)
+    written, expected = value, None
+    if isinstance(node, MapNode) and set(value) <= {"path", "sha256"}:
+        written, expected = value.get("path"), value.get("sha256")
     if not isinstance(written, str) or not isinstance(expected, str | None):
         diagnostics.add(
-            node.location, key, f"must be the path of a Python file, but got {_shown(node)}"
+            node.location, key, f"must be the path of a Python file, but got {_quote(node)}"
         )
         return None
     path = (node.location.folder / Path(written).expanduser()).resolve()
@@ -56,7 +56,7 @@ def _read(node: YamlNode, key: str, diagnostics: Diagnostics) -> Plugin | None:
         diagnostics.add(
             node.location,
             key,
-            f"must be a Python file that exists, but got {shown(written)}; put it there, or "
+            f"must be a Python file that exists, but got {quote(written)}; put it there, or "
             "give its path on this machine",
         )
         return None
@@ -72,5 +72,5 @@ def _read(node: YamlNode, key: str, diagnostics: Diagnostics) -> Plugin | None:
     return Plugin(path=path, sha256=digest)
 
 
-def _shown(node: YamlNode) -> str:
-    return shown(to_plain(node))
+def _quote(node: YamlNode) -> str:
+    return quote(to_plain(node))

@@ -51,14 +51,16 @@ def path_from(path: str, folder: Path) -> str:
     target = Path(os.path.normpath(path))
     common = Path(os.path.commonpath([target, folder]))
     entered = [
-        each for each in (target, *target.parents) if each != common and common in each.parents
+        ancestor
+        for ancestor in (target, *target.parents)
+        if ancestor != common and common in ancestor.parents
     ]
-    if common != Path(common.anchor) and not any(_is_home(each) for each in entered):
+    if common != Path(common.anchor) and not any(_is_home(ancestor) for ancestor in entered):
         return os.path.relpath(target, folder)
     own = _home()
     if own is not None and target.is_relative_to(own):
         return str("~" / target.relative_to(own))
-    if any(_is_home(each) for each in (target, *target.parents)):
+    if any(_is_home(ancestor) for ancestor in (target, *target.parents)):
         return target.name
     return str(target)
 
@@ -80,7 +82,7 @@ def missing_paths(document: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def only_says_where(override: str) -> bool:
+def only_sets_path(override: str) -> bool:
     """Whether a ``path=value`` text only sets the path of data or plug-ins."""
     key = override.partition("=")[0].strip()
     parts = key.split(".")

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation
-from hpsearch.study_file.inherit import filled
+from hpsearch.study_file.inherit import fill_in
 from hpsearch.study_file.overrides import Override
 from hpsearch.study_file.schema import ComponentChoice, Section
 from hpsearch.study_file.sections import LOOP, NEED_WEIGHTS, RECIPES
@@ -55,9 +55,9 @@ def expand(
         changes: The overrides; the last one of ``recipe`` replaces the file's.
         diagnostics: Receives problems.
     """
-    named = [change.value for change in changes if change.path == KEY]
-    node = named[-1] if named else root.entries.get(KEY)
-    entries = {key: each for key, each in root.entries.items() if key != KEY}
+    overrides = [change.value for change in changes if change.path == KEY]
+    node = overrides[-1] if overrides else root.entries.get(KEY)
+    entries = {key: entry for key, entry in root.entries.items() if key != KEY}
     problems = len(diagnostics)
     name = None if node is None else _name(schema, node, diagnostics)
     if node is None or (name is None and len(diagnostics) == problems):
@@ -70,8 +70,8 @@ def expand(
     # A wrong name is one problem: the keys that a recipe would fill in aren't missing
     nearest = get_close_matches(str(to_plain(node)), RECIPES, n=1, cutoff=0)
     sections = RECIPES[name or nearest[0]]
-    defaults = {key: from_plain(each, node.location) for key, each in sections.items()}
-    entries = filled(entries, schema, defaults, node.location, diagnostics)
+    defaults = {key: from_plain(section, node.location) for key, section in sections.items()}
+    entries = fill_in(entries, schema, defaults, node.location, diagnostics)
     return replace(root, entries=entries), None if name is None else Recipe(name, node.location)
 
 
@@ -89,7 +89,9 @@ def require_weights(
     models = schema.keys["model"]
     if recipe.name not in NEED_WEIGHTS or not isinstance(models, ComponentChoice):
         return
-    known = [each for each in models.registry.names() if _WEIGHTS in models.option(each).keys]
+    with_weights = [
+        name for name in models.registry.names() if _WEIGHTS in models.option(name).keys
+    ]
     rule = f"the recipe {recipe.name} is for a model with pretrained weights"
     example = "such as {resnet18: {weights: imagenet}}, or {resnet18: {weights: FILE}}"
     node = root.entries.get("model")
@@ -98,15 +100,15 @@ def require_weights(
         message = f"{rule}, but the file has no model; add one, {example}"
         diagnostics.add(recipe.location, "model", message)
         return
-    for each, settings in written.items():
-        key = join("model", each)
-        if each in models.registry and each not in known:
+    for name, settings in written.items():
+        key = join("model", name)
+        if name in models.registry and name not in with_weights:
             diagnostics.add(
                 settings.location,
                 key,
-                f"{rule}, but {each} has no key `{_WEIGHTS}`; use one of {', '.join(known)}",
+                f"{rule}, but {name} has no key `{_WEIGHTS}`; use one of {', '.join(with_weights)}",
             )
-        elif each in known and _is_random(as_entries(models.option(each), settings)):
+        elif name in with_weights and _is_random(as_entries(models.option(name), settings)):
             diagnostics.add(
                 settings.location,
                 join(key, _WEIGHTS),
@@ -119,13 +121,13 @@ def _is_random(settings: Mapping[str, YamlNode] | None) -> bool:
     """Whether a model's first weights are always random."""
     if settings is None:
         return False  # not a mapping: reported elsewhere
-    given = settings.get(_WEIGHTS)
-    return given is None or to_plain(given) in (None, _RANDOM, {"values": [_RANDOM]})
+    weights = settings.get(_WEIGHTS)
+    return weights is None or to_plain(weights) in (None, _RANDOM, {"values": [_RANDOM]})
 
 
 def _name(schema: Section, node: YamlNode, diagnostics: Diagnostics) -> str | None:
-    found = parse(schema.keys[KEY], node, KEY, diagnostics, searchable=False)
-    return found.value if isinstance(found, Fixed) else None
+    name_node = parse(schema.keys[KEY], node, KEY, diagnostics, searchable=False)
+    return name_node.value if isinstance(name_node, Fixed) else None
 
 
 def sections_of(name: str, document: Mapping[str, Any]) -> dict[str, Any]:

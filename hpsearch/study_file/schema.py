@@ -50,7 +50,7 @@ _CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
 class Matching:
     """A rule for texts, in an annotation: ``Annotated[str, Matching("^/.+", "an absolute path")]``.
 
-    A message has the rule in words, where that of pydantic's ``pattern`` has the expression.
+    A message has the rule in words; that of pydantic's ``pattern`` would have the expression.
     """
 
     pattern: str
@@ -301,8 +301,8 @@ def _unpack(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
         if hasattr(annotation, "__value__"):
             annotation = annotation.__value__
         elif get_origin(annotation) is Annotated:
-            annotation, *found = get_args(annotation)
-            metadata = (*metadata, *found)
+            annotation, *extras = get_args(annotation)
+            metadata = (*metadata, *extras)
         elif get_origin(annotation) in (Union, types.UnionType):
             others = [member for member in get_args(annotation) if member is not type(None)]
             if len(others) != 1:

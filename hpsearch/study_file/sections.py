@@ -61,16 +61,16 @@ _PerChannel = Annotated[list[float], Field(min_length=1)]
 _Constraint = Annotated[str, AfterValidator(lambda text: str(read_constraint(text)))]
 
 
-def _each_once(names: list[str]) -> list[str]:
+def _check_distinct(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         raise ValueError("each name once")
     return names
 
 
-def _check_deviations(given: dict[str, list[float]]) -> dict[str, list[float]]:
-    if min(given["std"]) <= 0:
+def _check_deviations(normalization: dict[str, list[float]]) -> dict[str, list[float]]:
+    if min(normalization["std"]) <= 0:
         raise ValueError("each std is above 0")
-    return given
+    return normalization
 
 
 _Normalization = (
@@ -244,8 +244,8 @@ def loop_schema(registries: Registries, metrics: Mapping[str, Direction]) -> Sec
         "constraints": Value(type=list[Annotated[str, AfterValidator(check)]], default=[]),
         LOOP: ComponentChoice(registry=registries["loop"]),
     }
-    kept = {key: each for key, each in root.keys.items() if key not in SPACE}
-    return Section(searched=frozenset({LOOP}), keys={**kept, **changed})
+    common_keys = {key: sub for key, sub in root.keys.items() if key not in SPACE}
+    return Section(searched=frozenset({LOOP}), keys={**common_keys, **changed})
 
 
 def root_schema(registries: Registries) -> Section:
@@ -440,6 +440,6 @@ def _metric(*, costs: bool = False) -> Any:
     )
 
 
-def _several_of(each: Any) -> Any:
+def _several_of(name_type: Any) -> Any:
     size = Field(min_length=2, max_length=MOST_OBJECTIVES)
-    return Annotated[list[each], size, AfterValidator(_each_once)]
+    return Annotated[list[name_type], size, AfterValidator(_check_distinct)]

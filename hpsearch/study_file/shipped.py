@@ -14,11 +14,11 @@ from hpsearch.regular_file import sha256_of_file
 
 def shipped_studies() -> dict[str, Path]:
     """Return name -> study file: those of ``./studies``, and of the packaged ones the others."""
-    found: dict[str, Path] = {}
+    studies: dict[str, Path] = {}
     for folder in (packaged(), Path("studies")):
         for path in sorted(folder.glob("*.yaml")):
-            found[path.stem] = path
-    return dict(sorted(found.items()))
+            studies[path.stem] = path
+    return dict(sorted(studies.items()))
 
 
 def packaged() -> Path:

@@ -85,14 +85,16 @@ class Choice:
         Raises:
             ValueError: There is no such label.
         """
-        for known, value in zip(self.labels, self.values, strict=True):
-            if type(known) is type(stored) and known == stored:
+        for own_label, value in zip(self.labels, self.values, strict=True):
+            if type(own_label) is type(stored) and own_label == stored:
                 return value
         raise ValueError(f"{stored!r} is not one of {list(self.labels)}")
 
     def contains(self, stored: Scalar) -> bool:
         """Whether ``stored`` is one of the labels."""
-        return any(type(known) is type(stored) and known == stored for known in self.labels)
+        return any(
+            type(own_label) is type(stored) and own_label == stored for own_label in self.labels
+        )
 
 
 @dataclass(frozen=True)
@@ -205,40 +207,40 @@ class Space:
 
     def parameters(self) -> dict[str, Parameter]:
         """Return every parameter of every branch by its path, in the file's order."""
-        found: dict[str, Parameter] = {}
+        parameters: dict[str, Parameter] = {}
 
         def visit(node: Node, path: str) -> None:
             match node:
                 case Fixed():
                     pass
                 case Range() | Choice():
-                    found[path] = node
+                    parameters[path] = node
                 case Group(children):
                     for key, child in children.items():
                         visit(child, join(path, key))
                 case Branch(options):
                     if len(options) > 1:
-                        found[path] = node.choice
+                        parameters[path] = node.choice
                     for name, option in options.items():
                         visit(option, join(path, name))
 
         visit(self.root, "")
-        return found
+        return parameters
 
     def fixed(self) -> dict[str, Any]:
         """Return every value of every branch that isn't searched, by its path."""
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
 
         def visit(node: Node, path: str) -> None:
             match node:
                 case Fixed(value):
-                    found[path] = value
+                    values[path] = value
                 case Group(children) | Branch(children):
                     for key, child in children.items():
                         visit(child, join(path, key))
 
         visit(self.root, "")
-        return found
+        return values
 
 
 def _of_its_type(parameter: Parameter, stored: Scalar) -> Scalar:
@@ -256,12 +258,14 @@ def _questions(node: Node, path: str) -> _Questions:
             return ((path, node, {}),)
         case Group(children):
             below = (_questions(child, join(path, key)) for key, child in children.items())
-            return tuple(each for questions in below for each in questions)
+            return tuple(question for questions in below for question in questions)
         case Branch(options):
-            asked: dict[Scalar, _Questions] = {
-                name: _questions(each, join(path, name)) for name, each in options.items()
+            by_option: dict[Scalar, _Questions] = {
+                name: _questions(option, join(path, name)) for name, option in options.items()
             }
-            return ((path, node.choice, asked),) if len(asked) > 1 else next(iter(asked.values()))
+            if len(by_option) == 1:
+                return next(iter(by_option.values()))
+            return ((path, node.choice, by_option),)
 
 
 def is_searched(value: Mapping[str, Any]) -> bool:

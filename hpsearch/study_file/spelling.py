@@ -122,8 +122,8 @@ def unknown_name(
         return UnknownName(kind, name, names, guess=f"{{torchvision: {{name: {model}}}}}")
     places = diagnostics.places_of(synonym) if kind == "key" else []
     if places:
-        shown = (path if "." in path else f"{path} (at the top level)" for path in places[:_NAMED])
-        return UnknownName(kind, name, names, guess=" or ".join(shown))
+        paths = (path if "." in path else f"{path} (at the top level)" for path in places[:_NAMED])
+        return UnknownName(kind, name, names, guess=" or ".join(paths))
     return UnknownName(kind, name, names)
 
 
@@ -164,10 +164,10 @@ class KeyFinder:
             self._paths = {}
             for path in _paths(self._schema, "", 0):
                 self._paths.setdefault(path.rpartition(".")[2], []).append(path)
-        found = self._paths.get(key, [])
-        depth = {path: self._written(path) for path in found}
+        paths = self._paths.get(key, [])
+        depth = {path: self._written(path) for path in paths}
         deepest = max(depth.values(), default=0)
-        return [path for path in found if depth[path] == deepest]
+        return [path for path in paths if depth[path] == deepest]
 
     def _written(self, path: str) -> int:
         """Return how many parts of a path the file has."""
@@ -177,7 +177,7 @@ class KeyFinder:
                 return parts + (bare_name(str(node.value)) == bare_name(part))
             # Compared without case and punctuation, as this name may be misspelled too
             entries = node.entries if isinstance(node, MapNode) else {}
-            inside = [entries[each] for each in entries if bare_name(each) == bare_name(part)]
+            inside = [entries[name] for name in entries if bare_name(name) == bare_name(part)]
             if not inside:
                 return parts
             node, parts = inside[0], parts + 1

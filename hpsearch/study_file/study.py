@@ -103,7 +103,7 @@ class StudyFile:
     prior_sha256: str | None = None
     #: Sections that the file leaves to hpsearch. A stored study keeps its own, so that a new
     #: default doesn't change the study that a file means.
-    unsaid: frozenset[str] = field(default=frozenset(), compare=False)
+    auto_sections: frozenset[str] = field(default=frozenset(), compare=False)
     #: The recipe that filled sections in when the file was read; a stored study has none.
     recipe: str | None = field(default=None, compare=False)
 

@@ -26,7 +26,7 @@ from ruamel.yaml.reader import ReaderError
 
 from hpsearch.errors import UserError
 from hpsearch.registry import Component
-from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, quote
 from hpsearch.study_file.space import Scalar, join
 
 #: Most values of a study file, with those that aliases repeat.
@@ -107,8 +107,8 @@ def read_yaml(text: str, location: SourceLocation, diagnostics: Diagnostics) -> 
         begin = error.context_mark
         if location.line and context.startswith("while") and begin and begin.line != mark.line:
             context += f" that starts on line {begin.line + 1}"
-        said = ", ".join(part for part in (context, error.problem) if part)
-        diagnostics.add(_at(location, mark), "", f"this is not valid YAML: {said}")
+        reason = ", ".join(part for part in (context, error.problem) if part)
+        diagnostics.add(_at(location, mark), "", f"this is not valid YAML: {reason}")
         return None
     except ReaderError as error:
         here = _line(location, text.count("\n", 0, error.position))
@@ -150,8 +150,8 @@ def from_plain(value: Any, location: SourceLocation) -> YamlNode:
         case set() | frozenset():
             return from_plain(sorted(value), location)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        named = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return from_plain(named, location)
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return from_plain(fields, location)
     raise UserError(f"a study file can't contain a value of type {type(value).__name__}: {value!r}")
 
 
@@ -232,7 +232,7 @@ class _Converter:
         if isinstance(raw, RawScalar) and tag in _CONSTRUCTED:
             return ScalarNode(at, self.number(raw, key, at))
         self.diagnostics.add(
-            at, key, f"YAML tags are not used in study files; remove {shown(tag)}", final=True
+            at, key, f"YAML tags are not used in study files; remove {quote(tag)}", final=True
         )
         return ScalarNode(at, None)
 
@@ -262,7 +262,7 @@ class _Converter:
             value: Scalar = self.yaml.constructor.construct_object(raw)
         except (ValueError, YAMLError):
             self.diagnostics.add(
-                at, key, f"this is not a value of its tag: {shown(raw.value)}", final=True
+                at, key, f"this is not a value of its tag: {quote(raw.value)}", final=True
             )
             return None
         if isinstance(value, float) and not math.isfinite(value):
@@ -274,7 +274,7 @@ class _Converter:
             self.diagnostics.add(
                 at,
                 key,
-                f"a whole number must be between -2^63 and 2^63, but got {shown(raw.value)}",
+                f"a whole number must be between -2^63 and 2^63, but got {quote(raw.value)}",
                 final=True,
             )
             return None

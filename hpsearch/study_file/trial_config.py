@@ -193,15 +193,15 @@ def confirming_seed(study_seed: int, fresh: int, purpose: Literal["training", "s
     return hashed_seed(study_seed, "confirm", purpose, fresh)
 
 
-def _component(named: Mapping[str, Any]) -> Component:
-    ((name, settings),) = named.items()
+def _component(section: Mapping[str, Any]) -> Component:
+    ((name, settings),) = section.items()
     return Component(name, settings)
 
 
-def _switched_on(named: Mapping[str, Any]) -> tuple[Component, ...]:
+def _switched_on(section: Mapping[str, Any]) -> tuple[Component, ...]:
     """Return the components of a section that are switched on, in the file's order."""
     return tuple(
         Component(name, {} if settings is True else settings)
-        for name, settings in named.items()
+        for name, settings in section.items()
         if settings is not False
     )

@@ -15,7 +15,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from hpsearch.errors import UserError
-from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, quote
 from hpsearch.study_file.portable import PathText
 from hpsearch.study_file.schema import Value
 from hpsearch.study_file.space import (
@@ -59,7 +59,7 @@ def parse_value(
     """
     if not isinstance(node, MapNode) or is_value(value_schema, node):
         try:
-            return Fixed(checked(value_schema, node))
+            return Fixed(fixed_value(value_schema, node))
         except RuleBroken as broken:
             hint = ""
             if isinstance(node, ListNode) and searchable and not value_schema.takes_lists:
@@ -94,7 +94,7 @@ def is_value(value_schema: Value, node: MapNode) -> bool:
     return value_schema.takes_mappings and not set(node.entries) & _MARKS
 
 
-def checked(value_schema: Value, node: YamlNode) -> Any:
+def fixed_value(value_schema: Value, node: YamlNode) -> Any:
     """Return the fixed value of a key as JSON-like data.
 
     A path becomes absolute; a relative one starts from the folder of its location.
@@ -109,7 +109,7 @@ def checked(value_schema: Value, node: YamlNode) -> Any:
     except UserError as error:  # the annotation itself is unsuitable
         raise RuleBroken(str(error)) from None
     except ValidationError as error:
-        raise RuleBroken(f"{_rule(value_schema, error)}, but got {shown(value)}") from None
+        raise RuleBroken(f"{_rule(value_schema, error)}, but got {quote(value)}") from None
     return _plain(valid, node.location.folder)
 
 
@@ -187,7 +187,7 @@ def _broken_range(low: Any, high: Any, step: Any, *, log: bool, integer: bool) -
 def _number(node: YamlNode, key: str, diagnostics: Diagnostics) -> Any:
     value = to_plain(node)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        diagnostics.add(node.location, key, f"must be a number, but got {shown(value)}")
+        diagnostics.add(node.location, key, f"must be a number, but got {quote(value)}")
     return value
 
 
@@ -199,13 +199,13 @@ def _float(value: float) -> float:
 
 
 def _log(node: MapNode, key: str, diagnostics: Diagnostics) -> bool:
-    given = node.entries.get("log")
-    if given is None:
+    entry = node.entries.get("log")
+    if entry is None:
         return False
-    value = to_plain(given)
+    value = to_plain(entry)
     if not isinstance(value, bool):
         diagnostics.add(
-            given.location, join(key, "log"), f"must be true or false, but got {shown(value)}"
+            entry.location, join(key, "log"), f"must be true or false, but got {quote(value)}"
         )
         return False
     return value
@@ -215,7 +215,7 @@ def _end(
     value_schema: Value, value: Any, location: SourceLocation, key: str, diagnostics: Diagnostics
 ) -> Any:
     try:
-        return checked(value_schema, ScalarNode(location, value))
+        return fixed_value(value_schema, ScalarNode(location, value))
     except RuleBroken as broken:
         diagnostics.add(location, key, str(broken))
         return value
@@ -232,26 +232,26 @@ def _choice(
             f"{_compact(node)}",
         )
         return None
-    given = node.entries["values"]
-    if not isinstance(given, ListNode) or not given.items:
+    entry = node.entries["values"]
+    if not isinstance(entry, ListNode) or not entry.items:
         diagnostics.add(
-            given.location,
+            entry.location,
             key,
-            f"values must be a list of at least one value, but got {shown(to_plain(given))}",
+            f"values must be a list of at least one value, but got {quote(to_plain(entry))}",
         )
         return None
     values: list[Any] = []
     complete = True
-    for item in given.items:
+    for item in entry.items:
         try:
-            value = checked(value_schema, item)
+            value = fixed_value(value_schema, item)
         except RuleBroken as broken:
             diagnostics.add(item.location, key, str(broken))
             complete = False
             continue
         if any(label(value) == label(other) for other in values):
             diagnostics.add(
-                item.location, key, f"values must differ, but {shown(value)} appears twice"
+                item.location, key, f"values must differ, but {quote(value)} appears twice"
             )
             complete = False
         values.append(value)
@@ -276,12 +276,12 @@ def _guess(
         diagnostics: Receives problems.
     """
 
-    def value_of(given: YamlNode) -> Any:
-        value = checked(value_schema, given)
+    def value_of(entry: YamlNode) -> Any:
+        value = fixed_value(value_schema, entry)
         if isinstance(searched, Range) and not searched.integer and isinstance(value, int):
             value = value if isinstance(value, bool) else float(value)
         if searched is not None and not searched.contains(label(value)):
-            raise RuleBroken(f"{_wanted(searched)}, but got {shown(value)}")
+            raise RuleBroken(f"{_prior_rule(searched)}, but got {quote(value)}")
         return int(value) if isinstance(searched, Range) and searched.integer else value
 
     guess = parse_prior(node.entries, key, diagnostics, value_of)
@@ -303,8 +303,8 @@ def parse_prior(
         value_of: Returns the value of ``prior``, or raises ``RuleBroken``.
     """
     confidence = _confidence(entries, key, diagnostics)
-    given = entries.get("prior")
-    if given is None:
+    entry = entries.get("prior")
+    if entry is None:
         if "confidence" in entries:
             diagnostics.add(
                 entries["confidence"].location,
@@ -314,38 +314,38 @@ def parse_prior(
             )
         return None
     try:
-        return Guess(value_of(given), confidence)
+        return Guess(value_of(entry), confidence)
     except RuleBroken as broken:
-        diagnostics.add(given.location, join(key, "prior"), str(broken))
+        diagnostics.add(entry.location, join(key, "prior"), str(broken))
         return None
 
 
-def _wanted(searched: Range | Choice) -> str:
+def _prior_rule(searched: Range | Choice) -> str:
     """Return the rule for a prior."""
     if isinstance(searched, Choice):
-        return f"a prior must be one of the values, {shown(list(searched.values))}"
-    span = f"from {shown(searched.low)} to {shown(searched.high)}"
+        return f"a prior must be one of the values, {quote(list(searched.values))}"
+    span = f"from {quote(searched.low)} to {quote(searched.high)}"
     if searched.step is None or searched.log or (searched.integer and searched.step == 1):
         return f"a prior must be {'an integer' if searched.integer else 'a number'} {span}"
     return (
-        f"a prior must be on the steps of its range, {shown(searched.low)} + n x "
-        f"{shown(searched.step)}, {span}"
+        f"a prior must be on the steps of its range, {quote(searched.low)} + n x "
+        f"{quote(searched.step)}, {span}"
     )
 
 
 def _confidence(entries: Mapping[str, YamlNode], key: str, diagnostics: Diagnostics) -> Confidence:
-    given = entries.get("confidence")
-    if given is None:
+    entry = entries.get("confidence")
+    if entry is None:
         return "medium"
-    value = to_plain(given)
-    for known in CONFIDENCES:
-        if value == known:
-            return known
+    value = to_plain(entry)
+    for confidence in CONFIDENCES:
+        if value == confidence:
+            return confidence
     diagnostics.add(
-        given.location,
+        entry.location,
         join(key, "confidence"),
         f"a confidence must be {', '.join(CONFIDENCES[:-1])} or {CONFIDENCES[-1]}, "
-        f"but got {shown(value)}",
+        f"but got {quote(value)}",
     )
     return "medium"
 
@@ -354,8 +354,8 @@ def _compact(node: YamlNode) -> str:
     """Return a mapping as a study file writes it on one line."""
     value = to_plain(node)
     if not isinstance(value, dict):
-        return shown(value)
-    return "{" + ", ".join(f"{name}: {shown(item)}" for name, item in value.items()) + "}"
+        return quote(value)
+    return "{" + ", ".join(f"{name}: {quote(item)}" for name, item in value.items()) + "}"
 
 
 _WORDS = {
@@ -373,16 +373,16 @@ def _rule(value_schema: Value, error: ValidationError) -> str:
     """Return the broken rules in words: ``must be an integer or null``."""
     if value_schema.rule:
         return f"must be {value_schema.rule}"
-    found = error.errors(include_url=False)
-    item = next((part for part in found[0]["loc"] if isinstance(part, int)), None)
+    errors = error.errors(include_url=False)
+    item = next((part for part in errors[0]["loc"] if isinstance(part, int)), None)
     phrases: dict[str, None] = {}
-    for one in found:
-        if item is None or item in one["loc"]:
-            said = re.sub(r"^\w+ should ", "", one["msg"])
-            said = said.replace("Value error, ", "satisfy this rule: ")
-            said = said.replace("greater than or equal to", "at least")
-            said = said.replace("less than or equal to", "at most")
-            phrases[_WORDS.get(said, said)] = None
+    for detail in errors:
+        if item is None or item in detail["loc"]:
+            phrase = re.sub(r"^\w+ should ", "", detail["msg"])
+            phrase = phrase.replace("Value error, ", "satisfy this rule: ")
+            phrase = phrase.replace("greater than or equal to", "at least")
+            phrase = phrase.replace("less than or equal to", "at most")
+            phrases[_WORDS.get(phrase, phrase)] = None
     if value_schema.nullable and item is None:
         phrases["be null"] = None
     rule = " or ".join(phrases).replace(" or be ", " or ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, shown
+from hpsearch.study_file.diagnostics import Diagnostics, SourceLocation, quote
 from hpsearch.study_file.schema import ComponentChoice, Raw, Schema, Section, Switches, Value
 from hpsearch.study_file.space import (
     PRIOR_KEYS,
@@ -26,7 +26,7 @@ from hpsearch.study_file.syntax import (
     from_plain,
     to_plain,
 )
-from hpsearch.study_file.values import RuleBroken, checked, parse_prior, parse_value
+from hpsearch.study_file.values import RuleBroken, fixed_value, parse_prior, parse_value
 
 #: As the name of a component: that of the study in ``from`` (``inherit.complete``).
 FOUND = "found"
@@ -72,8 +72,8 @@ def plain(node: Node) -> Any:
         case Group(children):
             return {key: plain(child) for key, child in children.items()}
         case Branch(options):
-            named = {name: plain(option) for name, option in options.items()}
-            return {**named, **_plain_prior(node)}
+            plain_options = {name: plain(option) for name, option in options.items()}
+            return {**plain_options, **_plain_prior(node)}
 
 
 def as_entries(schema: Section | ComponentChoice, node: YamlNode) -> dict[str, YamlNode] | None:
@@ -103,13 +103,13 @@ def as_entries(schema: Section | ComponentChoice, node: YamlNode) -> dict[str, Y
 
 def _listed(schema: Switches, items: Sequence[YamlNode]) -> dict[str, YamlNode] | None:
     """Return a list's components by name; ``None`` if an item isn't one, or appears twice."""
-    found: dict[str, YamlNode] = {}
+    components: dict[str, YamlNode] = {}
     for item in items:
         entries = None if isinstance(item, ListNode) else as_entries(schema, item)
-        if not entries or not found.keys().isdisjoint(entries):
+        if not entries or not components.keys().isdisjoint(entries):
             return None
-        found |= entries
-    return found
+        components |= entries
+    return components
 
 
 def _plain_range(node: Range) -> dict[str, Any]:
@@ -128,12 +128,12 @@ def _plain_prior(node: Range | Choice | Branch) -> dict[str, Any]:
 
 def no_section(schema: Section, node: YamlNode) -> str:
     """Return the message for a value that should be a mapping of ``schema``'s keys and isn't."""
-    listed, got = ", ".join(schema.keys), shown(to_plain(node))
-    hint = "".join(f"; write {{{key}: {got}}}" for key in _meant(schema, node))
+    listed, got = ", ".join(schema.keys), quote(to_plain(node))
+    hint = "".join(f"; write {{{key}: {got}}}" for key in _likely_key(schema, node))
     return f"must be a mapping with the keys {listed}, but got {got}{hint}"
 
 
-def _meant(schema: Section, node: YamlNode) -> list[str]:
+def _likely_key(schema: Section, node: YamlNode) -> list[str]:
     """Return the key of a value without key: the only required one, if the value is valid."""
     required = [key for key, sub in schema.keys.items() if sub.required]
     if len(required) != 1 or is_null(node):
@@ -142,7 +142,7 @@ def _meant(schema: Section, node: YamlNode) -> list[str]:
     if not isinstance(leaf, Value):
         return []
     try:
-        checked(leaf, node)
+        fixed_value(leaf, node)
     except RuleBroken:
         return []
     return required
@@ -162,18 +162,20 @@ def _section(
             names, here = (*schema.suggested, *schema.others), join(key, name)
             report_unknown(entry.location, here, "key", name, names, diagnostics)
     children: dict[str, Node] = {}
-    said = {name for name, entry in entries.items() if not is_null(entry)}
-    _check_either_or(schema, entries, said, key, diagnostics)
+    file_keys = {name for name, entry in entries.items() if not is_null(entry)}
+    _check_either_or(schema, entries, file_keys, key, diagnostics)
     for name, sub in schema.keys.items():
         path = join(key, name)
         leaf = sub if isinstance(sub, Value) else None
-        if name not in said and ((leaf and leaf.silent) or said.intersection(schema.against(name))):
+        if name not in file_keys and (
+            (leaf and leaf.silent) or file_keys.intersection(schema.against(name))
+        ):
             continue
-        given = entries.get(name) or _default(sub, node.location, path, diagnostics)
-        if given is None:
+        value = entries.get(name) or _default(sub, node.location, path, diagnostics)
+        if value is None:
             continue
         inner = (searchable or name in schema.searched) and not (leaf and leaf.fixed)
-        child = parse(sub, given, path, diagnostics, searchable=inner)
+        child = parse(sub, value, path, diagnostics, searchable=inner)
         if child is not None:
             children[name] = child
     return Group(children)
@@ -187,12 +189,12 @@ def is_null(node: YamlNode) -> bool:
 def _check_either_or(
     schema: Section,
     entries: dict[str, YamlNode],
-    said: set[str],
+    file_keys: set[str],
     key: str,
     diagnostics: Diagnostics,
 ) -> None:
     for pair in schema.either_or:
-        if said.issuperset(pair.keys):
+        if file_keys.issuperset(pair.keys):
             one, two = sorted(pair.keys, key=lambda name: _position(entries[name]))
             diagnostics.add(
                 entries[two].location,
@@ -235,7 +237,7 @@ def _one_of(
             node.location,
             key,
             f"must name a {kind}, one of {', '.join(schema.registry.names())}, "
-            f"but got {shown(to_plain(node))}{hint}",
+            f"but got {quote(to_plain(node))}{hint}",
         )
         return None
     if len(entries) > 1 and not searchable:
@@ -260,13 +262,13 @@ def _one_of(
         )
         # An invalid option stays listed, or try_first would report it as unknown
         options[name] = option if isinstance(option, Group) else Group({})
-    guess = parse_prior(prior, key, diagnostics, lambda given: _expected(given, kind, entries))
+    guess = parse_prior(prior, key, diagnostics, lambda entry: _expected(entry, kind, entries))
     return Branch(options, guess=guess) if options else None
 
 
-def _expected(given: YamlNode, kind: str, listed: Mapping[str, YamlNode]) -> str:
+def _expected(node: YamlNode, kind: str, listed: Mapping[str, YamlNode]) -> str:
     """Return the component that a branch's prior names. Raises ``RuleBroken``."""
-    name = to_plain(given)
+    name = to_plain(node)
     if len(listed) < 2:
         raise RuleBroken(
             f"a prior needs several to choose from, but {', '.join(listed)} is the only {kind} "
@@ -275,7 +277,7 @@ def _expected(given: YamlNode, kind: str, listed: Mapping[str, YamlNode]) -> str
     if not isinstance(name, str) or name not in listed:
         raise RuleBroken(
             f"a prior must be a {kind} that this study lists, {', '.join(listed)}, but got "
-            f"{shown(name)}"
+            f"{quote(name)}"
         )
     return name
 
@@ -291,7 +293,7 @@ def _some_of(
             key,
             f"must be a {'list of names, each once, or a ' if schema.listed else ''}mapping, "
             f"{{name: true}} for each {kind} of {', '.join(schema.registry.names())}, "
-            f"but got {shown(to_plain(node))}",
+            f"but got {quote(to_plain(node))}",
         )
         return None
     children: dict[str, Node] = {}
@@ -329,7 +331,7 @@ def _switch(
         diagnostics.add(
             node.location,
             key,
-            f"needs its keys {', '.join(needed)}, but got {shown(to_plain(node))}",
+            f"needs its keys {', '.join(needed)}, but got {quote(to_plain(node))}",
         )
         return None
     return child

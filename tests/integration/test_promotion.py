@@ -406,7 +406,7 @@ def test_trials_of_several_objectives_wait_again_by_fronts(search, database, mon
 def test_several_objectives_from_before_go_on_by_one(database):
     """Earlier versions stored the first metric as ``prune_on`` of a file that had none."""
     stored = studies.attach(database, study_file(**{**SMALL_AND_GOOD, "by_fronts": False}))
-    now = replace(study_file(**SMALL_AND_GOOD), unsaid=frozenset({"prune_on"}))
+    now = replace(study_file(**SMALL_AND_GOOD), auto_sections=frozenset({"prune_on"}))
     attached = studies.attach(database, now)
     assert attached.study_id == stored.study_id
     assert attached.document["prune_on"] == "val_accuracy"

@@ -169,17 +169,17 @@ def test_a_file_that_says_nothing_of_a_prior_goes_on_with_the_stored_one(databas
     search = {"search": {"prior": "rule"}}
     by_default = replace(
         study_file(trials=9, document={**study_file(trials=9).document, **search}),
-        prior="rule", unsaid=frozenset({"search"}),
+        prior="rule", auto_sections=frozenset({"search"}),
     )  # fmt: skip
     again = studies.attach(database, by_default)
     assert (again.trial_budget, again.fingerprint) == (9, before.fingerprint)
     assert again.document == study_file(trials=9).document
-    asked = replace(by_default, unsaid=frozenset())
+    asked = replace(by_default, auto_sections=frozenset())
     with pytest.raises(StudyMismatch, match=r"search: \(absent\) -> {prior: rule}"):
         studies.attach(database, asked)
     # The other way round as well: it keeps its prior
     document = {**study_file(name="other").document, **search}
     other = studies.attach(database, study_file(name="other", document=document))
-    silent = replace(study_file(name="other"), unsaid=frozenset({"search"}))
+    silent = replace(study_file(name="other"), auto_sections=frozenset({"search"}))
     assert studies.attach(database, silent).document["search"] == {"prior": "rule"}
     assert other.document["search"] == {"prior": "rule"}

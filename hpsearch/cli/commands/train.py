@@ -80,7 +80,7 @@ def train(
     from hpsearch.component_registries import registries
     from hpsearch.errors import TrainingInterrupted, UserError
     from hpsearch.study_file.loading import load_study
-    from hpsearch.study_file.portable import only_says_where
+    from hpsearch.study_file.portable import only_sets_path
     from hpsearch.workers.retraining.assignment import plan_single
 
     study = load_study(config, registries, overrides=overrides or ())
@@ -94,7 +94,7 @@ def train(
         _train_loop(study, device=device, threads=threads, data=data, as_json=as_json)
         return
     trained_on: TrainedOn = "train" if on == "train" else "train+validation"
-    changed = not all(map(only_says_where, overrides or ()))
+    changed = not all(map(only_sets_path, overrides or ()))
     recorded = None if changed or on != "train" else recorded_metrics(study)
     trainings: list[tuple[Assignment, list[EpochMetrics]]] = []
     for nth in range(1, seeds + 1):

@@ -47,12 +47,12 @@ def verify(
     from hpsearch.component_registries import registries
     from hpsearch.errors import UserError
     from hpsearch.study_file.loading import load_study
-    from hpsearch.study_file.portable import only_says_where
+    from hpsearch.study_file.portable import only_sets_path
     from hpsearch.workers.retraining.assignment import plan_single, require_paths
     from hpsearch.workers.retraining.run import Retraining
     from hpsearch.workers.retraining.verification import data_differences, expectation, judge
 
-    changed = [override for override in overrides or () if not only_says_where(override)]
+    changed = [override for override in overrides or () if not only_sets_path(override)]
     if changed:
         raise UserError(
             "verify checks the file without changes: --set may only set the paths of its images "

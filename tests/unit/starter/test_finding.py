@@ -11,7 +11,7 @@ import pytest
 from support.photo_folders import photos
 
 from hpsearch.errors import DataError, UserError
-from hpsearch.starter.finding import SourceChoice, changed, find, find_named
+from hpsearch.starter.finding import SourceChoice, find, find_named, with_changes
 from hpsearch.starter.inspection import inspect_path
 
 BOTH = {"cat": 1, "dog": 1}
@@ -114,11 +114,11 @@ def test_the_one_archive_beside_a_table(tmp_path):
 def test_keys_that_cannot_be_found_are_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     choice = find(table(tmp_path / "labels.csv", "image,label", "1.png,cat", "2.png,dog"))
-    given = changed(choice, {"data.source.table.images_path": "elsewhere"})
+    given = with_changes(choice, {"data.source.table.images_path": "elsewhere"})
     assert given.settings["images_path"] == str(tmp_path / "elsewhere")
     for path in ("data.source.arrays.layout", "data.source.table.pictures", "data.limit"):
         with pytest.raises(UserError, match=r"data\.source\.table\.KEY .* images_path"):
-            changed(choice, {path: 1})
+            with_changes(choice, {path: 1})
 
 
 def test_tables_of_a_competition(tmp_path):

@@ -16,13 +16,13 @@ from hpsearch.study_file.json_schema import json_schema
 def test_auto_is_what_a_file_gets_that_says_nothing(load, key):
     silent, auto = load(SILENT), load(f"{SILENT}{key}: auto\n")
     assert auto.document == silent.document  # the choice is stored by its name
-    assert auto.unsaid == silent.unsaid >= {key}
+    assert auto.auto_sections == silent.auto_sections >= {key}
     assert load(SILENT, f"{key}=auto").document == silent.document
     chosen = getattr(silent, key).name
     # A sampler that is named gets no prior unless the file says so
     named = load(f"{SILENT}{key}: {chosen}\nsearch: {{prior: {silent.prior}}}\n")
     assert named.document == silent.document
-    assert key not in named.unsaid
+    assert key not in named.auto_sections
 
 
 @pytest.mark.parametrize("key", ["sampler", "pruner"])
@@ -32,7 +32,9 @@ def test_a_stored_study_keeps_what_was_chosen_then(load, key):
     for text in (SILENT, f"{SILENT}{key}: auto\n"):
         now = load(text)
         assert fingerprint(now.document) != fingerprint(stored)
-        assert fingerprint(as_stored(stored, now.document, now.unsaid)) == fingerprint(stored)
+        assert fingerprint(as_stored(stored, now.document, now.auto_sections)) == fingerprint(
+            stored
+        )
 
 
 def test_auto_has_no_settings_and_only_these_keys_know_it(load):

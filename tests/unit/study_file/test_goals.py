@@ -46,7 +46,7 @@ def test_several_objectives_in_their_normal_form(load, base, reload):
     assert "objective" not in study.document
     assert study.objective.metric == "val_loss", "the first that every epoch measures"
     assert study.goals.by_fronts
-    assert "prune_on" in study.unsaid, "an earlier version stored the first one"
+    assert "prune_on" in study.auto_sections, "an earlier version stored the first one"
     assert study.goals.directions == {
         "parameters": "minimize",
         "val_loss": "minimize",
@@ -58,7 +58,7 @@ def test_several_objectives_in_their_normal_form(load, base, reload):
     chosen = load(base + "objectives: [val_loss, val_accuracy]\nprune_on: val_accuracy\n")
     assert chosen.objective.metric == "val_accuracy"
     assert not chosen.goals.by_fronts
-    assert "prune_on" not in chosen.unsaid
+    assert "prune_on" not in chosen.auto_sections
 
 
 def test_constraints_in_their_normal_form(load, base, reload):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.study_file.portable import (
-    only_says_where,
+    only_sets_path,
     path_from,
     portable,
     without_home,
@@ -91,4 +91,4 @@ def test_a_stored_document_is_known_by_its_keys(tmp_path):
     ],
 )
 def test_which_changes_only_say_where_things_lie(override, says_where):
-    assert only_says_where(override) is says_where
+    assert only_sets_path(override) is says_where

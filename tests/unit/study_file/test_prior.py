@@ -15,21 +15,21 @@ NONE, RULE = f"{SILENT}search: {{prior: none}}\n", f"{SILENT}search: {{prior: ru
 
 def test_a_file_names_its_prior_or_leaves_it_to_hpsearch(load):
     assert [load(text).prior for text in (NONE, RULE, SILENT)] == ["none", "rule", SHIPPED[-1]]
-    assert "search" in load(SILENT).unsaid
-    assert "search" not in load(RULE).unsaid | load(NONE).unsaid
+    assert "search" in load(SILENT).auto_sections
+    assert "search" not in load(RULE).auto_sections | load(NONE).auto_sections
     assert load(SILENT, "search.prior=none").prior == "none"
-    assert "search" not in load(SILENT, "search.prior=none").unsaid
+    assert "search" not in load(SILENT, "search.prior=none").auto_sections
 
 
 def test_who_names_a_sampler_gets_no_prior_beside_it(load):
     named = f"{SILENT}sampler: random\n"
     assert load(named).prior == "none"
     assert "search" not in load(named).document
-    assert "search" in load(named).unsaid
+    assert "search" in load(named).auto_sections
     assert load(f"{named}search: {{prior: v1}}\n").prior == "v1"
     for silent in (f"{SILENT}sampler: auto\n", f"{SILENT}search: {{prior: auto}}\n"):
         assert load(silent).document == load(SILENT).document
-        assert "search" in load(silent).unsaid
+        assert "search" in load(silent).auto_sections
 
 
 def test_a_prior_is_another_question(load):
@@ -45,7 +45,7 @@ def test_a_document_without_the_key_is_of_a_study_without_a_prior(load, reload):
         again = reload(study.document)
         assert (again.prior, again.document) == (study.prior, study.document)
         assert again.fingerprint == study.fingerprint
-        assert again.unsaid == frozenset()
+        assert again.auto_sections == frozenset()
 
 
 @pytest.mark.parametrize("text", [NONE, RULE])
