@@ -87,7 +87,7 @@ def test_the_ledger_knows_which_trials_were_drawn_near_the_priors(search):
             sampler, space, history, study_seed=7, ticket=claim.ticket, infeasible=0, point=None,
             try_first=given,
         )  # fmt: skip
-        if not drawn.given:
+        if not drawn.from_try_first:
             near[claim.ticket] = drawn.guessed
         trial_id, number = hand.ledger.start(claim, trial_run._row(drawn, {}))
         # The prior is wrong: lower values are worse

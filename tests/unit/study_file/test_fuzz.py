@@ -12,7 +12,7 @@ import re
 import pytest
 
 from hpsearch.errors import StudyFileError
-from hpsearch.study_file.diagnostics import shown
+from hpsearch.study_file.diagnostics import quote
 
 STUDY = {
     "study": "fuzzed",
@@ -121,7 +121,7 @@ def test_a_study_with_something_odd_in_it(load, block):
         require_readable(error)
         if len(put) == 1 and document:
             said = str(error)
-            value = shown(put[0])[:20]
+            value = quote(put[0])[:20]
             # The value, or the part of it that is wrong, or what is missing
             assert value in said or re.search(r"got|missing|unknown|differ|appear|fixed", said), (
                 said
