@@ -150,8 +150,8 @@ class InterimAnswer:
         if gains:
             text = ", ".join(gains)
             lines.append(
-                f"{text[:1].upper()}{text[1:]}; a confirmation can tell "
-                f"{form.width(self.resolution)} apart."
+                f"{text[:1].upper()}{text[1:]}; a confirmation can distinguish "
+                f"{form.width(self.resolution)}."
             )
         return tuple(lines)
 
@@ -163,7 +163,7 @@ class InterimAnswer:
             return f"More budget: as many trials again are expected to bring {gain}."
         little = (
             f"as many trials again are expected to bring {gain}, less than the {apart} that a "
-            "confirmation can tell apart"
+            "confirmation can distinguish"
         )
         if self.resolution > MUCH_NOISE:
             return f"More images: {little}, because there are few images to validate with."

@@ -227,7 +227,7 @@ def _next(content: StudyContent) -> list[tuple[str, str]]:
         seeds = 2 * max(len(verdict.reported), 2)
         lines.append(
             (
-                f"Trial {verdict.runner_up.trial} is too close to the winner to tell them apart. "
+                f"Trial {verdict.runner_up.trial} and the winner can't be distinguished. "
                 "Take the cheaper one of the two, or confirm again with more seeds:",
                 f"hpsearch confirm --study {name} --again --seeds {seeds}",
             )

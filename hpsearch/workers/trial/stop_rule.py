@@ -62,6 +62,6 @@ def sentence(answer: InterimAnswer, metric: str) -> str:
     form = MetricFormat(metric)
     return (
         f"The search ended by itself: {count_noun(answer.trials_left, 'more trial')} would bring "
-        f"about {form.width(answer.gain_left)}, and a confirmation can tell "
-        f"{form.width(answer.resolution)} apart."
+        f"about {form.width(answer.gain_left)}, and a confirmation can distinguish "
+        f"{form.width(answer.resolution)}."
     )
