@@ -23,7 +23,7 @@ _SECONDS = 2
 
 TRACKERS = {
     "mlflow": "a run of MLflow per trial",
-    "tensorboard": "event files below the runs root",
+    "tensorboard": "event files below the runs folder",
     "wandb": "a run of Weights & Biases per trial",
 }
 

@@ -43,7 +43,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
 
 @TRACKERS.register("mlflow")
 class Mlflow:
-    """Runs in an experiment of MLflow; without `uri` in `mlruns` under the runs root."""
+    """Runs in an experiment of MLflow; without `uri` in `mlruns` under the runs folder."""
 
     def __init__(self, *, uri: str | None = None, experiment: str | None = None) -> None:
         require_package("mlflow", "mlflow")

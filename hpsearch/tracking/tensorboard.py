@@ -16,7 +16,7 @@ from hpsearch.tracking.tracker import (
 
 @TRACKERS.register("tensorboard")
 class TensorBoard:
-    """Event files below the runs root: `tensorboard --logdir runs`."""
+    """Event files below the runs folder: `tensorboard --logdir runs`."""
 
     def __init__(self) -> None:
         require_package("tensorboard", "tensorboard")

@@ -34,7 +34,7 @@ class TrackedTrial:
     confirms: bool
     #: Whether this is the first attempt, so that no tracker has the trial.
     is_new: bool = False
-    #: The study's own folder below the runs root.
+    #: The study's own folder below the runs folder.
     folder: Path
 
     @property

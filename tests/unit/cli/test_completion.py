@@ -84,7 +84,7 @@ class TestEachShell:
 
     def test_trackers_with_what_they_are(self, folder) -> None:
         told = ask("fish", "hpsearch launch --track t", folder)
-        assert told.strip() == "tensorboard\tevent files below the runs root"
+        assert told.strip() == "tensorboard\tevent files below the runs folder"
 
 
 def test_the_names_of_the_trackers_are_all_of_them() -> None:
