@@ -95,19 +95,19 @@ def built_optimizer(component: Component) -> BuiltOptimizer | None:
     Raises:
         InfeasibleConfig: Its settings contradict each other.
     """
-    built = OPTIMIZERS.build(component, [nn.Parameter(torch.zeros(1))])
-    group = built.param_groups[0]
-    adaptive = isinstance(built, _ADAPTIVE)
+    optimizer = OPTIMIZERS.build(component, [nn.Parameter(torch.zeros(1))])
+    group = optimizer.param_groups[0]
+    adaptive = isinstance(optimizer, _ADAPTIVE)
     lr = group.get("lr")
-    if not (adaptive or isinstance(built, optim.SGD)) or lr is None or not float(lr) > 0:
+    if not (adaptive or isinstance(optimizer, optim.SGD)) or lr is None or not float(lr) > 0:
         return None
     return BuiltOptimizer(
-        family=type(built).__name__,
+        family=type(optimizer).__name__,
         lr=float(lr),
         momentum=float(group["momentum"] if "momentum" in group else group["betas"][0]),
         sums="momentum" in group,
         weight_decay=float(group["weight_decay"]),
-        decoupled=isinstance(built, optim.AdamW) or bool(group.get("decoupled_weight_decay")),
+        decoupled=isinstance(optimizer, optim.AdamW) or bool(group.get("decoupled_weight_decay")),
         adaptive=adaptive,
     )
 

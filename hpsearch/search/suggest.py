@@ -123,10 +123,10 @@ def draw_trial(
         if draw is None:
             return None
         # No index: building the keys of ten thousand trials takes longer than comparing them once.
-        same = [] if sampler.is_enumerated or is_fixed else with_params(past, draw.params)
-        if not same:
+        repeats = [] if sampler.is_enumerated or is_fixed else with_params(past, draw.params)
+        if not repeats:
             break
-        if repeat + 1 >= MAX_REPEATS and not any(map(_violates, same)):
+        if repeat + 1 >= MAX_REPEATS and not any(map(_violates, repeats)):
             break
         if repeat == 0 and covers((trial.params for trial in past), space):
             # Every draw repeats an earlier one, so only the last of these draws counts

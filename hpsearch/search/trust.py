@@ -67,13 +67,13 @@ class Trust:
 def trust_in(starts: Sequence[Start]) -> Trust:
     """Compare a prior's starts with random ones. A failed trial is worse than any other."""
     comparable = [start for start in starts if start.scores or start.failed]
-    ours = [start for start in comparable if start.by_prior]
-    others = [start for start in comparable if not start.by_prior]
+    prior_starts = [start for start in comparable if start.by_prior]
+    random_starts = [start for start in comparable if not start.by_prior]
     share = None
-    if min(len(ours), len(others)) >= LEAST_COMPARED:
-        wins = sum(_wins(one, other) for one in ours for other in others)
-        share = wins / (len(ours) * len(others))
-    return Trust(by_prior=len(ours), random=len(others), share=share)
+    if min(len(prior_starts), len(random_starts)) >= LEAST_COMPARED:
+        wins = sum(_wins(one, other) for one in prior_starts for other in random_starts)
+        share = wins / (len(prior_starts) * len(random_starts))
+    return Trust(by_prior=len(prior_starts), random=len(random_starts), share=share)
 
 
 def _wins(one: Start, other: Start) -> float:
@@ -81,8 +81,8 @@ def _wins(one: Start, other: Start) -> float:
     if one.failed or other.failed:
         return 0.5 * (1 + other.failed - one.failed)
     epoch = min(max(one.scores), max(other.scores))
-    mine, theirs = one.scores[epoch], other.scores[epoch]
-    return 1.0 if mine > theirs else 0.5 if mine == theirs else 0.0
+    score, other_score = one.scores[epoch], other.scores[epoch]
+    return 1.0 if score > other_score else 0.5 if score == other_score else 0.0
 
 
 def read_starts(

@@ -84,12 +84,12 @@ def apply_overrides(
     for override in overrides:
         try:
             path = override.path.split(".")
-            changed = _put(schema, root, path, override.value, "", all_paths, diagnostics)
+            tree = _put(schema, root, path, override.value, "", all_paths, diagnostics)
         except _Refused as refused:
             diagnostics.add(override.value.location, refused.key, str(refused))
             continue
-        if isinstance(changed, MapNode):
-            root = changed
+        if isinstance(tree, MapNode):
+            root = tree
     return root
 
 

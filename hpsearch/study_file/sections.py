@@ -221,7 +221,7 @@ def loop_schema(registries: Registries, metrics: Mapping[str, Direction]) -> Sec
             raise ValueError(f"a constraint names {listed} or epoch_seconds")
         return str(constraint)
 
-    changed: dict[str, Schema] = {
+    loop_keys: dict[str, Schema] = {
         "objective": replace(
             objective,
             keys={**objective.keys, "metric": Value(type=one, default=first, rule=listed)},
@@ -245,7 +245,7 @@ def loop_schema(registries: Registries, metrics: Mapping[str, Direction]) -> Sec
         LOOP: ComponentChoice(registry=registries["loop"]),
     }
     common_keys = {key: sub for key, sub in root.keys.items() if key not in SPACE}
-    return Section(searched=frozenset({LOOP}), keys={**common_keys, **changed})
+    return Section(searched=frozenset({LOOP}), keys={**common_keys, **loop_keys})
 
 
 def root_schema(registries: Registries) -> Section:

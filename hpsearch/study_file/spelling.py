@@ -117,8 +117,13 @@ def unknown_name(
     if synonym in names:
         return UnknownName(kind, name, names, guess=repr(synonym))
     model = name.lower().replace("-", "_")
-    ours = bare_name(name) in map(bare_name, names)
-    if kind == "model" and "torchvision" in names and not ours and _TORCHVISION.fullmatch(model):
+    is_known = bare_name(name) in map(bare_name, names)
+    if (
+        kind == "model"
+        and "torchvision" in names
+        and not is_known
+        and _TORCHVISION.fullmatch(model)
+    ):
         return UnknownName(kind, name, names, guess=f"{{torchvision: {{name: {model}}}}}")
     places = diagnostics.places_of(synonym) if kind == "key" else []
     if places:

@@ -93,7 +93,7 @@ def as_entries(schema: Section | ComponentChoice, node: YamlNode) -> dict[str, Y
             if isinstance(value, str) and not (isinstance(schema, Switches) and not schema.listed):
                 return {value: ScalarNode(location, None)}
         case ListNode(_, items) if isinstance(schema, Switches) and schema.listed:
-            return _listed(schema, items)
+            return _components_in(schema, items)
         case ListNode() if isinstance(schema, Section) and schema.shorthand:
             short = schema.keys[schema.shorthand]
             if isinstance(short, Value) and short.takes_lists:
@@ -101,7 +101,7 @@ def as_entries(schema: Section | ComponentChoice, node: YamlNode) -> dict[str, Y
     return None
 
 
-def _listed(schema: Switches, items: Sequence[YamlNode]) -> dict[str, YamlNode] | None:
+def _components_in(schema: Switches, items: Sequence[YamlNode]) -> dict[str, YamlNode] | None:
     """Return a list's components by name; ``None`` if an item isn't one, or appears twice."""
     components: dict[str, YamlNode] = {}
     for item in items:
@@ -262,11 +262,13 @@ def _one_of(
         )
         # An invalid option stays listed, or try_first would report it as unknown
         options[name] = option if isinstance(option, Group) else Group({})
-    guess = parse_prior(prior, key, diagnostics, lambda entry: _expected(entry, kind, entries))
+    guess = parse_prior(
+        prior, key, diagnostics, lambda entry: _prior_component(entry, kind, entries)
+    )
     return Branch(options, guess=guess) if options else None
 
 
-def _expected(node: YamlNode, kind: str, listed: Mapping[str, YamlNode]) -> str:
+def _prior_component(node: YamlNode, kind: str, listed: Mapping[str, YamlNode]) -> str:
     """Return the component that a branch's prior names. Raises ``RuleBroken``."""
     name = to_plain(node)
     if len(listed) < 2:

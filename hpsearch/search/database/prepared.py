@@ -192,8 +192,8 @@ def _send_waiting(connection: Connection) -> list[Any]:
 
 def _refused(connection: Connection, raw: Any, sql: str, error: Exception) -> NoReturn:
     """Raise a driver's error as SQLAlchemy would, so that callers handle both in the same way."""
-    lost = connection.dialect.is_disconnect(error, raw, None)  # type: ignore[arg-type]
-    if lost:
+    is_disconnected = connection.dialect.is_disconnect(error, raw, None)  # type: ignore[arg-type]
+    if is_disconnected:
         connection.invalidate(error)
     raise DBAPIError.instance(
         sql,
@@ -201,6 +201,6 @@ def _refused(connection: Connection, raw: Any, sql: str, error: Exception) -> No
         error,
         raw.Error,
         hide_parameters=True,
-        connection_invalidated=lost,
+        connection_invalidated=is_disconnected,
         dialect=connection.dialect,
     ) from error

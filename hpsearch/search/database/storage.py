@@ -166,9 +166,9 @@ class Database:
                     self.engine.dispose()
                 if time.monotonic() > warn_at:
                     warn_at = time.monotonic() + WARNING_SECONDS
-                    waited = time.monotonic() - began
+                    seconds = time.monotonic() - began
                     logger.warning(
-                        "waiting for the database for %.0f s: %s", waited, self.explain(error)
+                        "waiting for the database for %.0f s: %s", seconds, self.explain(error)
                     )
             if self.patience.interrupted():
                 raise GaveUpWaiting("stopped while waiting for the database")
@@ -215,11 +215,11 @@ def _engine(url: URL, *, read_only: bool) -> Engine:
         options["connect_args"] = {"timeout": 1.0}
     else:
         # UTC: with mixed session time zones even Optuna's own times are wrong.
-        ours = "-c timezone=UTC -c lock_timeout=10s"
-        ours += " -c default_transaction_read_only=on" if read_only else ""
+        own_options = "-c timezone=UTC -c lock_timeout=10s"
+        own_options += " -c default_transaction_read_only=on" if read_only else ""
         usual = {"connect_timeout": 10, "application_name": f"hpsearch-{os.getpid()}"}
         options["connect_args"] = {
-            "options": " ".join([*url.normalized_query.get("options", ()), ours]),
+            "options": " ".join([*url.normalized_query.get("options", ()), own_options]),
             **{key: value for key, value in usual.items() if key not in url.query},
         }
         # ``prepared`` sends BEGIN and COMMIT together with other statements.
@@ -255,8 +255,8 @@ def _require_options_of_libpq(url: URL) -> None:
     keywords = [option.keyword.decode() for option in Conninfo.get_defaults()]
     for key, values in url.normalized_query.items():
         if key not in keywords:
-            near = get_close_matches(key, keywords, n=1)
-            guess = f"; did you mean {near[0]!r}?" if near else ""
+            matches = get_close_matches(key, keywords, n=1)
+            guess = f"; did you mean {matches[0]!r}?" if matches else ""
             raise StorageError(
                 "an option after the ? of a Postgres URL must be an option of libpq, such as "
                 f"sslmode or service, but {key!r} isn't{guess}"

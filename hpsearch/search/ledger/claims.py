@@ -155,7 +155,7 @@ class Claims:
 
     def _claim(self, connection: Connection, key: str, *, repeated: bool) -> Claim | Idle:
         of_study = {"study_id": self._study_id}
-        locked, ours, running, lost_rows, ((issued,),) = fetch_many(
+        study_rows, key_rows, running, lost_rows, ((issued,),) = fetch_many(
             connection,
             [
                 (LOCK_STUDY, of_study),
@@ -165,8 +165,8 @@ class Claims:
                 (_ISSUED, of_study),
             ],
         )
-        require_ours(connection, self._study_id, ours)
-        study = row_of(studies, locked)
+        require_ours(connection, self._study_id, key_rows)
+        study = row_of(studies, study_rows)
         if study is None:
             raise RuntimeError(f"study {self._study_id} is no longer in the database")
         self._require_same(study)

@@ -111,8 +111,8 @@ def set_workers(database: Database, key: str, workers: int) -> None:
 
 def remove_fleet(database: Database, key: str) -> None:
     """Forget a fleet, if it is stored."""
-    gone = sa.delete(fleets).where(fleets.c.fleet_key == key)
-    database.write(lambda connection: connection.execute(gone))
+    deletion = sa.delete(fleets).where(fleets.c.fleet_key == key)
+    database.write(lambda connection: connection.execute(deletion))
 
 
 def wanted_workers(database: Database, key: str) -> int | None:

@@ -211,9 +211,9 @@ class Ledger:
             if at_rung:
                 # A rung counts trials: the study's lock comes before the ticket's
                 study = lock_study(connection, self.study_id)
-            ticket, already = self._own_decision(connection, claim, end)
-            if already is not None:
-                return already
+            ticket, earlier_decision = self._own_decision(connection, claim, end)
+            if earlier_decision is not None:
+                return earlier_decision
             ticket = self._fence.require_ours(claim, ticket)
             if ticket["epochs_done"] < end.epoch - 1:
                 # A failover may lose the last transactions: the curve would have a gap
@@ -498,14 +498,14 @@ class Ledger:
         key = {"study_id": claim.study_id, "ticket": claim.ticket}
         epoch = {"epoch": end.epoch, "attempt": claim.attempt}
         study = {"study_id": claim.study_id}
-        locked, decided, ours = fetch_many(
+        ticket_rows, decisions, key_rows = fetch_many(
             connection,
             [(LOCK_TICKET, key), (OWN_DECISION, {**key, **epoch}), (IS_OURS, study)],
         )
-        require_ours(connection, claim.study_id, ours)
-        row = row_of(tickets, locked)
-        if decided:
-            return row, Decision(decided[0][0])
+        require_ours(connection, claim.study_id, key_rows)
+        row = row_of(tickets, ticket_rows)
+        if decisions:
+            return row, Decision(decisions[0][0])
         # An epoch that a later attempt repeated has no row of that attempt, but may have ended it
         if (
             end.last

@@ -401,10 +401,10 @@ def read_fronts(connection: Connection, study_id: int, goals: Goals, epoch: int)
         .order_by(epochs.c.ticket)
     )
     places, costs = [], []
-    for ticket, written, others, *measured in connection.execute(query):
+    for ticket, figures_text, others, *measured in connection.execute(query):
         values = {}
-        if written is not None:
-            values = decode_or({}, written, "hpsearch_tickets.figures", f"ticket {ticket}")
+        if figures_text is not None:
+            values = decode_or({}, figures_text, "hpsearch_tickets.figures", f"ticket {ticket}")
         values |= decode_others(others, ticket) | dict(zip(metrics, measured, strict=True))
         places.append(ticket)
         costs.append([_cost(goals.directions[name], values.get(name)) for name in names])

@@ -58,11 +58,11 @@ def lock_study(connection: Connection, study_id: int) -> Row:
         StorageError: As ``require_ours``.
         RuntimeError: The study's row is gone.
     """
-    locked, ours = fetch_many(
+    study_rows, key_rows = fetch_many(
         connection, [(LOCK_STUDY, {"study_id": study_id}), (IS_OURS, {"study_id": study_id})]
     )
-    require_ours(connection, study_id, ours)
-    row = row_of(studies, locked)
+    require_ours(connection, study_id, key_rows)
+    row = row_of(studies, study_rows)
     if row is None:
         raise RuntimeError(f"study {study_id} is no longer in the database")
     return row

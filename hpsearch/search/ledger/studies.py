@@ -74,7 +74,7 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
         row = _find(connection, database, study.name)
         if row is None:
             return _create(connection, database, study)
-        stored = _stored(row)
+        stored = _study_of(row)
         require_same(stored, study)
         if row["trials"] < study.budget.trials:
             reopen(connection, stored.study_id, Goals.of(stored.document))
@@ -94,7 +94,7 @@ def attach(database: Database, study: StudyFile) -> StoredStudy:
                 document=json.dumps(_as_stored(stored, study)),
             )
         )
-        return _stored(_find(connection, database, study.name) or {})
+        return _study_of(_find(connection, database, study.name) or {})
 
     return database.write(work)
 
@@ -110,7 +110,7 @@ def create_or_find(database: Database, study: StudyFile) -> StoredStudy:
     def work(connection: Connection) -> StoredStudy:
         _one_at_a_time(connection, database)
         row = _find(connection, database, study.name)
-        return _create(connection, database, study) if row is None else _stored(row)
+        return _create(connection, database, study) if row is None else _study_of(row)
 
     return database.write(work)
 
@@ -236,7 +236,7 @@ def find(database: Database, name: str) -> StoredStudy:
             raise UnknownName(
                 "study", name, names, hint=f"(Those launched into {database.display_url}.)"
             )
-        return _stored(row)
+        return _study_of(row)
 
     return database.read(work)
 
@@ -250,7 +250,7 @@ def find_or_none(database: Database, name: str) -> StoredStudy | None:
 
     def work(connection: Connection) -> StoredStudy | None:
         row = _find(connection, database, name)
-        return None if row is None else _stored(row)
+        return None if row is None else _study_of(row)
 
     return database.read(work)
 
@@ -287,26 +287,26 @@ def nth_name(base: str, nth: int) -> str:
 
 def everything(database: Database) -> list[StoredStudy]:
     """Return all usable studies of the database, oldest first."""
-    return _listed(database)[0]
+    return _usable_and_unusable(database)[0]
 
 
 def unusable(database: Database) -> dict[str, str]:
     """Return name -> reason of the unusable studies: left over or damaged."""
-    return _listed(database)[1]
+    return _usable_and_unusable(database)[1]
 
 
-def _listed(database: Database) -> tuple[list[StoredStudy], dict[str, str]]:
+def _usable_and_unusable(database: Database) -> tuple[list[StoredStudy], dict[str, str]]:
     def work(connection: Connection) -> tuple[list[StoredStudy], dict[str, str]]:
         usable: list[StoredStudy] = []
-        others: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         names = connection.execute(sa.select(studies.c.name).order_by(studies.c.study_id))
         for name in names.scalars().all():
             try:
                 row = _find(connection, database, name)
-                usable += [] if row is None else [_stored(row)]
+                usable += [] if row is None else [_study_of(row)]
             except (DamagedStudy, LeftOverStudy) as error:
-                others[name] = str(error)
-        return usable, others
+                reasons[name] = str(error)
+        return usable, reasons
 
     return database.read(work)
 
@@ -367,7 +367,7 @@ def _create(connection: Connection, database: Database, study: StudyFile) -> Sto
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
     )
-    return _stored(_find(connection, database, study.name) or {})
+    return _study_of(_find(connection, database, study.name) or {})
 
 
 def _find(connection: Connection, database: Database, name: str) -> RowMapping | None:
@@ -395,7 +395,7 @@ def _require_folder_names(row: Mapping[Any, Any]) -> None:
             )
 
 
-def _stored(row: Mapping[Any, Any]) -> StoredStudy:
+def _study_of(row: Mapping[Any, Any]) -> StoredStudy:
     """Return the row's study.
 
     Raises:

@@ -90,8 +90,8 @@ def copy_study(source: Database, target: Database, name: str) -> StudyCopy:
         existed = _require_same_or_none(reading, writing, name, target)
         if not existed:
             _insert(reading, writing, ids)
-        _, copied = _read(writing, name)
-        if copied != contents:
+        _, copy_contents = _read(writing, name)
+        if copy_contents != contents:
             _refuse(name, target, existed=existed)
         return StudyCopy(name=name, trials=len(ids.numbers), rows=contents.rows, existed=existed)
 
@@ -156,14 +156,14 @@ def _ids(connection: Connection, name: str) -> _Ids:
 def _rows_of(connection: Connection, table: sa.Table, study_id: int) -> Iterator[dict[str, Any]]:
     """Yield a study's rows of one table, in the order of its key, without ids but ``trial_id``."""
     if "study_id" in table.c:
-        mine = table.c.study_id == study_id
+        condition = table.c.study_id == study_id
     else:
         trials = sa.select(rows.TRIALS.c.trial_id).where(rows.TRIALS.c.study_id == study_id)
-        mine = table.c.trial_id.in_(trials)
-    query = sa.select(table).where(mine).order_by(*table.primary_key)
-    dropped = {"study_id", *_numbering(table)} - {"trial_id"}
+        condition = table.c.trial_id.in_(trials)
+    query = sa.select(table).where(condition).order_by(*table.primary_key)
+    id_columns = {"study_id", *_numbering(table)} - {"trial_id"}
     for row in connection.execute(query.execution_options(yield_per=BATCH)).mappings():
-        yield {key: value for key, value in row.items() if key not in dropped}
+        yield {key: value for key, value in row.items() if key not in id_columns}
 
 
 def _numbering(table: sa.Table) -> Sequence[str]:

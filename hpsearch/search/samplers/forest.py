@@ -161,8 +161,10 @@ def growth(curves: EpochValues, marks: Sequence[int]) -> dict[int, float]:
     gains, total = {marks[-1]: 0.0}, 0.0
     for low, high in reversed(list(pairwise(marks))):
         (before, first), (after, second) = curves[low], curves[high]
-        _, ours, theirs = np.intersect1d(before, after, assume_unique=True, return_indices=True)
-        total += float(np.median(second[theirs] - first[ours])) if len(ours) else 0.0
+        _, in_first, in_second = np.intersect1d(
+            before, after, assume_unique=True, return_indices=True
+        )
+        total += float(np.median(second[in_second] - first[in_first])) if len(in_first) else 0.0
         gains[low] = total
     return gains
 
@@ -209,28 +211,28 @@ class ForestSampler:
         """Whether too few trials have results for the trees to learn from."""
         if len(request.history.directions) > 1:
             return self._several.is_random(request)
-        return self._is_early(request, _learned(request))
+        return self._is_early(request, _examples(request))
 
-    def _is_early(self, request: Request, learned: Sequence[FrozenTrial]) -> bool:
+    def _is_early(self, request: Request, examples: Sequence[FrozenTrial]) -> bool:
         prior_count = len(request.history.prior_trials(request.space))
-        return len(learned) < startup_with(self._startup, prior_count)
+        return len(examples) < startup_with(self._startup, prior_count)
 
     def draw(self, request: Request) -> Draw:
         """Return the most promising of some hundred points, or sometimes a random one."""
         if len(request.history.directions) > 1:
             return self._several.draw(request)
         rng = np.random.default_rng(request.seed)
-        encoding, learned = Encoding(request.space), _learned(request)
-        early = self._is_early(request, learned)
+        encoding, examples = Encoding(request.space), _examples(request)
+        early = self._is_early(request, examples)
         if not encoding.width or early or rng.random() < 1 / RANDOM_EVERY:
             return request.space.freeze(_point(request, encoding, rng))
-        scores = _scores(request, learned)
+        scores = _scores(request, examples)
         indices = _model_indices(scores)
-        rows = encoding.rows([learned[place].params for place in indices])
+        rows = encoding.rows([examples[place].params for place in indices])
         forest = Forest(rows, scores[indices], seed=int(rng.integers(2**31 - TREES)))
         draws = [_point(request, encoding, rng) for _ in range(RANDOM_POINTS)]
         for place in np.argsort(-scores, kind="stable")[:BEST]:
-            centre = learned[place].params
+            centre = examples[place].params
             draws += [_point(request, encoding, rng, centre) for _ in range(NEIGHBOURS)]
         points = encoding.rows(draws)
         mean, spread = forest.predict(points)
@@ -256,7 +258,7 @@ def _trials(request: Request) -> list[FrozenTrial]:
     return request.history.refresh() if request.trials is None else request.trials
 
 
-def _learned(request: Request) -> list[FrozenTrial]:
+def _examples(request: Request) -> list[FrozenTrial]:
     """Return the trials to learn from: prior results, valid trials with a value, and bad ones."""
     invalid = request.history.invalid
     return [
@@ -276,8 +278,8 @@ def _is_bad(trial: FrozenTrial) -> bool:
     )
 
 
-def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
-    """Return the score of each trial in ``learned``; higher is better.
+def _scores(request: Request, examples: Sequence[FrozenTrial]) -> Floats:
+    """Return the score of each trial in ``examples``; higher is better.
 
     Low scores are raised to a floor, so that the trees distinguish the good ones. Bad trials get
     the floor.
@@ -286,7 +288,7 @@ def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
     curves = request.history.curves()
     ends = expected_ends({epoch: (numbers, sign * at) for epoch, (numbers, at) in curves.items()})
     scores: list[float | None] = []
-    for trial in learned:
+    for trial in examples:
         if _is_bad(trial):
             scores.append(None)
         elif trial.last_step is None:  # a prior result, which has only a value
@@ -296,7 +298,7 @@ def _scores(request: Request, learned: Sequence[FrozenTrial]) -> Floats:
             scores.append(None if math.isnan(end) else float(end))
     values = [score for score in scores if score is not None]
     if not values:
-        return np.zeros(len(learned))
+        return np.zeros(len(examples))
     middle = median(values)
     # If all are equal, any distance separates the bad ones: trees have no scale
     floor = middle - (2 * (max(values) - middle) or 1.0)
