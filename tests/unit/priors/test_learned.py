@@ -82,8 +82,8 @@ def test_the_arrays_say_what_scikit_learns_trees_say():
     weights = rng.random(300)
     model = ExtraTreesRegressor(forests.TREES, min_samples_leaf=forests.LEAF, random_state=0)
     model.fit(rows, targets, sample_weight=weights)
-    asked = np.concatenate([rows, rng.random((100, 4), dtype=np.float32)])
-    assert grow(rows, targets, weights)(asked) == pytest.approx(model.predict(asked), abs=1e-6)
+    queries = np.concatenate([rows, rng.random((100, 4), dtype=np.float32)])
+    assert grow(rows, targets, weights)(queries) == pytest.approx(model.predict(queries), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -91,12 +91,12 @@ def test_the_shipped_prior_grows_again_from_what_it_was_built_with(name):
     learned = shipped(name)
     again = learned_from(learned.examples)
     if sklearn.__version__ == learned.grown_by:
-        for each in fields(Forest):
-            one, other = getattr(learned.forest, each.name), getattr(again.forest, each.name)
+        for field in fields(Forest):
+            one, other = getattr(learned.forest, field.name), getattr(again.forest, field.name)
             assert one.dtype == other.dtype and np.array_equal(one, other)
     else:
         # Another version may grow other trees; they must say the same
-        rows = np.concatenate([each.rows for each in learned.examples])
+        rows = np.concatenate([table.rows for table in learned.examples])
         assert spearmanr(learned.forest(rows), again.forest(rows)).statistic > 0.98
     assert {"SGD", "AdamW", "RMSprop"} <= learned.families
 
@@ -172,11 +172,11 @@ def test_the_better_mean_of_both_ranks_is_chosen():
         ((0.5, 0.2, 0.03, 0.001, 5.0), 1, 3, 1),
         ((0.2, 0.03, 0.001, 0.0005, 0.002), 0, 4, 4),
     ):
-        found = draws(file, "sgd", *lrs)
-        assert prior.choose(found) == (chosen, True)
-        rules, trees = prior.opinions([prior.config_of(each) for each in found])
+        candidates = draws(file, "sgd", *lrs)
+        assert prior.choose(candidates) == (chosen, True)
+        rules, trees = prior.opinions([prior.config_of(draw) for draw in candidates])
         assert (int(np.argmax(rules)), int(np.argmax(trees))) == (by_rule, by_trees)
-    assert prior.choose(found[:1] * 3) == (0, True)  # of equal ones the first
+    assert prior.choose(candidates[:1] * 3) == (0, True)  # of equal ones the first
 
 
 def test_of_an_optimizer_that_no_table_had_the_rule_decides_alone():
@@ -184,7 +184,7 @@ def test_of_an_optimizer_that_no_table_had_the_rule_decides_alone():
     prior = LearnedPrior(file, lambda config: IMAGES, taught(10.0, ("SGD",)), "v1")
     adam = draws(file, "adam", 1e-5, 1e-3, 10.0)
     assert prior.choose(adam) == (1, True)
-    configs = [prior.config_of(each) for each in adam]
+    configs = [prior.config_of(draw) for draw in adam]
     _, trees = prior.opinions(configs)
     assert np.all(np.isnan(trees))
     assert prior.judged_by_rule_alone(configs[0]) == ("optimizer adam",)
@@ -205,9 +205,9 @@ def test_what_it_cannot_judge_is_left_to_chance():
     )
     file = study(model={"resnet18": {"weights": "imagenet"}}, optimizer={"sgd": SEARCHED_LR})
     prior = LearnedPrior(file, lambda config: Images((3, 32, 32), 10, 100), taught(0.01), "v1")
-    found = draws(file, "sgd", 0.01, 0.1)
-    assert prior.choose(found) == (0, False)
-    assert prior.unknown_in(prior.config_of(found[0])) == ("pretrained resnet18",)
+    candidates = draws(file, "sgd", 0.01, 0.1)
+    assert prior.choose(candidates) == (0, False)
+    assert prior.unknown_in(prior.config_of(candidates[0])) == ("pretrained resnet18",)
 
 
 def test_features_say_what_is_built():
@@ -252,8 +252,8 @@ def test_a_schedule_is_followed_to_its_mean(schedule, mean):
 def test_a_study_keeps_the_prior_that_it_was_created_with(monkeypatch):
     file = study()
     assert file.document["search"] == {"prior": "v1", "sha256": sha256_of("v1")}
-    found = prior_of(file)
-    assert found is not None and found.name == "v1"
+    prior = prior_of(file)
+    assert prior is not None and prior.name == "v1"
     stored = {**file.document, "search": {"prior": "v1", "sha256": "ab" * 32}}
     older = study_from_document(stored, component_registries.registries)
     assert older.document == stored and older.fingerprint != file.fingerprint
@@ -269,8 +269,8 @@ def test_a_prior_of_ones_own_counts_by_its_contents_wherever_it_lies(tmp_path):
         write(taught(0.1), tmp_path / name)
     one, other = (study(search={"prior": str(tmp_path / name)}) for name in ("a.npz", "b.npz"))
     assert one.fingerprint == other.fingerprint != study().fingerprint
-    found = prior_of(one)
-    assert found is not None and found.name == "a.npz"
+    prior = prior_of(one)
+    assert prior is not None and prior.name == "a.npz"
     write(taught(0.01), tmp_path / "b.npz")
     changed = study(search={"prior": str(tmp_path / "b.npz")})
     assert changed.fingerprint != one.fingerprint

@@ -223,8 +223,8 @@ def test_it_depends_on_nothing_but_the_points():
 def test_a_study_without_a_prior_has_none():
     assert prior_of(study(search={"prior": "none"})) is None
     assert starts_of(study(search={"prior": "none"})) is None
-    found = starts_of(study(objective="val_loss"))
-    assert found is not None and found.prior.name == "rule" and not found.maximize
+    starts = starts_of(study(objective="val_loss"))
+    assert starts is not None and starts.prior.name == "rule" and not starts.maximize
 
 
 def test_sizes_of_images_follow_from_one_preparation(tmp_path, monkeypatch):
@@ -241,7 +241,7 @@ def test_sizes_of_images_follow_from_one_preparation(tmp_path, monkeypatch):
     monkeypatch.setattr(built, "prepare", note)
     images_of = built.images_in(tmp_path, 0)
     rule = RulePrior(file, images_of)
-    found: Sequence[Images] = [
+    images: Sequence[Images] = [
         images_of(
             rule.config_of(
                 file.space.freeze(
@@ -252,5 +252,5 @@ def test_sizes_of_images_follow_from_one_preparation(tmp_path, monkeypatch):
         )
         for size in (8, 12)
     ]  # fmt: skip
-    assert found == [Images((1, 8, 8), 10, 1154), Images((1, 12, 12), 10, 1154)]
+    assert images == [Images((1, 8, 8), 10, 1154), Images((1, 12, 12), 10, 1154)]
     assert len(asked) == 1

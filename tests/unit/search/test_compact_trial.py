@@ -43,13 +43,13 @@ def trial(number: int, *names: str, **changes: object) -> FrozenTrial:
     )
 
 
-def content(each: FrozenTrial) -> dict[str, object]:
+def content(frozen_trial: FrozenTrial) -> dict[str, object]:
     """Return all that a sampler reads, with the types of the values."""
     return {
-        "params": [(name, value, type(value)) for name, value in each.params.items()],
-        "constraints": each.constraints,
+        "params": [(name, value, type(value)) for name, value in frozen_trial.params.items()],
+        "constraints": frozen_trial.constraints,
         **{
-            name: getattr(each, name)
+            name: getattr(frozen_trial, name)
             for name in (
                 "number", "_trial_id", "state", "values", "distributions", "system_attrs",
                 "intermediate_values", "last_step",
@@ -71,30 +71,41 @@ def content(each: FrozenTrial) -> dict[str, object]:
     ],
 )
 def test_a_packed_trial_is_the_trial(changes):
-    for given in (trial(4, **changes), trial(4, "any", "lr", **changes) if changes else trial(5)):
-        packed = Packer().pack(given)
-        assert content(packed) == content(given)
-        assert content(thaw(packed)) == content(given)
-        assert packed == given == packed != Packer().pack(trial(6, **changes)) != given
-        assert repr(packed) == repr(given)
+    for original in (
+        trial(4, **changes),
+        trial(4, "any", "lr", **changes) if changes else trial(5),
+    ):
+        packed = Packer().pack(original)
+        assert content(packed) == content(original)
+        assert content(thaw(packed)) == content(original)
+        assert packed == original == packed != Packer().pack(trial(6, **changes)) != original
+        assert repr(packed) == repr(original)
 
 
 @pytest.mark.parametrize("value", [None, "relu", True, 1, 1.0, 0.5])
 def test_equal_choices_of_different_types_stay_apart(value):
-    (found,) = Packer().pack(trial(1, "any", params={"any": value})).params.values()
-    assert (found, type(found)) == (value, type(value))
+    (unpacked,) = Packer().pack(trial(1, "any", params={"any": value})).params.values()
+    assert (unpacked, type(unpacked)) == (value, type(value))
 
 
 def test_with_params_finds_what_comparing_all_parameters_finds():
     packer = Packer()
-    given = [trial(number % 3, *names) for number in range(9) for names in ((), ("lr", "any"))]
-    given += [trial(0, "any", "lr"), trial(0, "lr")]
-    for wanted in given:
-        same = [place for place, each in enumerate(given) if each.params == wanted.params]
-        packed = [packer.pack(each) for each in given]
-        for trials in (given, packed):
-            found = with_params(trials, wanted.params)
-            assert [place for place, each in enumerate(trials) if each in found] == same != []
+    originals = [trial(number % 3, *names) for number in range(9) for names in ((), ("lr", "any"))]
+    originals += [trial(0, "any", "lr"), trial(0, "lr")]
+    for original in originals:
+        same = [
+            place
+            for place, candidate in enumerate(originals)
+            if candidate.params == original.params
+        ]
+        packed = [packer.pack(candidate) for candidate in originals]
+        for trials in (originals, packed):
+            matches = with_params(trials, original.params)
+            assert (
+                [place for place, candidate in enumerate(trials) if candidate in matches]
+                == same
+                != []
+            )
     assert with_params(packed, {"lr": 0.5}) == with_params(packed, {}) == []
 
 
@@ -109,5 +120,5 @@ def test_ten_thousand_trials_need_few_megabytes():
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert all(type(each) is CompactTrial for each in trials.values())
+    assert all(type(packed_trial) is CompactTrial for packed_trial in trials.values())
     assert (after - before) / len(trials) < 450

@@ -20,6 +20,6 @@ def test_stored_kinds_keep_their_values():
 
 
 def test_stored_decisions_keep_their_values():
-    assert {each.value for each in Decision} == {
+    assert {decision.value for decision in Decision} == {
         "continue", "paused", "pruned", "complete", "spared",
     }  # fmt: skip

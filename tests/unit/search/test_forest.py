@@ -44,7 +44,7 @@ def drawn(history: FixedHistory, seeds: range, *, startup: int = 4) -> list[floa
         Request(space=LINE, history=history, seed=seed, study_seed=7, fixed={}, point=None)
         for seed in seeds
     ]
-    return [float(sampler.draw(each).params["lr"]) for each in requests]
+    return [float(sampler.draw(request).params["lr"]) for request in requests]
 
 
 def test_growth_adds_the_median_gain_of_each_step():
@@ -66,9 +66,9 @@ def test_a_paused_trial_is_worth_what_it_has_and_what_others_gained():
     complete = [paused(number, 0.2 + number / 100, {1: 0.4, 3: 0.5, 9: 0.6}) for number in range(5)]
     waiting = [paused(5 + number, 0.8 + number / 100, {1: 0.55}) for number in range(5)]
     poor = [paused(10 + number, number / 5, {1: 0.1}) for number in range(5)]
-    found = drawn(FixedHistory([*complete, *waiting, *poor]), range(20))
-    at_the_waiting = sum(abs(x - 0.82) < 0.2 for x in found)
-    assert at_the_waiting >= 12 > 4 >= sum(abs(x - 0.22) < 0.2 for x in found)
+    rates = drawn(FixedHistory([*complete, *waiting, *poor]), range(20))
+    at_the_waiting = sum(abs(x - 0.82) < 0.2 for x in rates)
+    assert at_the_waiting >= 12 > 4 >= sum(abs(x - 0.22) < 0.2 for x in rates)
 
 
 def test_nothing_is_proposed_that_was_tried_or_is_being_tried():
@@ -135,11 +135,11 @@ def test_trees_follow_a_step_and_know_where_they_know_nothing():
 
 def test_the_best_half_and_an_even_share_of_the_others_are_modelled():
     scores = np.random.default_rng(0).permutation(3 * MODELLED).astype(float)
-    kept = _model_indices(scores)
-    assert len(kept) == len(set(kept.tolist())) == MODELLED
+    indices = _model_indices(scores)
+    assert len(indices) == len(set(indices.tolist())) == MODELLED
     best = set(np.argsort(-scores)[: MODELLED // 2].tolist())
-    assert best <= set(kept.tolist())
-    others = np.sort([place for place in kept if place not in best])
+    assert best <= set(indices.tolist())
+    others = np.sort([place for place in indices if place not in best])
     assert others[-1] - others[0] > 2.5 * MODELLED
     assert (
         0.9 < scores[others].mean() / (1.25 * MODELLED) < 1.1

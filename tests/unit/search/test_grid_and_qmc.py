@@ -61,9 +61,9 @@ def draw(
 def walk(space: Space, *, study_seed: int = 7) -> list[frozenset]:
     """Every point of the grid in its order."""
     points = []
-    while (drawn := draw("grid", space, len(points), study_seed=study_seed)) is not None:
-        assert_inside(space, drawn)
-        points.append(frozenset(drawn.params.items()))
+    while (point := draw("grid", space, len(points), study_seed=study_seed)) is not None:
+        assert_inside(space, point)
+        points.append(frozenset(point.params.items()))
     return points
 
 
@@ -168,17 +168,17 @@ def test_at_unit_never_leaves_the_range(parameter, unit):
 def test_log_integers_have_their_share_of_the_scale():
     parameter = Range(low=1, high=8, log=True, integer=True)
     count = 20_000
-    seen = Counter(at_unit(parameter, (n + 0.5) / count) for n in range(count))
+    counts = Counter(at_unit(parameter, (n + 0.5) / count) for n in range(count))
     whole = math.log(8.5 / 0.5)
     for value in range(1, 9):
         share = math.log((value + 0.5) / (value - 0.5)) / whole
-        assert seen[value] / count == pytest.approx(share, abs=0.001)
+        assert counts[value] / count == pytest.approx(share, abs=0.001)
 
 
 def plane(count: int, *, study_seed: int = 7) -> list[tuple[float, float]]:
     space = Space(Group({"x": Range(low=0.0, high=1.0), "y": Range(low=0.0, high=1.0)}))
     draws = [draw("qmc", space, point, study_seed=study_seed).params for point in range(count)]
-    return [(drawn["x"], drawn["y"]) for drawn in draws]
+    return [(point["x"], point["y"]) for point in draws]
 
 
 def test_qmc_points_are_spread_out():

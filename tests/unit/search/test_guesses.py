@@ -62,7 +62,7 @@ def draw(
     space: Space = SPACE,
     **others: object,
 ) -> DrawnTrial:
-    found = draw_trial(
+    trial = draw_trial(
         SAMPLERS[sampler].build(),
         space,
         history or History(),
@@ -72,8 +72,8 @@ def draw(
         point=ticket - 1 if sampler == "qmc" else None,
         **others,  # type: ignore[arg-type]
     )
-    assert found is not None
-    return found
+    assert trial is not None
+    return trial
 
 
 def learned(count: int = 15) -> History:
@@ -104,10 +104,10 @@ def test_the_first_free_ticket_takes_the_priors_in_every_sampler(sampler):
     first = draw(1, sampler=sampler)
     assert first.guessed
     assert (first.params["batch_size"], first.params["warmup"]) == (64, 2)
-    given = ({"optimizer": "sgd"}, {"batch_size": 16})
-    told = draw(2, sampler=sampler, try_first=given)
-    assert told.from_try_first and told.guessed is None and told.params["batch_size"] == 16
-    later = draw(3, sampler=sampler, try_first=given)
+    first_points = ({"optimizer": "sgd"}, {"batch_size": 16})
+    trial = draw(2, sampler=sampler, try_first=first_points)
+    assert trial.from_try_first and trial.guessed is None and trial.params["batch_size"] == 16
+    later = draw(3, sampler=sampler, try_first=first_points)
     assert later.guessed and (later.params["batch_size"], later.params["warmup"]) == (64, 2)
     # If it can't be built, the next draw isn't the same again
     assert draw(1, sampler=sampler, infeasible=1).params != first.params
@@ -117,11 +117,11 @@ def test_a_prior_of_a_branch_applies_if_the_branch_is_drawn():
     for name in ("sgd", "adam"):
         only = Space(Group({**SPACE.root.children, "optimizer": Choice((name,))}))
         assert "optimizer.sgd.lr" not in draw(1, space=only).params
-    found = [draw(1, sampler=sampler).params for sampler in ("random", "gp", "forest", "qmc")]
-    assert {each["optimizer"] for each in found} == {"sgd", "adam"}
-    for each in found:
-        assert each.get("optimizer.sgd.lr", 0.05) == 0.05
-        assert ("optimizer.sgd.lr" in each) == (each["optimizer"] == "sgd")
+    points = [draw(1, sampler=sampler).params for sampler in ("random", "gp", "forest", "qmc")]
+    assert {point["optimizer"] for point in points} == {"sgd", "adam"}
+    for point in points:
+        assert point.get("optimizer.sgd.lr", 0.05) == 0.05
+        assert ("optimizer.sgd.lr" in point) == (point["optimizer"] == "sgd")
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "forest", "qmc"])
@@ -131,24 +131,24 @@ def test_a_branch_is_drawn_near_its_prior_too(sampler):
     first = draw(1, sampler=sampler, space=space)
     assert first.params["optimizer"] == "adam" and "optimizer.sgd.lr" not in first.params
     near_it = [
-        found for n in range(2, 30) if (found := draw(n, sampler=sampler, space=space)).guessed
+        trial for n in range(2, 30) if (trial := draw(n, sampler=sampler, space=space)).guessed
     ]
-    drawn = Counter(each.params["optimizer"] for each in near_it)
-    assert drawn["adam"] > 2 * drawn["sgd"] and all(
-        ("optimizer.sgd.lr" in each.params) == (each.params["optimizer"] == "sgd")
-        for each in near_it
+    counts = Counter(trial.params["optimizer"] for trial in near_it)
+    assert counts["adam"] > 2 * counts["sgd"] and all(
+        ("optimizer.sgd.lr" in trial.params) == (trial.params["optimizer"] == "sgd")
+        for trial in near_it
     )
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "forest", "qmc"])
 def test_half_of_the_draws_are_near_the_priors_and_the_others_the_samplers_own(sampler):
     history = learned() if sampler in ("tpe", "forest") else History()
-    found = {ticket: draw(ticket, sampler=sampler, history=history) for ticket in range(2, 14)}
-    guessed = [ticket for ticket, each in found.items() if each.guessed]
-    assert 0 < len(guessed) < len(found)
-    for ticket in found.keys() - guessed:
+    trials = {ticket: draw(ticket, sampler=sampler, history=history) for ticket in range(2, 14)}
+    guessed = [ticket for ticket, trial in trials.items() if trial.guessed]
+    assert 0 < len(guessed) < len(trials)
+    for ticket in trials.keys() - guessed:
         same = draw(ticket, sampler=sampler, history=history, space=plain(SPACE))
-        assert (found[ticket].params, found[ticket].guessed) == (same.params, False)
+        assert (trials[ticket].params, trials[ticket].guessed) == (same.params, False)
         assert same.guessed is None
 
 
@@ -166,7 +166,7 @@ def start(by_prior: bool, score: float) -> Start:
 
 
 def share(history: History, *, tickets: Sequence[int] = range(100, 300)) -> float:
-    return sum(bool(draw(each, history=history).guessed) for each in tickets) / len(tickets)
+    return sum(bool(draw(ticket, history=history).guessed) for ticket in tickets) / len(tickets)
 
 
 def test_priors_fade_out_as_results_disagree():
@@ -188,16 +188,16 @@ def test_priors_fade_out_as_the_sampler_learns_and_stay_if_it_does_not():
     assert share_of_draws(0.9, tickets=0) == SHARE
     assert share_of_draws(0.25, tickets=0) == SHARE / 4
     history = learned()
-    late = [draw(each, sampler="tpe", history=history).guessed for each in range(500, 530)]
+    late = [draw(ticket, sampler="tpe", history=history).guessed for ticket in range(500, 530)]
     assert sum(map(bool, late)) <= 3
     assert share(History(), tickets=range(500, 600)) == pytest.approx(SHARE, abs=0.12)
 
 
 def test_after_some_draws_that_cannot_be_built_the_sampler_draws_alone():
     for ticket in range(1, 10):
-        found = draw(ticket, infeasible=MAX_INFEASIBLE)
+        trial = draw(ticket, infeasible=MAX_INFEASIBLE)
         alone = draw(ticket, infeasible=MAX_INFEASIBLE, space=plain(SPACE))
-        assert found.guessed is False and found.params == alone.params
+        assert trial.guessed is False and trial.params == alone.params
 
 
 def test_what_was_tried_is_drawn_again():
@@ -225,10 +225,10 @@ def test_numbers_are_near_their_prior_by_confidence(parameter):
     distances = []
     for confidence in ("high", "medium", "low"):
         rng = np.random.default_rng(3)
-        drawn = [near(parameter, Guess(guess.value, confidence), rng) for _ in range(300)]
-        assert all(parameter.contains(each) for each in drawn)
+        values = [near(parameter, Guess(guess.value, confidence), rng) for _ in range(300)]
+        assert all(parameter.contains(value) for value in values)
         middle = unit_of(parameter, guess.value)
-        distances.append(np.mean([abs(unit_of(parameter, each) - middle) for each in drawn]))
+        distances.append(np.mean([abs(unit_of(parameter, value) - middle) for value in values]))
     assert distances[0] < 0.15 and distances == sorted(distances)
 
 
@@ -237,12 +237,12 @@ def test_a_choice_takes_its_prior_by_its_weight_and_the_others_alike(confidence)
     values = (None, [1, 2], "b", False)
     guess = Guess([1, 2], confidence)
     rng = np.random.default_rng(3)
-    drawn = Counter(near(Choice(values, guess=guess), guess, rng) for _ in range(3000))
+    counts = Counter(near(Choice(values, guess=guess), guess, rng) for _ in range(3000))
     weight = WEIGHT[confidence]
-    assert drawn.keys() == {None, "[1,2]", "b", False}
-    assert drawn["[1,2]"] / 3000 == pytest.approx(weight / (weight + 3), abs=0.04)
-    assert max(drawn[None], drawn["b"], drawn[False]) < 1.3 * min(
-        drawn[None], drawn["b"], drawn[False]
+    assert counts.keys() == {None, "[1,2]", "b", False}
+    assert counts["[1,2]"] / 3000 == pytest.approx(weight / (weight + 3), abs=0.04)
+    assert max(counts[None], counts["b"], counts[False]) < 1.3 * min(
+        counts[None], counts["b"], counts[False]
     )
 
 
@@ -252,7 +252,7 @@ class Smallest:
     name = "smallest"
 
     def choose(self, candidates: Sequence[Draw]) -> tuple[int, bool]:
-        warmups = [each.params["warmup"] for each in candidates]
+        warmups = [candidate.params["warmup"] for candidate in candidates]
         return warmups.index(min(warmups)), True
 
 
@@ -268,11 +268,11 @@ def test_the_studys_learned_prior_chooses_the_rest_and_is_not_judged_by_it():
     starts = Starts(Smallest(), maximize=True)
     history = History()
     history.starts = lambda *, maximize: []  # type: ignore[method-assign]
-    found = [draw(ticket, space=space, history=history, starts=starts) for ticket in range(1, 9)]
-    assert (found[0].params, found[0].start) == ({"batch_size": 64, "warmup": 0}, None)
-    for each in found:
-        assert (each.start is None) == each.guessed
-    assert any(each.start == "smallest" for each in found)
+    trials = [draw(ticket, space=space, history=history, starts=starts) for ticket in range(1, 9)]
+    assert (trials[0].params, trials[0].start) == ({"batch_size": 64, "warmup": 0}, None)
+    for trial in trials:
+        assert (trial.start is None) == trial.guessed
+    assert any(trial.start == "smallest" for trial in trials)
 
 
 def test_a_grid_refuses_priors():

@@ -48,14 +48,14 @@ def rung(epoch: int, reached: int, promoted: int, waiting: int = 1) -> Rung:
     ],
 )
 def test_the_highest_rung_that_owes_a_promotion(rungs, expected):
-    found = Promotion(startup_trials=1).next_rung(rungs)
-    assert (found and found.epoch) == expected
+    choice = Promotion(startup_trials=1).next_rung(rungs)
+    assert (choice and choice.epoch) == expected
 
 
 @pytest.mark.parametrize(("reached", "promotes"), [(9, False), (10, True)])
 def test_none_is_promoted_before_the_startup_trials_have_reached_the_first_rung(reached, promotes):
-    found = Promotion().next_rung([rung(1, reached, 0), rung(3, 0, 0, waiting=0)])
-    assert (found is not None) == promotes
+    choice = Promotion().next_rung([rung(1, reached, 0), rung(3, 0, 0, waiting=0)])
+    assert (choice is not None) == promotes
 
 
 @given(
@@ -66,8 +66,8 @@ def test_none_is_promoted_before_the_startup_trials_have_reached_the_first_rung(
 )
 def test_never_more_than_the_share_is_promoted(factor, reached, promoted, waiting):
     rule = Promotion(reduction_factor=factor, startup_trials=1)
-    found = rule.next_rung([rung(1, reached, promoted, waiting)])
-    assert (found is not None) == (waiting > 0 and (promoted + 1) * factor <= reached)
+    choice = rule.next_rung([rung(1, reached, promoted, waiting)])
+    assert (choice is not None) == (waiting > 0 and (promoted + 1) * factor <= reached)
 
 
 def test_asha_promotes_unless_it_is_told_to_stop_trials():
@@ -82,9 +82,9 @@ def test_checkpoints_of_paused_trials_are_bounded_by_the_workers():
 
 def brute_force(costs: list[tuple[float, ...]]) -> list[int]:
     """Take away those that none of the rest dominates, again and again."""
-    found: dict[int, int] = {}
-    while len(found) < len(costs):
-        rest = [place for place in range(len(costs)) if place not in found]
+    front_of: dict[int, int] = {}
+    while len(front_of) < len(costs):
+        rest = [place for place in range(len(costs)) if place not in front_of]
         first = [
             place
             for place in rest
@@ -94,8 +94,8 @@ def brute_force(costs: list[tuple[float, ...]]) -> list[int]:
                 for other in rest
             )
         ]
-        found |= dict.fromkeys(first, max(found.values(), default=-1) + 1)
-    return [found[place] for place in range(len(costs))]
+        front_of |= dict.fromkeys(first, max(front_of.values(), default=-1) + 1)
+    return [front_of[place] for place in range(len(costs))]
 
 
 COST = st.integers(0, 5).map(float) | st.just(float("inf"))

@@ -111,7 +111,7 @@ def test_equal_seeds_draw_equally_and_others_differ(name):
     history = random_history(BRANCHED, 25)
     draws = [draw(name, BRANCHED, history, seed=seed, point=seed) for seed in (1, 1, 2, 3)]
     assert draws[0] == draws[1]
-    assert len({tuple(sorted(map(str, drawn.params.items()))) for drawn in draws}) == 3
+    assert len({tuple(sorted(map(str, point.params.items()))) for point in draws}) == 3
 
 
 @pytest.mark.parametrize("name", ["forest", "random", "tpe", "gp"])
@@ -146,8 +146,8 @@ def test_model_based_samplers_learn_in_both_directions(name, direction):
         for number, x in enumerate(points)
     ]
     history = FixedHistory(trials, StudyDirection[direction.upper()])
-    found = [draw(name, LINE, history, seed=seed).params["lr"] for seed in range(5)]
-    assert sorted(abs(x - 0.7) for x in found)[2] < 0.12
+    rates = [draw(name, LINE, history, seed=seed).params["lr"] for seed in range(5)]
+    assert sorted(abs(x - 0.7) for x in rates)[2] < 0.12
 
 
 @pytest.mark.parametrize("name", ["forest", "tpe"])
@@ -160,8 +160,8 @@ def test_infeasible_draws_are_learned_from(name):
         for number in range(40)
     ]
     history = FixedHistory(trials)
-    drawn = [draw(name, LINE, history, seed=seed).params["lr"] for seed in range(30)]
-    assert sum(x < 0.5 for x in drawn) >= 26
+    rates = [draw(name, LINE, history, seed=seed).params["lr"] for seed in range(30)]
+    assert sum(x < 0.5 for x in rates) >= 26
 
 
 def test_tpe_spreads_out_from_running_trials():
@@ -206,12 +206,12 @@ def test_given_values_are_kept_and_the_rest_is_drawn(name):
     widths = set()
     rest = set()
     for seed in range(6):
-        drawn = draw(name, space, history, seed=seed, fixed=fixed)
-        assert_inside(space, drawn)
-        assert drawn.params["optimizer"] == "adam"
-        assert "optimizer.sgd.momentum" not in drawn.params
-        widths.add(drawn.params["width"])
-        rest.add((drawn.params["optimizer.adam.beta"], drawn.params["bias"]))
+        point = draw(name, space, history, seed=seed, fixed=fixed)
+        assert_inside(space, point)
+        assert point.params["optimizer"] == "adam"
+        assert "optimizer.sgd.momentum" not in point.params
+        widths.add(point.params["width"])
+        rest.add((point.params["optimizer.adam.beta"], point.params["bias"]))
     assert widths == {33}
     # Trees say which of the four they expect most of, until that is tried
     assert len(rest) > 1 or name == "forest", "missing keys are sampled, not always the same"

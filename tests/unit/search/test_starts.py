@@ -28,7 +28,7 @@ class Lowest:
         self.asked.append(len(candidates))
         if not self.always and candidates[0].params["epochs_warmup"] % 2:
             return 0, False
-        sizes = [each.params["batch_size"] for each in candidates]
+        sizes = [candidate.params["batch_size"] for candidate in candidates]
         return sizes.index(min(sizes)), True
 
 
@@ -52,7 +52,7 @@ def draw(
     space: Space = BRANCHED,
     **others: object,
 ) -> DrawnTrial:
-    found = draw_trial(
+    trial = draw_trial(
         SAMPLERS[sampler].build(),
         space,
         history or History(),
@@ -63,32 +63,32 @@ def draw(
         starts=Starts(prior or Lowest(), maximize=True),
         **others,  # type: ignore[arg-type]
     )
-    assert found is not None
-    return found
+    assert trial is not None
+    return trial
 
 
 def plain(ticket: int) -> DrawnTrial:
-    found = draw_trial(
+    trial = draw_trial(
         SAMPLERS["random"].build(), BRANCHED, History(), study_seed=7, ticket=ticket, infeasible=0,
         point=None,
     )  # fmt: skip
-    assert found is not None
-    return found
+    assert trial is not None
+    return trial
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
 def test_starts_are_the_priors_choice_but_for_every_fifth(sampler):
     prior = Lowest()
-    found = [draw(ticket, prior=prior, sampler=sampler) for ticket in range(1, 21)]
-    by_prior = [each.start == "lowest" for each in found]
+    trials = [draw(ticket, prior=prior, sampler=sampler) for ticket in range(1, 21)]
+    by_prior = [trial.start == "lowest" for trial in trials]
     assert by_prior == [ticket % RANDOM_EVERY != 0 for ticket in range(1, 21)]
-    assert all(each.params["batch_size"] == 16 for each in found if each.start == "lowest")
-    assert {each.start for each in found} == {"lowest", RANDOM}
+    assert all(trial.params["batch_size"] == 16 for trial in trials if trial.start == "lowest")
+    assert {trial.start for trial in trials} == {"lowest", RANDOM}
     assert set(prior.asked) == {CANDIDATES}
     # Points differ, and a ticket's is what a random search would draw where the prior has no say
-    assert len({tuple(each.params.items()) for each in found}) == 20
+    assert len({tuple(trial.params.items()) for trial in trials}) == 20
     if sampler == "random":
-        assert found[4].params == plain(5).params
+        assert trials[4].params == plain(5).params
 
 
 def test_a_start_follows_from_seed_ticket_and_history_alone():
@@ -98,10 +98,12 @@ def test_a_start_follows_from_seed_ticket_and_history_alone():
 
 def test_points_that_the_prior_cannot_judge_stay_random():
     prior = Lowest(always=False)
-    found = [draw(ticket, prior=prior) for ticket in range(1, 60) if ticket % RANDOM_EVERY]
-    unjudged = [each for each in found if each.params["epochs_warmup"] % 2 and each.start == RANDOM]
-    assert 5 < len(unjudged) < len(found) - 5
-    assert {each.params["batch_size"] for each in unjudged} > {16}
+    trials = [draw(ticket, prior=prior) for ticket in range(1, 60) if ticket % RANDOM_EVERY]
+    unjudged = [
+        trial for trial in trials if trial.params["epochs_warmup"] % 2 and trial.start == RANDOM
+    ]
+    assert 5 < len(unjudged) < len(trials) - 5
+    assert {trial.params["batch_size"] for trial in unjudged} > {16}
 
 
 def test_once_the_sampler_has_something_to_learn_from_it_decides():
@@ -110,8 +112,8 @@ def test_once_the_sampler_has_something_to_learn_from_it_decides():
     history = History(trials)
     assert draw(11, sampler="tpe", history=history).start == "lowest"
     history.given.append(past_trial(9, plain(10).params, BRANCHED, value=0.5))
-    found = draw(11, sampler="tpe", history=history)
-    assert found.start is None
+    trial = draw(11, sampler="tpe", history=history)
+    assert trial.start is None
     # A random search never has
     assert draw(11, history=history).start == "lowest"
     # The Gaussian process learns from complete trials alone
@@ -123,9 +125,9 @@ def test_once_the_sampler_has_something_to_learn_from_it_decides():
 
 
 def test_what_is_given_or_enumerated_is_no_start():
-    given = {"batch_size": 64}
-    found = draw(1, try_first=(given,))
-    assert found.params["batch_size"] == 64 and found.start is None
+    first_point = {"batch_size": 64}
+    trial = draw(1, try_first=(first_point,))
+    assert trial.params["batch_size"] == 64 and trial.start is None
     assert draw(1, sampler="qmc").start is None
 
 

@@ -69,8 +69,8 @@ def test_refusals_say_the_rule_and_hide_the_password(url, message):
     with pytest.raises(StorageError) as caught:
         Database(url)
     assert message in str(caught.value)
-    shown = "".join(traceback.format_exception(caught.value))
-    assert SECRET not in shown
+    text = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in text
 
 
 def test_a_bad_value_of_an_option_is_the_users_mistake():

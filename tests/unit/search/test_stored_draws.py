@@ -20,7 +20,7 @@ STORED: dict[str, dict[str, dict[str, Scalar]]] = json.loads(
 
 
 def params(name: str, ticket: int, history: FixedHistory, **others: Any) -> dict[str, Scalar]:
-    found = draw_trial(
+    trial = draw_trial(
         SAMPLERS[name].build(),
         BRANCHED,
         history,
@@ -30,8 +30,8 @@ def params(name: str, ticket: int, history: FixedHistory, **others: Any) -> dict
         point=ticket - 1 if name == "qmc" else None,
         **others,
     )
-    assert found is not None
-    return dict(found.params)
+    assert trial is not None
+    return dict(trial.params)
 
 
 def draws(name: str) -> dict[str, dict[str, Scalar]]:
@@ -53,10 +53,10 @@ def draws(name: str) -> dict[str, dict[str, Scalar]]:
 
 @pytest.mark.parametrize("name", STORED)
 def test_a_space_without_priors_is_drawn_from_as_ever(name):
-    found = draws(name)
-    assert found.keys() == STORED[name].keys()
+    points = draws(name)
+    assert points.keys() == STORED[name].keys()
     for case, stored in STORED[name].items():
-        assert found[case].keys() == stored.keys(), case
+        assert points[case].keys() == stored.keys(), case
         for path, value in stored.items():
             same = pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
-            assert found[case][path] == same, (case, path)
+            assert points[case][path] == same, (case, path)

@@ -177,9 +177,9 @@ def test_a_configuration_is_not_proposed_twice(state, infeasible):
             for number, params in enumerate(tried)
         ]
     )
-    found = [drawn(ticket, space=COLOURS, history=history).params for ticket in range(10, 20)]
+    points = [drawn(ticket, space=COLOURS, history=history).params for ticket in range(10, 20)]
     # A ticket misses it with probability (5/6) ** 20; with these seeds none does.
-    assert found == [{"colour": "blue", "size": 2}] * 10
+    assert points == [{"colour": "blue", "size": 2}] * 10
 
 
 def test_a_failed_trial_may_be_proposed_again():
@@ -257,7 +257,7 @@ def test_what_was_trained_and_broke_a_constraint_may_come_again():
 
 def test_what_cannot_be_built_is_never_repeated_however_the_sampler_insists():
     space = Space(Group({"colour": Choice(("red", *map(str, range(40))))}))
-    marked = [{"colour": "red"}, *({"colour": str(each)} for each in range(39))]
+    marked = [{"colour": "red"}, *({"colour": str(number)} for number in range(39))]
     history = FixedHistory(
         [
             past_trial(number, params, space, state=TrialState.PRUNED, infeasible=True)

@@ -18,9 +18,9 @@ BOTH = {"cat": 1, "dog": 1}
 
 
 def settings(path):
-    found = find(path)
-    assert found.source == "image_folder"
-    return {key: os.path.relpath(value, path) for key, value in found.settings.items()}
+    choice = find(path)
+    assert choice.source == "image_folder"
+    return {key: os.path.relpath(value, path) for key, value in choice.settings.items()}
 
 
 def test_a_folder_of_class_folders(tmp_path):
@@ -114,8 +114,8 @@ def test_the_one_archive_beside_a_table(tmp_path):
 def test_keys_that_cannot_be_found_are_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     choice = find(table(tmp_path / "labels.csv", "image,label", "1.png,cat", "2.png,dog"))
-    given = with_changes(choice, {"data.source.table.images_path": "elsewhere"})
-    assert given.settings["images_path"] == str(tmp_path / "elsewhere")
+    own_choice = with_changes(choice, {"data.source.table.images_path": "elsewhere"})
+    assert own_choice.settings["images_path"] == str(tmp_path / "elsewhere")
     for path in ("data.source.arrays.layout", "data.source.table.pictures", "data.limit"):
         with pytest.raises(UserError, match=r"data\.source\.table\.KEY .* images_path"):
             with_changes(choice, {path: 1})
@@ -134,9 +134,9 @@ def test_a_table_without_classes(tmp_path):
     file = table(tmp_path / "a.csv", "image,width,height", "1.png,3,4")
     photos(tmp_path, {"images": 1})
     for path in (file, tmp_path):
-        told = message(path)
-        assert "image, width, height" in told
-        assert "rename them to image and label" in told
+        text = message(path)
+        assert "image, width, height" in text
+        assert "rename them to image and label" in text
 
 
 def test_arrays(tmp_path):
@@ -180,8 +180,8 @@ def test_webdataset_shards(tmp_path):
     assert find(shard(tmp_path / "a.tar", *samples)).settings["group"] == "patient_id"
     assert "group" not in find(shard(tmp_path / "b.tar", *samples[::2])).settings
     # An archive of pictures that have no class beside them
-    told = message(shard(tmp_path / "c.tar", {}, {}))
-    assert "must be unpacked first" in told
+    text = message(shard(tmp_path / "c.tar", {}, {}))
+    assert "must be unpacked first" in text
 
 
 def test_sets_by_their_names():
@@ -216,15 +216,15 @@ def message(path):
 
 def test_pictures_without_classes(tmp_path):
     photos(tmp_path, {"flat": 3})
-    told = message(tmp_path / "flat")
-    assert "3 pictures" in told
-    assert "move them into a folder for each class" in told
+    text = message(tmp_path / "flat")
+    assert "3 pictures" in text
+    assert "move them into a folder for each class" in text
 
 
 def test_one_class(tmp_path):
-    told = message(photos(tmp_path, {"cat": 3}))
-    assert "at least two classes" in told
-    assert "'cat'" in told
+    text = message(photos(tmp_path, {"cat": 3}))
+    assert "at least two classes" in text
+    assert "'cat'" in text
 
 
 def test_an_empty_folder(tmp_path):

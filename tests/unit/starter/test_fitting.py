@@ -20,15 +20,15 @@ def task(seconds, **changes):
 
 @pytest.mark.parametrize("seconds", [60, 300, 600, 1800, 7200, 36_000])
 def test_search_and_confirmation_fit(seconds):
-    found = fit(COSTS, task(seconds))
-    assert found.fits
-    assert found.seconds <= seconds
-    assert found.share == 1
-    assert found.trials >= 20
-    assert 10 <= found.epochs <= 40
+    plan = fit(COSTS, task(seconds))
+    assert plan.fits
+    assert plan.seconds <= seconds
+    assert plan.share == 1
+    assert plan.trials >= 20
+    assert 10 <= plan.epochs <= 40
     # So many trainings are allowed to the confirmation as were counted
-    searched = found.first_epochs + found.later_epochs
-    assert found.confirm_share * searched >= found.confirm_trainings * found.epochs
+    searched = plan.first_epochs + plan.later_epochs
+    assert plan.confirm_share * searched >= plan.confirm_trainings * plan.epochs
 
 
 def test_more_time_is_used_for_larger_pictures_and_networks():
@@ -41,17 +41,17 @@ def test_more_time_is_used_for_larger_pictures_and_networks():
 
 def test_too_many_pictures_for_the_time_are_not_all_used():
     dear = {(None, "small"): Cost(setup=0.1, epoch=60.0)}
-    found = fit(dear, task(600, images=60_000, classes=10))
-    assert found.fits
-    assert 500 / 60_000 < found.share < 1
-    assert found.seconds <= 600
+    plan = fit(dear, task(600, images=60_000, classes=10))
+    assert plan.fits
+    assert 500 / 60_000 < plan.share < 1
+    assert plan.seconds <= 600
 
 
 def test_a_time_that_is_too_short_gets_the_least_search():
-    found = fit(COSTS, task(2))
-    assert not found.fits
-    assert (found.trials, found.epochs) == (20, 10)
-    assert found.seconds > 2
+    plan = fit(COSTS, task(2))
+    assert not plan.fits
+    assert (plan.trials, plan.epochs) == (20, 10)
+    assert plan.seconds > 2
 
 
 def test_a_network_that_fits_only_large_pictures():
@@ -63,9 +63,9 @@ def test_a_network_that_fits_only_large_pictures():
 
 def test_a_disturbed_measurement_is_corrected_by_that_of_larger_pictures():
     costs = {(32, "small"): Cost(setup=0.1, epoch=900.0), (48, "small"): COSTS[48, "small"]}
-    found = fit(costs, task(120))
-    assert found.fits
-    assert found.mean_epoch < 1.0
+    plan = fit(costs, task(120))
+    assert plan.fits
+    assert plan.mean_epoch < 1.0
 
 
 def test_one_worker_needs_twice_the_time():

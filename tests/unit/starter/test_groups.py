@@ -27,11 +27,11 @@ def group_of(groups, name):
 )
 def test_several_pictures_of_one_thing(named, name, group):
     names = [named.format(n=n, k=k) for n, k in EACH]
-    found = find_groups(names, [n % 2 for n, _ in EACH])
-    assert found is not None
-    assert found.certain
-    assert group_of(found, name) == group
-    assert (found.groups, found.largest) == (20, 3)
+    groups = find_groups(names, [n % 2 for n, _ in EACH])
+    assert groups is not None
+    assert groups.certain
+    assert group_of(groups, name) == group
+    assert (groups.groups, groups.largest) == (20, 3)
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_running_numbers_are_no_groups(named):
 
 def test_days_are_uncertain():
     names = [f"202103{day:02}_{k}.jpg" for day in range(1, 21) for k in range(3)]
-    found = find_groups(names, [day % 2 for day in range(1, 21) for k in range(3)])
-    assert found is not None
-    assert not found.certain
+    groups = find_groups(names, [day % 2 for day in range(1, 21) for k in range(3)])
+    assert groups is not None
+    assert not groups.certain
 
 
 def test_groups_of_a_part_of_the_pictures_are_uncertain():
     names = [f"p{i if i < 30 else i // 2}_{i}.png" for i in range(90)]
-    found = find_groups(names, [i // 2 % 2 for i in range(90)])
-    assert found is not None
-    assert not found.certain
+    groups = find_groups(names, [i // 2 % 2 for i in range(90)])
+    assert groups is not None
+    assert not groups.certain

@@ -14,41 +14,41 @@ from hpsearch.starter.recipe import recipe_for
 
 def test_numbers_sizes_and_colours(tmp_path):
     photos(tmp_path, {"cat": 20, "dog": 30}, size=(40, 60))
-    found = inspect_path(tmp_path)
-    assert found.class_names == ("cat", "dog")
-    assert found.per_class == (17, 25)  # without the test images
-    assert found.choice.settings["test_fraction"] == 0.15
-    assert found.edges == (40, 40, 40)
-    assert not found.square
-    assert found.channels == 3
+    findings = inspect_path(tmp_path)
+    assert findings.class_names == ("cat", "dog")
+    assert findings.per_class == (17, 25)  # without the test images
+    assert findings.choice.settings["test_fraction"] == 0.15
+    assert findings.edges == (40, 40, 40)
+    assert not findings.square
+    assert findings.channels == 3
 
 
 def test_gray_pictures_have_one_channel(tmp_path):
-    found = inspect_path(photos(tmp_path, {"cat": 6, "dog": 6}, gray=True))
-    assert found.choice.settings["colour"] == "gray"
-    assert found.channels == 1
+    findings = inspect_path(photos(tmp_path, {"cat": 6, "dog": 6}, gray=True))
+    assert findings.choice.settings["colour"] == "gray"
+    assert findings.channels == 1
 
 
 def test_few_pictures_are_all_trained_on(tmp_path):
-    found = inspect_path(photos(tmp_path, {"cat": 6, "dog": 6}))
-    assert "test_fraction" not in found.choice.settings
-    assert not found.has_test
+    findings = inspect_path(photos(tmp_path, {"cat": 6, "dog": 6}))
+    assert "test_fraction" not in findings.choice.settings
+    assert not findings.has_test
 
 
 def test_parts_of_the_folder_are_kept(tmp_path):
     for part, count in {"train": 20, "val": 5, "test": 5}.items():
         photos(tmp_path / part, {"cat": count, "dog": count})
-    found = inspect_path(tmp_path)
-    assert (found.images, found.val_images, found.has_test) == (40, 10, True)
-    assert "test_fraction" not in found.choice.settings
+    findings = inspect_path(tmp_path)
+    assert (findings.images, findings.val_images, findings.has_test) == (40, 10, True)
+    assert "test_fraction" not in findings.choice.settings
 
 
 def test_certain_groups_become_a_key(tmp_path):
     photos(tmp_path, {"cat": 30, "dog": 30}, name=lambda n: f"p_{n // 3}_{n}.png")
-    found = inspect_path(tmp_path)
-    assert found.groups is not None
-    assert not found.groups.certain  # p_0 is in both classes
-    assert "group" not in found.choice.settings
+    findings = inspect_path(tmp_path)
+    assert findings.groups is not None
+    assert not findings.groups.certain  # p_0 is in both classes
+    assert "group" not in findings.choice.settings
     photos(tmp_path / "b", {"cat": 30}, name=lambda n: f"c_{n // 3}_{n}.png")
     photos(tmp_path / "b", {"dog": 30}, name=lambda n: f"d_{n // 3}_{n}.png")
     certain = inspect_path(tmp_path / "b")
@@ -60,23 +60,23 @@ def test_groups_that_two_parts_share_are_left_to_a_person(tmp_path):
     for part in ("train", "val"):
         photos(tmp_path / part, {"cat": 30}, name=lambda n: f"c_{n // 3}_{n}.png")
         photos(tmp_path / part, {"dog": 30}, name=lambda n: f"d_{n // 3}_{n}.png")
-    found = inspect_path(tmp_path)
-    assert found.groups is not None
-    assert not found.groups.certain
-    assert "group" not in found.choice.settings
+    findings = inspect_path(tmp_path)
+    assert findings.groups is not None
+    assert not findings.groups.certain
+    assert "group" not in findings.choice.settings
 
 
 def test_a_table_holds_out_its_test_pictures_by_group(tmp_path):
     photos(tmp_path, {"images": 60})
     rows = [f"{n}.png,{'cat' if n % 4 < 2 else 'dog'},p{n // 2}" for n in range(60)]
     (tmp_path / "labels.csv").write_text("\n".join(["file,label,patient", *rows]))
-    found = inspect_path(tmp_path)
-    assert found.choice.source == "table"
-    assert found.choice.settings["group"] == "patient"
-    assert found.choice.settings["test_fraction"] == 0.15
-    assert found.images < 60
-    assert found.images % 2 == 0  # whole groups
-    assert found.class_names == ("cat", "dog")
+    findings = inspect_path(tmp_path)
+    assert findings.choice.source == "table"
+    assert findings.choice.settings["group"] == "patient"
+    assert findings.choice.settings["test_fraction"] == 0.15
+    assert findings.images < 60
+    assert findings.images % 2 == 0  # whole groups
+    assert findings.class_names == ("cat", "dog")
 
 
 def test_a_column_of_groups_that_the_parts_of_a_table_divide_is_left_out(tmp_path):
@@ -96,19 +96,19 @@ def test_groups_in_the_file_names_of_a_table(tmp_path):
     photos(tmp_path, {"images": 60}, name=names.__getitem__)
     rows = [f"{name},{'cat' if name[0] == 'c' else 'dog'}" for name in names]
     (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
-    found = inspect_path(tmp_path)
-    assert found.choice.settings["group_pattern"] == "^([^_]+_[^_]+)_"
-    assert found.fewest_groups < 30
+    findings = inspect_path(tmp_path)
+    assert findings.choice.settings["group_pattern"] == "^([^_]+_[^_]+)_"
+    assert findings.fewest_groups < 30
 
 
 def test_arrays_in_one_file(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 28, 28), dtype=np.uint8)
     np.savez(tmp_path / "set.npz", train_images=images, train_labels=np.arange(60)[:, None] % 3)
-    found = inspect_path(tmp_path / "set.npz")
-    assert (found.one_size, found.channels, found.edges) == (True, 1, (28, 28, 28))
-    assert found.choice.settings["test_fraction"] == 0.15
-    assert recipe_for(found).sizes == (None,)
+    findings = inspect_path(tmp_path / "set.npz")
+    assert (findings.one_size, findings.channels, findings.edges) == (True, 1, (28, 28, 28))
+    assert findings.choice.settings["test_fraction"] == 0.15
+    assert recipe_for(findings).sizes == (None,)
 
 
 def test_too_few_pictures(tmp_path):
@@ -119,16 +119,16 @@ def test_too_few_pictures(tmp_path):
 
 def test_damaged_pictures(tmp_path):
     photos(tmp_path, {"cat": 6, "dog": 6})
-    for each in tmp_path.glob("*/*.png"):
-        each.write_bytes(b"no picture")
+    for path in tmp_path.glob("*/*.png"):
+        path.write_bytes(b"no picture")
     with pytest.raises(DataError, match="none of 12 that were tried is"):
         inspect_path(tmp_path)
 
 
 def test_a_built_in_source(tmp_path):
-    found = inspect(SourceChoice(source="digits"), tmp_path)
-    assert (found.images, found.val_images, found.has_test) == (1442, None, True)
-    recipe = recipe_for(found)
+    findings = inspect(SourceChoice(source="digits"), tmp_path)
+    assert (findings.images, findings.val_images, findings.has_test) == (1442, None, True)
+    recipe = recipe_for(findings)
     assert recipe.sizes == (None,)
     assert not recipe.flip  # the classes are digits
     assert recipe.folds is None
@@ -140,6 +140,6 @@ def test_ten_thousand_classes(tmp_path):
         (tmp_path / f"c{number}").mkdir()
         (tmp_path / f"c{number}" / "1.png").touch()
     photos(tmp_path, {"c0": 1})
-    found = inspect_path(tmp_path)
-    assert len(found.class_names) == 10_000
-    assert recipe_for(found).folds is None
+    findings = inspect_path(tmp_path)
+    assert len(findings.class_names) == 10_000
+    assert recipe_for(findings).folds is None

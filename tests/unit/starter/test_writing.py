@@ -83,9 +83,9 @@ def test_paths_below_the_file_are_relative(tmp_path, written):
     photos(tmp_path / "photos", {"cat": 30, "dog": 30})
     assert 'path: "photos"' in written()[0]
     photos(tmp_path / "elsewhere" / "photos", {"cat": 30, "dog": 30})
-    found = find(tmp_path / "elsewhere" / "photos")
+    choice = find(tmp_path / "elsewhere" / "photos")
     (tmp_path / "files").mkdir()
-    findings = inspect(found)
+    findings = inspect(choice)
     draft = Draft(
         name="x",
         command="x",

@@ -64,13 +64,13 @@ def floats(low: float, high: float, *, exclusive: bool = False) -> st.SearchStra
 def values(items: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     # 0.0 and -0.0 are one value
     listed = st.lists(items, min_size=1, max_size=4, unique_by=lambda v: v if v != 0 else 0.0)
-    return listed.map(lambda found: {"values": found})
+    return listed.map(lambda values: {"values": values})
 
 
 def lists_of(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     one = st.lists(items, max_size=3)
     several = st.lists(one, min_size=1, max_size=3, unique_by=tuple)
-    return st.one_of(one, several.map(lambda found: {"values": found}))
+    return st.one_of(one, several.map(lambda values: {"values": values}))
 
 
 def some_keys(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -206,7 +206,7 @@ def test_every_space(reload_any, document, seed):
     # In the same order: each question takes its random number
     params = study.space.draw_params(at_random(seed))
     assert list(params.items()) == list(draw.params.items())
-    assert [type(each) for each in params.values()] == [type(v) for v in draw.params.values()]
+    assert [type(value) for value in params.values()] == [type(v) for v in draw.params.values()]
     parameters = study.space.parameters()
     assert set(draw.params) <= set(parameters)
     for path, value in draw.params.items():

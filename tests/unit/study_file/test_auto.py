@@ -18,11 +18,11 @@ def test_auto_is_what_a_file_gets_that_says_nothing(load, key):
     assert auto.document == silent.document  # the choice is stored by its name
     assert auto.auto_sections == silent.auto_sections >= {key}
     assert load(SILENT, f"{key}=auto").document == silent.document
-    chosen = getattr(silent, key).name
+    component = getattr(silent, key).name
     # A sampler that is named gets no prior unless the file says so
-    named = load(f"{SILENT}{key}: {chosen}\nsearch: {{prior: {silent.prior}}}\n")
-    assert named.document == silent.document
-    assert key not in named.auto_sections
+    explicit = load(f"{SILENT}{key}: {component}\nsearch: {{prior: {silent.prior}}}\n")
+    assert explicit.document == silent.document
+    assert key not in explicit.auto_sections
 
 
 @pytest.mark.parametrize("key", ["sampler", "pruner"])

@@ -145,7 +145,7 @@ def test_a_study_without_them_reads_as_before(load):
     plain, empty = load(divided("limit: 9")), load(divided("limit: 9, folds: null"))
     assert plain.document == empty.document
     assert not {"folds", "splits"} & set(plain.document["data"])
-    assert len({load(divided(each)).fingerprint for each in ("folds: 3", "folds: 4", "limit: 9")})
+    assert len({load(divided(key)).fingerprint for key in ("folds: 3", "folds: 4", "limit: 9")})
 
 
 BOTH = "but both validation and folds are given; remove one of them"
@@ -167,9 +167,9 @@ def test_what_can_not_be_is_refused(load, registries_of, written, rule):
     with pytest.raises(StudyFileError) as caught:
         load(divided(written))
     assert rule in str(caught.value)
-    given = YAML(typ="safe", pure=True).load(divided(written))
+    document = YAML(typ="safe", pure=True).load(divided(written))
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft202012Validator(json_schema(registries_of())).validate(given)
+        jsonschema.Draft202012Validator(json_schema(registries_of())).validate(document)
 
 
 def test_an_override_is_the_later_word(load):

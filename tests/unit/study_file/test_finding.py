@@ -12,10 +12,10 @@ from hpsearch.study_file.loading import find_study, shipped_studies
 
 def test_the_packaged_studies_are_known_everywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    known = shipped_studies()
-    assert {"quickstart", "cnn_dilation"} <= set(known)
-    assert find_study("quickstart") == known["quickstart"]
-    assert known["quickstart"].is_file()
+    studies = shipped_studies()
+    assert {"quickstart", "cnn_dilation"} <= set(studies)
+    assert find_study("quickstart") == studies["quickstart"]
+    assert studies["quickstart"].is_file()
 
 
 def test_studies_of_the_current_folder_are_found_but_none_passes_for_ours(tmp_path, monkeypatch):

@@ -239,8 +239,8 @@ MERGES = [
 @pytest.mark.parametrize(("line", "expected"), MERGES)
 def test_the_file_wins_key_by_key(line, expected, later):
     document = later(LATER + line + "\n").document
-    found = {path: at(document, path) for path in expected}
-    assert found == expected
+    values = {path: at(document, path) for path in expected}
+    assert values == expected
     for path, value in expected.items():  # equality of dicts ignores order, which has a meaning
         if isinstance(value, dict) and path.endswith(("augmentation", "optimizer")):
             assert list(at(document, path)) == list(value)
@@ -294,8 +294,8 @@ def test_null_is_no_earlier_study(later):
 
 def test_a_frozen_file_is_one_too(later, earlier, tmp_path):
     (tmp_path / "kept").mkdir()
-    told = {"study": "earlier", "trial": 17, "fingerprint": earlier.fingerprint, "value": 0.625}
-    frozen = freeze(earlier, PARAMS, {**told, "trial_seed": 3})
+    record = {"study": "earlier", "trial": 17, "fingerprint": earlier.fingerprint, "value": 0.625}
+    frozen = freeze(earlier, PARAMS, {**record, "trial_seed": 3})
     (tmp_path / "kept" / "best.yaml").write_text(to_yaml(frozen, "# the winner"))
     by_file = later(LATER.replace("earlier", "kept/best.yaml"), resolve=None)
     assert by_file.document == later(LATER).document
@@ -329,20 +329,20 @@ def test_a_frozen_file_that_tells_nothing_is_known_by_its_contents(later, earlie
     frozen = freeze(earlier, PARAMS, {"exported_at": "now"})
     Path("best.yaml").write_text(to_yaml(frozen))
     text = LATER.replace("earlier", "best.yaml")
-    found = later(text).document["found"]
-    assert (found["study"], found["trial"], found["value"]) == ("earlier", None, None)
+    record = later(text).document["found"]
+    assert (record["study"], record["trial"], record["value"]) == ("earlier", None, None)
     Path("best.yaml").write_text(to_yaml({**frozen, "provenance": {"exported_at": "later"}}))
-    assert later(text).document["found"] == found
+    assert later(text).document["found"] == record
     Path("best.yaml").write_text(to_yaml({**frozen, "batch_size": 8}))
-    assert later(text).document["found"]["fingerprint"] != found["fingerprint"]
+    assert later(text).document["found"]["fingerprint"] != record["fingerprint"]
 
 
 @pytest.mark.parametrize("wrong", [[1], {"a": 1}, True], ids=["list", "mapping", "boolean"])
 def test_a_provenance_may_say_anything(wrong, later, earlier):
     frozen = freeze(earlier, PARAMS, {"study": wrong, "trial": wrong, "value": wrong})
     Path("best.yaml").write_text(to_yaml(frozen))
-    found = later(LATER.replace("earlier", "best.yaml")).document["found"]
-    assert (found["study"], found["trial"], found["value"]) == ("earlier", None, None)
+    record = later(LATER.replace("earlier", "best.yaml")).document["found"]
+    assert (record["study"], record["trial"], record["value"]) == ("earlier", None, None)
 
 
 def test_a_relative_path_is_meant_from_the_place_where_it_was_written(
@@ -510,11 +510,11 @@ def with_loop(tmp_path, registries_of, earlier):
     path.write_text(OWN_LOOP)
     study = load_study(path, registries_of)
     document = freeze(study, {"loop.curve.lr": 0.25, "loop.curve.width": 32}, {})
-    found = InheritedConfig(
+    inherited = InheritedConfig(
         study="curves", trial=3, fingerprint=study.fingerprint, value=0.5, document=document
     )
 
-    def call(text: str, *overrides: str, source: InheritedConfig = found):
+    def call(text: str, *overrides: str, source: InheritedConfig = inherited):
         later = tmp_path / "later.yaml"
         later.write_text("study: later\nbudget: {trials: 4, epochs_per_trial: 2}\n" + text)
         return load_study(

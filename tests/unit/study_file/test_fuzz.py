@@ -120,12 +120,12 @@ def test_a_study_with_something_odd_in_it(load, block):
         refused += 1
         require_readable(error)
         if len(put) == 1 and document:
-            said = str(error)
+            message = str(error)
             value = quote(put[0])[:20]
             # The value, or the part of it that is wrong, or what is missing
-            assert value in said or re.search(r"got|missing|unknown|differ|appear|fixed", said), (
-                said
-            )
+            assert value in message or re.search(
+                r"got|missing|unknown|differ|appear|fixed", message
+            ), message
     assert refused > 20, "the fuzz must break something"
 
 

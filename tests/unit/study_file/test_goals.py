@@ -55,10 +55,10 @@ def test_several_objectives_in_their_normal_form(load, base, reload):
     assert reload(study.document, study.text) == study
     other = load(base + "objectives: {metrics: [val_loss, latency], at: best}\n")
     assert (other.objective.metric, other.objective.at) == ("val_loss", "best")
-    chosen = load(base + "objectives: [val_loss, val_accuracy]\nprune_on: val_accuracy\n")
-    assert chosen.objective.metric == "val_accuracy"
-    assert not chosen.goals.by_fronts
-    assert "prune_on" not in chosen.auto_sections
+    pruned_by_one = load(base + "objectives: [val_loss, val_accuracy]\nprune_on: val_accuracy\n")
+    assert pruned_by_one.objective.metric == "val_accuracy"
+    assert not pruned_by_one.goals.by_fronts
+    assert "prune_on" not in pruned_by_one.auto_sections
 
 
 def test_constraints_in_their_normal_form(load, base, reload):
@@ -198,8 +198,8 @@ def test_an_editor_knows_the_new_keys(module_registries):
     schema = json_schema(module_registries)
     keys = schema["else"]["else"]["properties"]
     body, short, null = keys["objectives"]["anyOf"]
-    named, of_class = body["properties"]["metrics"]["items"]["anyOf"]
-    assert {"latency", "val_auroc"} <= set(named["enum"])
+    plain_names, of_class = body["properties"]["metrics"]["items"]["anyOf"]
+    assert {"latency", "val_auroc"} <= set(plain_names["enum"])
     assert re.match(of_class["pattern"], "val_recall(two words)")
     assert short["type"] == "array"
     assert null == {"type": "null"}

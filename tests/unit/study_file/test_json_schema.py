@@ -40,15 +40,15 @@ provenance: {anything: [1, {a: b}]}
 @pytest.fixture(scope="module")
 def schema(request):
     from_conftest = request.getfixturevalue("module_registries")
-    found = json_schema(from_conftest)
-    jsonschema.Draft202012Validator.check_schema(found)
-    return found
+    document = json_schema(from_conftest)
+    jsonschema.Draft202012Validator.check_schema(document)
+    return document
 
 
 def errors(schema, text: str) -> list[str]:
     value = YAML(typ="safe", pure=True).load(text)
-    found = jsonschema.Draft202012Validator(schema).iter_errors(value)
-    return [error.message for error in found]
+    problems = jsonschema.Draft202012Validator(schema).iter_errors(value)
+    return [error.message for error in problems]
 
 
 def test_it_takes_what_loading_takes(schema, load, base):

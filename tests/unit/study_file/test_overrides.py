@@ -84,10 +84,10 @@ CASES = [
 def test_an_override_changes_its_path(load, reload, overrides, expected):
     study = load(TEXT, *overrides)
     for path, value in expected.items():
-        found = study.document
+        node = study.document
         for key in path.split("."):
-            found = found[key]
-        assert found == value
+            node = node[key]
+        assert node == value
     assert reload(study.document, text=study.text) == study
 
 

@@ -72,8 +72,8 @@ def test_a_plugin_is_loaded_before_the_file_is_checked(study_path, own_registrie
 def test_the_schema_of_a_study_knows_its_plugins(study_path, own_registries):
     """Also while its author still writes it: the rest of the file may be wrong."""
     study_path.write_text(TEXT.replace("model: mine", "model: {mi: }").replace("budget", "budged"))
-    known = json_schema(load_components(study_path, own_registries))
-    (models,) = (each for name, each in known["$defs"].items() if name == "one_model")
+    schema = json_schema(load_components(study_path, own_registries))
+    (models,) = (definition for name, definition in schema["$defs"].items() if name == "one_model")
     (mapping,) = (form for form in models["anyOf"] if "properties" in form)
     assert mapping["properties"]["mine"]["description"] == "My own."
     assert "width" in str(mapping["properties"]["mine"])
@@ -212,16 +212,16 @@ def test_a_path_of_a_source_is_meant_from_the_study_files_folder(
         return {**registries_of(), "source": sys.modules["plugin_test_registry"].SOURCES}
 
     study = load_study(Path("studies") / "x.yaml", registries)
-    held = study.document["data"]["source"]["own"]
+    settings = study.document["data"]["source"]["own"]
     folder = tmp_path / "studies"
     places = {"folder": folder, "above": tmp_path, "home": tmp_path / "home"}
     if isinstance(found, list):
-        found = [each.format(**places) for each in found]
+        found = [text.format(**places) for text in found]
     elif isinstance(found, str):
         found = found.format(**places)
     elif "values" in written:
         found = {"values": [f"{folder}/photos", "/x"]}
-    assert held == {setting: found, "title": "photos"}
+    assert settings == {setting: found, "title": "photos"}
 
 
 def test_a_plugin_that_is_no_regular_file_is_not_waited_for(study_path, own_registries):

@@ -22,11 +22,11 @@ def test_a_file_names_its_prior_or_leaves_it_to_hpsearch(load):
 
 
 def test_who_names_a_sampler_gets_no_prior_beside_it(load):
-    named = f"{SILENT}sampler: random\n"
-    assert load(named).prior == "none"
-    assert "search" not in load(named).document
-    assert "search" in load(named).auto_sections
-    assert load(f"{named}search: {{prior: v1}}\n").prior == "v1"
+    text = f"{SILENT}sampler: random\n"
+    assert load(text).prior == "none"
+    assert "search" not in load(text).document
+    assert "search" in load(text).auto_sections
+    assert load(f"{text}search: {{prior: v1}}\n").prior == "v1"
     for silent in (f"{SILENT}sampler: auto\n", f"{SILENT}search: {{prior: auto}}\n"):
         assert load(silent).document == load(SILENT).document
         assert "search" in load(silent).auto_sections
@@ -60,11 +60,11 @@ def test_a_frozen_config_searches_nothing_so_it_has_no_prior(load, reload, text)
 def test_a_file_that_says_nothing_goes_on_with_what_was_stored(load):
     stored, rule = load(NONE).document, load(RULE)
     # The file as it was, read by a version in which a prior is the default
-    kept = as_stored(stored, rule.document, {"search"})
-    assert kept == stored and fingerprint(kept) == fingerprint(stored)
-    assert list(kept) == list(stored)
-    kept = as_stored(rule.document, load(NONE).document, {"search"})
-    assert fingerprint(kept) == rule.fingerprint
+    document = as_stored(stored, rule.document, {"search"})
+    assert document == stored and fingerprint(document) == fingerprint(stored)
+    assert list(document) == list(stored)
+    document = as_stored(rule.document, load(NONE).document, {"search"})
+    assert fingerprint(document) == rule.fingerprint
     # What it does say is compared
     assert as_stored(stored, rule.document, ()) == rule.document
     more = load(RULE.replace("trials: 4", "trials: 9")).document

@@ -21,8 +21,8 @@ batch_size: {values: [16, 32]}
 
 def test_paths_are_a_question_that_changes_no_study(load) -> None:
     study, plain = load(STUDY + QUESTION), load(STUDY)
-    found = structured_question(study.document)
-    assert found is not None and (found.parameter, found.by) == (
+    question = structured_question(study.document)
+    assert question is not None and (question.parameter, question.by) == (
         "optimizer.sgd.lr",
         ("batch_size",),
     )

@@ -95,10 +95,10 @@ def test_a_stored_study_has_the_sections_and_not_the_name(
 
 def test_the_expansion_is_what_the_study_has_now(load: Load) -> None:
     study = load("recipe: small\n", "evaluate=weights", "model=mlp")
-    shown = sections_of("small", study.document)
-    assert list(shown) == ["data", "model", "optimizer"]
-    assert shown["model"] == study.document["model"]
-    assert list(shown["model"]) == ["mlp"]
+    sections = sections_of("small", study.document)
+    assert list(sections) == ["data", "model", "optimizer"]
+    assert sections["model"] == study.document["model"]
+    assert list(sections["model"]) == ["mlp"]
 
 
 def test_an_unknown_recipe(load: Load) -> None:
@@ -135,7 +135,7 @@ def as_written(full: Any, section: Any) -> Any:
     """Return the part of a document's section that a recipe gives."""
     if not isinstance(section, Mapping):
         return full
-    return {key: as_written(full[key], each) for key, each in section.items()}
+    return {key: as_written(full[key], value) for key, value in section.items()}
 
 
 @pytest.mark.parametrize(
@@ -158,13 +158,13 @@ def as_written(full: Any, section: Any) -> Any:
 def test_fine_tuning_needs_weights(model: str, key: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(StudyFileError) as raised:
         real(tmp_path, "finetune", DIGITS + model)
-    (problem,) = (each for each in raised.value.problems if "the recipe" in each.message)
+    (problem,) = (problem for problem in raised.value.problems if "the recipe" in problem.message)
     assert (problem.key, words in problem.message) == (key, True), problem
 
 
 def test_weights_may_come_from_an_override_or_be_one_of_several(tmp_path: Path) -> None:
-    given = real(tmp_path, "finetune", DIGITS, "model={resnet18: {weights: imagenet}}")
-    assert given.document == real(tmp_path, "finetune", DIGITS + PRETRAINED).document
+    study = real(tmp_path, "finetune", DIGITS, "model={resnet18: {weights: imagenet}}")
+    assert study.document == real(tmp_path, "finetune", DIGITS + PRETRAINED).document
     searched = "model: {resnet18: {weights: {values: [none, imagenet]}}}\n"
     assert not real(tmp_path, "finetune", DIGITS + searched).is_frozen
 
