@@ -116,7 +116,7 @@ def assemble(content: ReportContent) -> Report:
     comparison = content.comparison
     return Report(
         title=", ".join(names),
-        made=f"{when} by hpsearch {content.version}",
+        byline=f"{when} by hpsearch {content.version}",
         comparison=None if comparison is None else studies.studies(comparison, content.studies),
         studies=[
             StudyReport(

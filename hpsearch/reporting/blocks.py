@@ -39,7 +39,7 @@ class Table:
     #: Indices of highlighted rows: the winner's.
     marked: frozenset[int] = frozenset()
     #: Rows that are visible at first.
-    shown: int = ROWS_SHOWN
+    visible_rows: int = ROWS_SHOWN
     #: Whether readers may sort by a column.
     sortable: bool = False
 
@@ -211,7 +211,7 @@ class Report:
 
     title: str
     #: Time (UTC) and version of hpsearch.
-    made: str
+    byline: str
     #: Over all studies; ``None`` for one.
     comparison: Section | None
     studies: Sequence[StudyReport]

@@ -28,7 +28,7 @@ _ROWS = 50
 
 def markdown(report: Report, figures: Mapping[str, str]) -> str:
     """Return the report. ``figures``: anchor of a study and name of a chart -> its image file."""
-    lines = [f"# {inline(report.title)}", f"Made {inline(report.made)}."]
+    lines = [f"# {inline(report.title)}", f"Made {inline(report.byline)}."]
     alone = len(report.studies) == 1
     if report.comparison is not None:
         lines += _section(report.comparison, "all", 2, figures)

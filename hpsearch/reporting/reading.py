@@ -196,7 +196,7 @@ def _confirmation(database: Database, record: StudyRecord) -> StudyConfirmation 
     spec = spec_of(confirmation.study)
     usual = record.confirm
     options = {"top": spec.requested.top, "seeds": spec.requested.seeds}
-    explicit = spec.requested.given or ()
+    explicit = spec.requested.options or ()
     return StudyConfirmation(
         study=confirmation.study.name,
         nth=len(confirmations(database, record.study.name)),

@@ -274,7 +274,7 @@ def _spec(
         seeds=choice.seeds,
         seeds_before=before,
         requested=RequestedSettings(
-            top=settings.top, seeds=settings.seeds, share=settings.share, given=tuple(options)
+            top=settings.top, seeds=settings.seeds, share=settings.share, options=tuple(options)
         ),
         rule=choice.rule,
         finalists=tuple(map(configuration, finalists.trials)),

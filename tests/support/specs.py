@@ -27,7 +27,7 @@ def made_up_spec(
         maximize=maximize,
         seeds=seeds,
         seeds_before=0,
-        requested=RequestedSettings(top=len(trials), seeds=seeds, share=None, given=None),
+        requested=RequestedSettings(top=len(trials), seeds=seeds, share=None, options=None),
         rule="",
         finalists=tuple(Configuration(trial=trial, params={}) for trial in trials),
         baseline=None if baseline is None else Configuration(trial=baseline, params={}),

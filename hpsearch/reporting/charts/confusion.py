@@ -105,7 +105,7 @@ def confusion(
                 [name, *(f"{count:,}" for count in counts)]
                 for name, counts in zip(names, matrix.counts, strict=True)
             ],
-            shown=30,
+            visible_rows=30,
         ),
     )
 

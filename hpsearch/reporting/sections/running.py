@@ -60,7 +60,7 @@ def overfitting(content: StudyContent) -> Section:
                     Column(label="after its last epoch", numeric=True),
                 ],
                 rows=rows,
-                shown=10,
+                visible_rows=10,
                 sortable=True,
             )
         )

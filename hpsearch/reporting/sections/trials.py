@@ -74,7 +74,7 @@ def leaderboard(content: StudyContent) -> Section:
                     for place, row in enumerate(content.trials)
                     if row["number"] == content.winner
                 ),
-                shown=15,
+                visible_rows=15,
                 sortable=True,
             ),
         ],

@@ -41,7 +41,7 @@ def winner(content: StudyContent) -> Section:
                 Column(label="path in the study file"),
             ],
             rows=[[names[path], setting(value), path] for path, value in params.items()],
-            shown=40,
+            visible_rows=40,
         )
     )
     facts = [

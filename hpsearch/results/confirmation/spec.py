@@ -53,7 +53,7 @@ class RequestedSettings:
     share: float | None
     #: Those of ``top`` and ``seeds`` that were options of the command; ``None`` if an earlier
     #: version began the confirmation.
-    given: tuple[str, ...] | None
+    options: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ class ConfirmationSpec:
                 top=requested["top"],
                 seeds=requested["seeds"],
                 share=requested["share"],
-                given=None if options is None else tuple(options),
+                options=None if options is None else tuple(options),
             ),
             rule=section["rule"],
             finalists=tuple(Configuration(**finalist) for finalist in section["finalists"]),
@@ -156,10 +156,10 @@ class ConfirmationSpec:
     def to_document(self) -> dict[str, Any]:
         """Return the section ``confirms``, JSON-like: the inverse of ``from_document``."""
         requested, search = asdict(self.requested), asdict(self.search)
-        if self.requested.given is None:
+        if self.requested.options is None:
             del requested["given"]
         else:
-            requested["given"] = list(self.requested.given)
+            requested["given"] = list(self.requested.options)
         if self.search.field is None:
             del search["field"]
         shortened = {} if self.shortened is None else {"shortened": asdict(self.shortened)}

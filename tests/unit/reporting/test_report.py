@@ -187,7 +187,7 @@ def test_data_in_the_page_cant_end_its_element() -> None:
     chart = Chart(name="c", title="t", description="d", figure=figure)
     section = Section(name="s", title="s", blocks=[chart])
     study = StudyReport(anchor="a", name="n", description="", sections=[section])
-    report = Report(title="t", made="now", comparison=None, studies=[study])
+    report = Report(title="t", byline="now", comparison=None, studies=[study])
     elements = Elements(page(report))
     data, _program = elements.scripts
     assert json.loads(data) == clean_value({"a-chart-c": figure})

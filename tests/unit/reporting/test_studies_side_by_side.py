@@ -69,7 +69,7 @@ def test_stages_are_arrows_from_the_first_to_each_last() -> None:
     ]
     assert stages.chains[0][0].detail == "60.00 % best seen, not confirmed"
     section = studies(compare_lines([FIRST, SECOND, THIRD]), [])
-    report = Report(title="t", made="now", comparison=section, studies=[])
+    report = Report(title="t", byline="now", comparison=section, studies=[])
     assert "**s_arch** (60.00 % best seen, not confirmed) → **s_act**" in (
         markdown(report, {}).replace("\\", "")
     )
