@@ -141,7 +141,7 @@ def prepare_confirmation(
         database,
         search,
         settings,
-        tried=bool(study.try_first),
+        has_try_first=bool(study.try_first),
         exactly=request.top is not None,
         # Numbers that the user chose, here or in the study file, are reduced only by a share
         bounded=not options and study.document.get("confirm") is None,

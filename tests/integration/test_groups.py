@@ -175,7 +175,7 @@ def test_the_verdict_is_over_groups(grouped: Searched) -> None:
 
 def test_who_may_be_a_finalist_is_by_the_groups_error(grouped: Searched) -> None:
     asked = Confirm(top=1, seeds=2)
-    choice = choose(grouped.search.database, grouped.search.record(), asked, tried=False)
+    choice = choose(grouped.search.database, grouped.search.record(), asked, has_try_first=False)
     best = grouped.search.record().trial(choice.finalists.trials[0])
     noted = trial_attributes.read(grouped.search.database, best.trial_id or -1)
     known = of_json(noted[OVER_GROUPS])

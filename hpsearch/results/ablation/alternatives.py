@@ -22,7 +22,7 @@ STEP = 0.2
 #: A float's alternative that is nearer than this share of ``STEP`` isn't another value.
 _LEAST = 0.25
 
-#: A range of integers with at most so many values is crossed with all of them.
+#: A range of integers with at most this many values is crossed with all of them.
 FEW = 4
 
 #: The largest number of configurations that a crossed question trains.

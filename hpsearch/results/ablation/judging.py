@@ -38,7 +38,7 @@ from hpsearch.results.verdicts import ALPHA, Verdict, holm, margin_of
 #: The level of each look before the last seed.
 INTERIM = 0.001
 
-#: The mean spread of the comparisons counts as known from at most so many of them: they share one
+#: The mean spread of the comparisons counts as known from at most this many of them: they share one
 #: variant, so they aren't independent.
 _INDEPENDENT = 4
 
@@ -78,7 +78,7 @@ class AblationResult:
     margin: float
 
     @property
-    def compared(self) -> int:
+    def comparisons(self) -> int:
         """The number of comparisons that the intervals are corrected for."""
         return sum(effect.ahead is not None for effect in self.effects)
 
@@ -302,19 +302,21 @@ def estimate_pairs(
     Returns:
         The differences; ``None`` for those with fewer than two common seeds.
     """
-    alone = [difference(one, other) for one, other in pairs]
-    with_variance = [estimate for estimate in alone if estimate is not None and estimate.seeds > 1]
+    unpooled = [difference(one, other) for one, other in pairs]
+    with_variance = [
+        estimate for estimate in unpooled if estimate is not None and estimate.seeds > 1
+    ]
     if not with_variance:
         return [None] * len(pairs)
     # One training's variance, so that comparisons over fewer seeds count as they should
     usual = float(np.mean([estimate.seeds_variance * estimate.seeds for estimate in with_variance]))
     differences: list[Estimate | None] = []
-    for own, (one, other) in zip(alone, pairs, strict=True):
-        if own is None or own.seeds < 2:
+    for estimate, (one, other) in zip(unpooled, pairs, strict=True):
+        if estimate is None or estimate.seeds < 2:
             differences.append(None)
             continue
-        spread = max(own.seeds_variance * own.seeds, usual)
-        freedom = (own.seeds - 1) * min(len(with_variance), _INDEPENDENT)
+        spread = max(estimate.seeds_variance * estimate.seeds, usual)
+        freedom = (estimate.seeds - 1) * min(len(with_variance), _INDEPENDENT)
         differences.append(difference(one, other, noise=(math.sqrt(spread / 2), freedom)))
     return differences
 
@@ -326,10 +328,10 @@ def holm_tests(estimates: Sequence[Estimate], level: float = ALPHA) -> list[tupl
     and so on, and ends at the first that is larger. The estimates from there on have intervals of
     that last level.
     """
-    alone = [_p_value(estimate) for estimate in estimates]
-    p_values, left = holm(alone), len(alone)
-    tests = [(1.0, 0.0)] * len(alone)
-    for place in np.argsort(alone, kind="stable"):
+    uncorrected = [_p_value(estimate) for estimate in estimates]
+    p_values, left = holm(uncorrected), len(uncorrected)
+    tests = [(1.0, 0.0)] * len(uncorrected)
+    for place in np.argsort(uncorrected, kind="stable"):
         tests[place] = (p_values[place], 1 - level / left)
         if p_values[place] <= level:
             left -= 1

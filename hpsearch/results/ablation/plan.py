@@ -67,7 +67,7 @@ def progress(
 
 
 def _undecided_variants(spec: AblationSpec, going: Sequence[int], seeds: int) -> list[int]:
-    """Return the variants with a difference that isn't settled after so many seeds."""
+    """Return the variants with a difference that isn't settled after this number of seeds."""
     settled = {number for number, at in spec.settled.items() if at <= seeds}
     needed = {
         variant

@@ -72,7 +72,7 @@ def held_fixed(spec: AblationSpec) -> str:
 def basis(result: AblationResult) -> str:
     """Return how the effects were measured, in sentences."""
     spec = result.spec
-    comparisons = result.compared
+    comparisons = result.comparisons
     # Fewer than planned if it isn't finished
     seeds = max((effect.seeds for effect in result.effects), default=0) or spec.seeds
     chance = 'A false "yes" has a chance of at most 5 %.'

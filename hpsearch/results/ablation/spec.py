@@ -66,7 +66,7 @@ class LeftOut:
 class Look:
     """What was settled before the last seed. It was decided once, and is stored."""
 
-    #: The trainings of so many seeds had ended.
+    #: The number of seeds whose trainings had ended.
     seeds: int
     #: The numbers of the contrasts that were settled by them.
     settled: tuple[int, ...]
@@ -192,7 +192,7 @@ class AblationSpec:
 
 
 def timed_search(study: StoredStudy) -> str | None:
-    """Return the search whose deadline an ablation keeps; ``None`` if the study is no such one."""
+    """Return the search whose deadline an ablation keeps; ``None`` for any other study."""
     section = study.document.get("ablates")
     if section is None or section.get("most_seeds") is None:
         return None

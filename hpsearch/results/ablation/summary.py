@@ -117,7 +117,7 @@ def fields_of(name: str, result: AblationResult) -> dict[str, Any]:
         "finished": result.progress.finished,
         "trainings": result.ended,
         "planned": spec.trainings,
-        "comparisons": result.compared,
+        "comparisons": result.comparisons,
         "margin": result.margin,
         "held_fixed": {
             path: value

@@ -59,7 +59,7 @@ def choose(
     search: StudyRecord,
     settings: Confirm,
     *,
-    tried: bool,
+    has_try_first: bool,
     exactly: bool = False,
     bounded: bool = False,
     fits: Fits | None = None,
@@ -70,7 +70,7 @@ def choose(
         database: The search's database.
         search: The search.
         settings: The user's settings.
-        tried: Whether the search's file has a ``try_first``.
+        has_try_first: Whether the search's file has a ``try_first``.
         exactly: Whether ``settings.top`` is the number of finalists, without additional ones that
             are tied with the last of them.
         bounded: Whether to stay within the epochs that the search ran if ``settings`` has no share.
@@ -97,7 +97,7 @@ def choose(
     if order and order[0].trial_id is not None:
         images = trial_attributes.read(database, order[0].trial_id).get("val_images", 0)
 
-    baseline = _baseline(database, search) if tried else None
+    baseline = _baseline(database, search) if has_try_first else None
     rival = None if exactly or settings.top < 2 else rival_of(search, order)
 
     def best(top: int, with_rival: bool) -> Finalists:

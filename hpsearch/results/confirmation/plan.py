@@ -92,13 +92,6 @@ def entries(
     return list(progress(spec, outcomes).planned)
 
 
-def standings(
-    spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult]
-) -> list[FinalistRank]:
-    """Return the finalists, best first: those still in, then those that left, last one first."""
-    return list(progress(spec, outcomes).standings)
-
-
 def progress(
     spec: ConfirmationSpec, outcomes: Mapping[PlannedTraining, TrainingResult]
 ) -> Progress:

@@ -19,7 +19,7 @@ from hpsearch.results.deadline.costs import (
     spread_of,
     training_seconds,
 )
-from hpsearch.results.deadline.stages import STAGES, Measured, reserved
+from hpsearch.results.deadline.stages import STAGES, Measured, reserved_seconds
 from hpsearch.results.deadline.stored import (
     Deadline,
     closing_of,
@@ -225,12 +225,12 @@ def forecast(
         return training_seconds(EpochTime(mean=mean, spread=spread), total, overhead=overhead)
 
     first = next((trial for trial in trained_trials if trial.ticket == 1), None)
-    tried = bool(record.study.document.get("try_first"))
+    has_try_first = bool(record.study.document.get("try_first"))
     report = stage_seconds(database, study_id, "report")
     measured = Measured(
         workers=workers,
         finalists=tuple(map(whole, candidates[: settings.top])),
-        baseline=whole(first) if tried and first is not None else None,
+        baseline=whole(first) if has_try_first and first is not None else None,
         confirm=settings,
         total=at - deadline.begun,
         values=compared_values(record) if "answer" in deadline.stages else 0,
@@ -241,12 +241,12 @@ def forecast(
         ),
     )
     closing = closing_of(database, study_id, deadline)
-    reserved_seconds = reserved(measured, deadline.stages)
+    seconds = reserved_seconds(measured, deadline.stages)
     if record.goals.is_multi_objective:
-        reserved_seconds["confirm"] = 0.0  # finalists are compared by one objective
+        seconds["confirm"] = 0.0  # finalists are compared by one objective
     return Forecast(
         at=at,
-        reserved=reserved_seconds,
+        reserved=seconds,
         closed_at=None if closing is None else closing.moment,
         epoch=EpochTime(mean=quantile(means, _MOST) if means else 0.0, spread=spread),
         overhead=overhead,

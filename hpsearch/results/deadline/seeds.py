@@ -33,7 +33,7 @@ def seconds_for(
     epochs: int,
     workers: int,
 ) -> float:
-    """Return how long an ablation takes until all its variants have so many seeds.
+    """Return how long an ablation takes until all its variants have ``seeds`` seeds.
 
     Args:
         spec: Its settings. What is settled counts as if it weren't.

@@ -143,7 +143,7 @@ def stages_of(names: frozenset[str]) -> Iterator[Stage]:
             yield stage
 
 
-def reserved(measured: Measured, names: frozenset[str]) -> dict[str, float]:
+def reserved_seconds(measured: Measured, names: frozenset[str]) -> dict[str, float]:
     """Return stage -> estimated seconds, in order.
 
     Args:

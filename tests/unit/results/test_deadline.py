@@ -33,7 +33,7 @@ from hpsearch.results.deadline.stages import (
     MOST_TOGETHER,
     START_SECONDS,
     Measured,
-    reserved,
+    reserved_seconds,
 )
 from hpsearch.results.deadline.trained import Begun
 from hpsearch.study_file.study import Confirm
@@ -90,22 +90,22 @@ def test_a_confirmation_waits_between_rounds():
 
 
 def test_the_reserve_is_limited_by_a_smaller_confirmation():
-    full = reserved(measured(), frozenset())
+    full = reserved_seconds(measured(), frozenset())
     assert list(full) == ["confirm", "report"]
     trainings = confirmation_seconds([10.0] * 6, seeds=5, baseline=None, workers=2)
     assert full["confirm"] == trainings + START_SECONDS
-    little = reserved(measured(total=300.0), frozenset())
+    little = reserved_seconds(measured(total=300.0), frozenset())
     assert little["confirm"] <= 300 * MOST_FOR_CONFIRMATION + START_SECONDS
     assert little["confirm"] < full["confirm"]
 
 
 def test_a_search_keeps_some_time_whatever_follows():
-    kept = reserved(measured(total=60.0, finalists=(50.0,)), frozenset({"train-final"}))
+    kept = reserved_seconds(measured(total=60.0, finalists=(50.0,)), frozenset({"train-final"}))
     assert sum(kept.values()) - kept["report"] == pytest.approx(0.8 * 60)
 
 
 def test_the_final_training_is_reserved_if_asked():
-    assert list(reserved(measured(), frozenset({"train-final"}))) == [
+    assert list(reserved_seconds(measured(), frozenset({"train-final"}))) == [
         "confirm", "train-final", "report",
     ]  # fmt: skip
 
@@ -280,10 +280,10 @@ def test_a_seed_counts_only_if_all_have_it():
 def test_the_answer_gets_ten_seeds_if_it_can():
     wanted = frozenset({"answer"})
     asked = measured(values=3, total=1000.0)
-    kept = reserved(asked, wanted)
+    kept = reserved_seconds(asked, wanted)
     assert kept["answer"] >= 3 * SEEDS * 10.0 / 2  # three values, two workers
-    little = reserved(measured(values=3, total=300.0), wanted)
+    little = reserved_seconds(measured(values=3, total=300.0), wanted)
     assert little["answer"] <= MOST_FOR_ANSWER * 300
     assert little["confirm"] + little["answer"] <= MOST_TOGETHER * 300
-    slow = reserved(measured(values=3, total=40.0, finalists=(20.0,)), wanted)
+    slow = reserved_seconds(measured(values=3, total=40.0, finalists=(20.0,)), wanted)
     assert slow["answer"] == pytest.approx(LEAST_FOR_ANSWER * 40)

@@ -17,7 +17,6 @@ from hpsearch.results.confirmation.plan import (
     entries,
     progress,
     seed_noise,
-    standings,
 )
 from hpsearch.results.confirmation.spec import ConfirmationSpec
 
@@ -98,8 +97,10 @@ def test_less_is_better_where_a_loss_is_confirmed() -> None:
 
 def test_of_equals_the_one_that_the_search_ranked_first_wins() -> None:
     outcomes, _ = play(FOUR, lambda entry: 0.9)
-    assert [each.trial for each in standings(FOUR, outcomes)] == [4, 1, 7, 9]
-    assert not [each for each in standings(FOUR, outcomes) if each.rejected_after is not None]
+    assert [each.trial for each in progress(FOUR, outcomes).standings] == [4, 1, 7, 9]
+    assert not [
+        each for each in progress(FOUR, outcomes).standings if each.rejected_after is not None
+    ]
 
 
 @pytest.mark.parametrize("bad", [None, float("nan"), float("inf")])
@@ -109,7 +110,7 @@ def test_a_finalist_whose_training_fails_is_out(bad: float | None) -> None:
 
     outcomes, plans = play(FOUR, value)
     assert (4, 3) not in as_pairs(plans[-1])
-    lost = standings(FOUR, outcomes)[-1]
+    lost = progress(FOUR, outcomes).standings[-1]
     assert (lost.trial, lost.rejected_after, lost.failed) == (4, 2, True)
     assert lost.reason == "its training failed with seed 2"
 
