@@ -69,7 +69,7 @@ class Record:
     false_yes: list[bool] = field(default_factory=list)
     #: Whether every interval of an ablation contains the truth.
     all_held: list[bool] = field(default_factory=list)
-    found: list[bool] = field(default_factory=list)
+    power: list[bool] = field(default_factory=list)
     reach: list[float] = field(default_factory=list)
     #: The share of the trainings that was saved, of the ablations with an effect.
     saved: list[float] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Record:
         return (
             share(self.false_yes),
             share(self.all_held),
-            share(self.found),
+            share(self.power),
             f"{100 * np.median(self.reach):.1f}",
             f"{np.mean(self.saved):.1%}" if self.saved else "-",
         )
@@ -137,20 +137,20 @@ def add(record: Record, effects: Sequence[Effect], truth: Sequence[float], seeds
         truth: The true difference of each configuration to the trial itself.
         seeds: The number of seeds.
     """
-    held, false_yes = True, False
-    for each, true in zip(effects, truth, strict=True):
-        if each.ahead is None:
+    covers_all, false_yes = True, False
+    for effect, true in zip(effects, truth, strict=True):
+        if effect.ahead is None:
             continue
-        held &= not each.ahead.excludes(true)
-        record.reach.append(each.ahead.half_width)
+        covers_all &= not effect.ahead.excludes(true)
+        record.reach.append(effect.ahead.half_width)
         if true == 0:
-            false_yes |= each.answer is Verdict.YES
+            false_yes |= effect.answer is Verdict.YES
         else:
-            record.found.append(each.answer is Verdict.YES)
-    record.all_held.append(held)
+            record.power.append(effect.answer is Verdict.YES)
+    record.all_held.append(covers_all)
     record.false_yes.append(false_yes)
     if any(truth):
-        used = [each.seeds for each in effects]
+        used = [effect.seeds for effect in effects]
         record.saved.append(1 - (sum(used) + max(used)) / (seeds * (len(used) + 1)))
 
 
@@ -191,13 +191,13 @@ def numbers(
     values[:, :, 1:] += truth[:, None, :]
     spec = spec_for(comparisons, seeds, looks)
     answer = _all_at_once(values, spec)
-    for each in range(min(repeats, 3)):
-        _require_equal(spec, values[each], answer, each)
+    for index in range(min(repeats, 3)):
+        _require_equal(spec, values[index], answer, index)
     record = Record()
     null = truth == 0
     record.false_yes = (answer.yes & null).any(axis=1).tolist()
     record.all_held = ((answer.low <= truth) & (truth <= answer.high)).all(axis=1).tolist()
-    record.found = answer.yes[~null].tolist()
+    record.power = answer.yes[~null].tolist()
     record.reach = ((answer.high - answer.low) / 2).ravel().tolist()
     used = answer.seeds.sum(axis=1) + answer.seeds.max(axis=1)
     record.saved = (1 - used[1::2] / (seeds * (comparisons + 1))).tolist()
@@ -261,12 +261,12 @@ def _require_equal(spec: AblationSpec, values: Values, answer: Answers, place: i
         for one in range(values.shape[1])
     }
     effects = look_and_judge(spec, trained)
-    ends = [(each.ahead.low, each.ahead.high) for each in effects if each.ahead is not None]
+    ends = [(effect.ahead.low, effect.ahead.high) for effect in effects if effect.ahead is not None]
     np.testing.assert_allclose(
         ends, np.stack([answer.low[place], answer.high[place]], axis=1), rtol=1e-6
     )
-    assert [each.answer is Verdict.YES for each in effects] == answer.yes[place].tolist()
-    assert [each.seeds for each in effects] == answer.seeds[place].tolist()
+    assert [effect.answer is Verdict.YES for effect in effects] == answer.yes[place].tolist()
+    assert [effect.seeds for effect in effects] == answer.seeds[place].tolist()
 
 
 def images(
@@ -327,8 +327,8 @@ _VARIANCE = 1.0 + 0.25**2 + 0.5**2 + _NETWORK**2
 def _bound(accuracy: Values) -> Values:
     from scipy.special import ndtri
 
-    found: Values = np.sqrt(_VARIANCE) * ndtri(accuracy)
-    return found
+    bound: Values = np.sqrt(_VARIANCE) * ndtri(accuracy)
+    return bound
 
 
 def share(values: Sequence[bool]) -> str:
@@ -341,41 +341,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=200, help="repeats with images")
     parser.add_argument("--seeds", type=int, action="append")
     parser.add_argument("--fixed", action="store_true", help="no looks before the last seed")
-    given = parser.parse_args(arguments)
-    looks = () if given.fixed else LOOKS
+    options = parser.parse_args(arguments)
+    looks = () if options.fixed else LOOKS
     heads = ("false yes", "all intervals hold", "effects are found", "median ±", "saved")
     table = Table("seeds", "comparisons", "trainings", *heads)
-    for seeds in given.seeds or (5, SEEDS, 12):
+    for seeds in options.seeds or (5, SEEDS, 12):
         for comparisons in (1, 3, 8, 20):
-            found = numbers("equal noise", comparisons, seeds, given.repeats, looks=looks)
-            table.add_row(str(seeds), str(comparisons), "equal noise, 1.05 points", *found.row())
+            record = numbers("equal noise", comparisons, seeds, options.repeats, looks=looks)
+            table.add_row(str(seeds), str(comparisons), "equal noise, 1.05 points", *record.row())
         for comparisons in (3, 8):
-            found = numbers(
-                "equal noise", comparisons, seeds, given.repeats, noise=0.007, looks=looks
+            record = numbers(
+                "equal noise", comparisons, seeds, options.repeats, noise=0.007, looks=looks
             )
-            table.add_row(str(seeds), str(comparisons), "equal noise, 0.70 points", *found.row())
+            table.add_row(str(seeds), str(comparisons), "equal noise, 0.70 points", *record.row())
     for world in list(WORLDS)[1:]:
         for comparisons in (3, 8):
-            found = numbers(world, comparisons, SEEDS, given.repeats, looks=looks)
-            table.add_row(str(SEEDS), str(comparisons), world, *found.row())
+            record = numbers(world, comparisons, SEEDS, options.repeats, looks=looks)
+            table.add_row(str(SEEDS), str(comparisons), world, *record.row())
     for world in WORLDS:
         for comparisons in (3, 8):
-            found = numbers(world, comparisons, SEEDS, given.repeats, looks=looks, effects=LARGE)
+            record = numbers(world, comparisons, SEEDS, options.repeats, looks=looks, effects=LARGE)
             what = f"{world}; 10, 5 and 3 points worse"
-            table.add_row(str(SEEDS), str(comparisons), what, *found.row())
+            table.add_row(str(SEEDS), str(comparisons), what, *record.row())
     for pool, validation, fixed in ((5000, 1000, False), (2000, 400, False), (1000, 1000, True)):
         for comparisons in (3, 8):
-            found = images(
+            record = images(
                 comparisons,
                 SEEDS,
-                given.images,
+                options.images,
                 pool=pool,
                 validation=validation,
                 fixed=fixed,
                 looks=looks,
             )
             what = "fixed images" if fixed else f"new splits of {pool:,}"
-            table.add_row(str(SEEDS), str(comparisons), f"{validation:,} {what}", *found.row())
+            table.add_row(str(SEEDS), str(comparisons), f"{validation:,} {what}", *record.row())
     Console(width=150).print(table)
 
 

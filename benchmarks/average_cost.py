@@ -35,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table.add_column(column)
     for case, plain in trials(options):
         both = (replace(plain, evaluate="ema"), plain)
-        taken = rounds(
+        all_turns = rounds(
             [Contender(our_epochs, (config,), 1) for config in both], options.epochs, warm_up=1
         )
-        found = ratio(taken, 0, 1, "cpu")
-        table.add_row(case.model.name, str(case.batch_size), f"{found:.3f}")
+        slowdown = ratio(all_turns, 0, 1, "cpu")
+        table.add_row(case.model.name, str(case.batch_size), f"{slowdown:.3f}")
     Console(width=100).print(table)
     Console().print(f"load at the end {os.getloadavg()[0]:.1f}")
 

@@ -121,11 +121,11 @@ def _get(application: Any, path: str) -> bytes:
     environ: dict[str, Any] = {"PATH_INFO": path, "REQUEST_METHOD": "GET", "QUERY_STRING": ""}
     environ["HTTP_ACCEPT_ENCODING"] = "gzip"
     setup_testing_defaults(environ)
-    told: list[Any] = []
-    take: Callable[..., Any] = lambda *given: told.extend(given)  # noqa: E731
+    response: list[Any] = []
+    take: Callable[..., Any] = lambda *arguments: response.extend(arguments)  # noqa: E731
     body = b"".join(application(environ, take))
-    if not str(told[0]).startswith("200"):
-        raise RuntimeError(f"{path}: {told[0]}")
+    if not str(response[0]).startswith("200"):
+        raise RuntimeError(f"{path}: {response[0]}")
     return body
 
 
@@ -150,17 +150,17 @@ def main(arguments: list[str] | None = None) -> None:
             sides: tuple[Side, ...] = ("ours", "stock")
             turns = [[waited(side, url) for side in sides] for _ in range(options.turns)]
             ours, stock = ([astuple(turn[place]) for turn in turns] for place in (0, 1))
-            for side, taken in (("ours", ours), ("stock", stock)):
-                *times, size = map(statistics.median, zip(*taken, strict=True))
-                shown = [f"{each:.2f} s" for each in times]
-                table.add_row(f"{trials:,}", side, *shown, f"{size:.1f} MB")
+            for side, samples in (("ours", ours), ("stock", stock)):
+                *times, size = map(statistics.median, zip(*samples, strict=True))
+                cells = [f"{seconds:.2f} s" for seconds in times]
+                table.add_row(f"{trials:,}", side, *cells, f"{size:.1f} MB")
             ratios = [
                 statistics.median(
                     theirs[place] / mine[place] for mine, theirs in zip(ours, stock, strict=True)
                 )
                 for place in range(3)
             ]
-            table.add_row("", "stock / ours", *(f"{each:.1f}" for each in ratios), "")
+            table.add_row("", "stock / ours", *(f"{factor:.1f}" for factor in ratios), "")
     Console(width=110).print(table)
 
 

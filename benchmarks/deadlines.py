@@ -108,47 +108,48 @@ def main() -> None:
     parser.add_argument("--kinds", default="plain,plain,plain,kill,join")
     parser.add_argument("--side-by-side", type=int, default=2)
     parser.add_argument("--answer", action="store_true")
-    given = parser.parse_args()
-    kinds = given.kinds.split(",")
+    arguments = parser.parse_args()
+    kinds = arguments.kinds.split(",")
     print("| run | kind | written | ended | confirmed | finalists | seeds | trials", end="")
     print(f" | stopped | answer |\n|{' --- |' * 10}", flush=True)
 
     def run(number: int) -> Outcome:
-        found = one(number, kinds[number % len(kinds)], given)
+        outcome = one(number, kinds[number % len(kinds)], arguments)
         print(
-            f"| {number} | {found.kind} | {found.written:+.1f} s | {found.ended:+.1f} s | "
-            f"{'yes' if found.confirmed else 'no'} | {found.finalists} | "
-            f"{found.seeds[0]}+{found.seeds[1]} | {found.trials} | {found.paused} | "
-            f"{_answered(found)} |",
+            f"| {number} | {outcome.kind} | {outcome.written:+.1f} s | {outcome.ended:+.1f} s | "
+            f"{'yes' if outcome.confirmed else 'no'} | {outcome.finalists} | "
+            f"{outcome.seeds[0]}+{outcome.seeds[1]} | {outcome.trials} | {outcome.paused} | "
+            f"{_answered(outcome)} |",
             flush=True,
         )
-        return found
+        return outcome
 
-    with ThreadPoolExecutor(given.side_by_side) as pool:
-        running = [pool.submit(run, number) for number in range(given.runs)]
-        while not all(each.done() for each in running):
+    with ThreadPoolExecutor(arguments.side_by_side) as pool:
+        running = [pool.submit(run, number) for number in range(arguments.runs)]
+        while not all(future.done() for future in running):
             with suppress(Empty):
                 folder, options, started = _TO_START.get(timeout=0.2)
                 started.set_result(_start(folder, *options))
-        outcomes = [each.result() for each in running]
-    late = max(each.written for each in outcomes)
+        outcomes = [future.result() for future in running]
+    late = max(outcome.written for outcome in outcomes)
+    confirmed = sum(outcome.confirmed for outcome in outcomes)
     print(
-        f"\n{sum(each.confirmed for each in outcomes)} of {len(outcomes)} confirmed; the last file "
-        f"was written {abs(late):.1f} s {'after' if late > 0 else 'before'} the deadline at worst"
+        f"\n{confirmed} of {len(outcomes)} confirmed; the last file was written {abs(late):.1f} s "
+        f"{'after' if late > 0 else 'before'} the deadline at worst"
     )
 
 
-def one(number: int, kind: str, given: argparse.Namespace) -> Outcome:
+def one(number: int, kind: str, arguments: argparse.Namespace) -> Outcome:
     """Run one launch to its end."""
     folder = Path(mkdtemp(prefix=f"deadline-{number}-"))
     (folder / "loop.py").write_text(LOOP)
-    study = STUDY.format(seed=number, seconds=given.epoch, spread=given.spread)
-    if given.answer:
+    study = STUDY.format(seed=number, seconds=arguments.epoch, spread=arguments.spread)
+    if arguments.answer:
         study = study.replace("sleeper: {", "sleeper: {shape: {values: [0, 1, 2]}, ") + QUESTION
     (folder / "study.yaml").write_text(study)
     chance = random.Random(number)
-    answer = ["--answer"] if given.answer else []
-    first = start(folder, "--workers=2", f"--for={given.seconds:g}s", *answer)
+    answer = ["--answer"] if arguments.answer else []
+    first = start(folder, "--workers=2", f"--for={arguments.seconds:g}s", *answer)
     others = []
     if kind != "plain":
         # On a busy machine a launch takes long to begin
@@ -175,7 +176,7 @@ def one(number: int, kind: str, given: argparse.Namespace) -> Outcome:
         now = None if confirmation is None else progress_of(confirmation)
         return Outcome(
             kind=kind,
-            written=max((each.stat().st_mtime for each in files if each.exists()), default=ended)
+            written=max((file.stat().st_mtime for file in files if file.exists()), default=ended)
             - deadline.at,
             ended=ended - deadline.at,
             confirmed=now is not None and now.finished and now.winner is not None,
@@ -193,10 +194,10 @@ def one(number: int, kind: str, given: argparse.Namespace) -> Outcome:
         )
 
 
-def _answered(found: Outcome) -> str:
-    if found.answer is None:
+def _answered(outcome: Outcome) -> str:
+    if outcome.answer is None:
         return "-"
-    seeds, finished = found.answer
+    seeds, finished = outcome.answer
     return f"{seeds} seeds" if finished else "not finished"
 
 
@@ -208,9 +209,9 @@ def begun(folder: Path) -> float:
             suppress(HpsearchError),
             closing(Database(f"sqlite:///{folder / 'hpsearch.db'}")) as database,
         ):
-            found = deadline_of(database, read_study(database, "sleepy").study)
-            if found is not None and found.at is not None:
-                return found.at
+            deadline = deadline_of(database, read_study(database, "sleepy").study)
+            if deadline is not None and deadline.at is not None:
+                return deadline.at
 
 
 def start(folder: Path, *options: str) -> ForkedCommand:

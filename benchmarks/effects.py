@@ -44,7 +44,7 @@ class Record:
 
     searches: int = 0
     #: Whether the intervals of a parameter's two reported comparisons contain the true values.
-    held: list[bool] = field(default_factory=list)
+    contains_truth: list[bool] = field(default_factory=list)
     #: For parameters without effect: whether the answer was "yes"; and per search, for any of them.
     idle_yes: list[bool] = field(default_factory=list)
     any_idle_yes: list[bool] = field(default_factory=list)
@@ -58,10 +58,10 @@ class Record:
     reach: list[float] = field(default_factory=list)
     #: The same for the naive analysis: any false "yes", "yes" for real effects, and if it is right.
     naive_any: list[bool] = field(default_factory=list)
-    naive_held: list[bool] = field(default_factory=list)
+    naive_contains_truth: list[bool] = field(default_factory=list)
     #: Interactions: whether any was reported, and whether dilation x kernel was.
     claimed: list[bool] = field(default_factory=list)
-    found: list[bool] = field(default_factory=list)
+    interaction_power: list[bool] = field(default_factory=list)
 
     def add(self, other: Record) -> None:
         """Add the results of another record."""
@@ -83,20 +83,20 @@ def judged(world: World, evidence: AnalysisData) -> Record:
     ends = outcomes(evidence)
     if isinstance(ends, str):
         return record
-    told = effects(evidence)
+    analysis = effects(evidence)
     any_yes = naive_yes = False
-    for effect in told.effects:
+    for effect in analysis.effects:
         if effect.p_value is None:
             continue
-        found = levels(evidence.parameters[effect.parameter], evidence.trials)
-        true = truth(world, evidence, effect.parameter, found, ends.fence)
-        label = {cut.label: place for place, cut in enumerate(found.cuts)}
+        parameter_levels = levels(evidence.parameters[effect.parameter], evidence.trials)
+        true = truth(world, evidence, effect.parameter, parameter_levels, ends.fence)
+        label = {cut.label: place for place, cut in enumerate(parameter_levels.cuts)}
         matters = float(true.max() - true.min())
         yes = effect.verdict is Verdict.YES
         for contrast in {effect.difference, effect.span}:
             if contrast is not None:
                 lead = _lead(true, label, contrast)
-                record.held.append(not contrast.ahead.excludes(lead))
+                record.contains_truth.append(not contrast.ahead.excludes(lead))
                 record.reach.append(contrast.ahead.half_width)
         if matters < NOTHING:
             record.idle_yes.append(yes)
@@ -106,28 +106,31 @@ def judged(world: World, evidence: AnalysisData) -> Record:
         if yes and effect.span is not None and matters >= NOTHING:
             record.right.append(_lead(true, label, effect.span) > 0)
         if effect.verdict is Verdict.NO:
-            record.no_right.append(matters < told.margin)
-        naive_yes |= _by_hand(record, effect, found, evidence, true)
+            record.no_right.append(matters < analysis.margin)
+        naive_yes |= _by_hand(record, effect, parameter_levels, evidence, true)
     record.any_idle_yes.append(any_yes)
     record.naive_any.append(naive_yes)
-    record.claimed.append(any(each.verdict is Verdict.YES for each in told.interactions))
-    record.found.append(
+    record.claimed.append(
+        any(interaction.verdict is Verdict.YES for interaction in analysis.interactions)
+    )
+    record.interaction_power.append(
         any(
-            each.verdict is Verdict.YES and {each.a, each.b} == {"kernel", "dilation"}
-            for each in told.interactions
+            interaction.verdict is Verdict.YES
+            and {interaction.a, interaction.b} == {"kernel", "dilation"}
+            for interaction in analysis.interactions
         )
     )
     return record
 
 
 def truth(
-    world: World, evidence: AnalysisData, path: str, found: Levels, fence: float
+    world: World, evidence: AnalysisData, path: str, parameter_levels: Levels, fence: float
 ) -> NDArray[np.float64]:
     """Return each level's true mean over the trials' other settings, float64 (levels,)."""
-    placed = list(zip(evidence.trials, found.place.tolist(), strict=True))
+    placed = list(zip(evidence.trials, parameter_levels.place.tolist(), strict=True))
     trials = [trial for trial, at in placed if at >= 0]
     means = []
-    for place in range(len(found.cuts)):
+    for place in range(len(parameter_levels.cuts)):
         there = [trial.params for trial, at in placed if at == place]
         values = []
         for number, trial in enumerate(trials):
@@ -143,12 +146,12 @@ def _with(
     params: Mapping[str, Any], path: str, value: Any, evidence: AnalysisData, number: int
 ) -> dict[str, Any]:
     """Give a configuration another value; another branch's parameters are drawn evenly."""
-    changed = {key: each for key, each in params.items() if not key.startswith(f"{path}.")}
+    changed = {key: setting for key, setting in params.items() if not key.startswith(f"{path}.")}
     changed[path] = value
     rng = np.random.default_rng(number)
-    for inner, each in evidence.parameters.items():
-        if each.branch.get(path) == value:
-            changed[inner] = at_unit(each.parameter, float(rng.random()))
+    for inner, dimension in evidence.parameters.items():
+        if dimension.branch.get(path) == value:
+            changed[inner] = at_unit(dimension.parameter, float(rng.random()))
     return changed
 
 
@@ -159,7 +162,7 @@ def _lead(true: NDArray[np.float64], label: Mapping[str, int], contrast: Contras
 def _by_hand(
     record: Record,
     effect: Effect,
-    found: Levels,
+    parameter_levels: Levels,
     evidence: AnalysisData,
     true: NDArray[np.float64],
 ) -> bool:
@@ -168,11 +171,11 @@ def _by_hand(
         np.array(
             [
                 trial.value
-                for trial, at in zip(evidence.trials, found.place, strict=True)
+                for trial, at in zip(evidence.trials, parameter_levels.place, strict=True)
                 if at == place and trial.value is not None
             ]
         )
-        for place in range(len(found.cuts))
+        for place in range(len(parameter_levels.cuts))
     ]
     tests = [
         (ttest_ind(groups[one], groups[other], equal_var=False), one, other)
@@ -185,7 +188,9 @@ def _by_hand(
         return False
     clearest, one, other = min(tests, key=lambda test: test[0].pvalue)
     interval = clearest.confidence_interval()
-    record.naive_held.append(bool(interval.low <= true[one] - true[other] <= interval.high))
+    record.naive_contains_truth.append(
+        bool(interval.low <= true[one] - true[other] <= interval.high)
+    )
     return bool(clearest.pvalue < 0.05 and true.max() - true.min() < NOTHING)
 
 
@@ -197,8 +202,8 @@ def run(world: World, searches: int, *, first: int = 0, processes: int = 1) -> R
             record.add(judge(world, seed))
         return record
     with ProcessPoolExecutor(processes, mp_context=get_context("forkserver")) as pool:
-        for each in pool.map(partial(judge, world), range(first, first + searches)):
-            record.add(each)
+        for search_record in pool.map(partial(judge, world), range(first, first + searches)):
+            record.add(search_record)
     return record
 
 
@@ -212,22 +217,22 @@ def rows(worlds: Mapping[str, Record]) -> list[tuple[str, ...]]:
             "by hand: intervals hold", "interaction claimed", "dilation x kernel found",
         )
     ]  # fmt: skip
-    for name, found in worlds.items():
+    for name, record in worlds.items():
         table.append(
             (
                 name,
-                str(found.searches),
-                share(found.held),
-                f"{100 * np.mean(found.reach):.1f}" if found.reach else "-",
-                share(found.idle_yes),
-                share(found.any_idle_yes),
-                share(found.power),
-                share(found.right),
-                share(found.no_right),
-                share(found.naive_any),
-                share(found.naive_held),
-                share(found.claimed),
-                share(found.found),
+                str(record.searches),
+                share(record.contains_truth),
+                f"{100 * np.mean(record.reach):.1f}" if record.reach else "-",
+                share(record.idle_yes),
+                share(record.any_idle_yes),
+                share(record.power),
+                share(record.right),
+                share(record.no_right),
+                share(record.naive_any),
+                share(record.naive_contains_truth),
+                share(record.claimed),
+                share(record.interaction_power),
             )
         )
     return table
@@ -243,17 +248,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--world", action="append", choices=[world.name for world in WORLDS])
     parser.add_argument("--trials", type=int, help="of each search, in place of the world's own")
     parser.add_argument("--processes", type=int, default=1)
-    given = parser.parse_args(arguments)
-    found = {}
+    options = parser.parse_args(arguments)
+    records = {}
     for world in WORLDS:
-        if given.world and world.name not in given.world:
+        if options.world and world.name not in options.world:
             continue
-        asked = world if given.trials is None else replace(world, trials=given.trials)
-        found[world.name] = run(asked, given.searches, processes=given.processes)
-    table = Table(*["figure", *found])
-    for figure, *values in list(zip(*rows(found), strict=True))[1:]:
+        sized_world = world if options.trials is None else replace(world, trials=options.trials)
+        records[world.name] = run(sized_world, options.searches, processes=options.processes)
+    table = Table(*["figure", *records])
+    for figure, *values in list(zip(*rows(records), strict=True))[1:]:
         table.add_row(figure, *values)
-    Console(width=40 + 26 * len(found)).print(table)
+    Console(width=40 + 26 * len(records)).print(table)
 
 
 if __name__ == "__main__":

@@ -91,14 +91,14 @@ def trials(options: argparse.Namespace) -> Iterator[tuple[Case, TrialConfig]]:
                 yield case, trial(case, data)
 
 
-def seconds(taken: Sequence[tuple[Turn, ...]], contender: int, clock: str) -> list[float]:
+def seconds(all_turns: Sequence[tuple[Turn, ...]], contender: int, clock: str) -> list[float]:
     """Return one contender's seconds in each round."""
-    return [getattr(turns[contender], clock) for turns in taken]
+    return [getattr(turns[contender], clock) for turns in all_turns]
 
 
-def ratio(taken: Sequence[tuple[Turn, ...]], over: int, under: int, clock: str) -> float:
+def ratio(all_turns: Sequence[tuple[Turn, ...]], over: int, under: int, clock: str) -> float:
     """Return the median of pairs: how many times longer ``over`` took than ``under``."""
-    pairs = zip(seconds(taken, over, clock), seconds(taken, under, clock), strict=True)
+    pairs = zip(seconds(all_turns, over, clock), seconds(all_turns, under, clock), strict=True)
     return statistics.median(one / other for one, other in pairs)
 
 
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table.add_column(column, justify="left" if column == "model" else "right")
     over_reports, over_bare = [], []
     for case, config in trials(options):
-        taken = rounds(
+        all_turns = rounds(
             [
                 Contender(start, (config,), options.threads)
                 for start in (reports_epochs, bare_epochs, our_epochs)
@@ -131,15 +131,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.epochs,
             warm_up=1,
         )
-        medians = [statistics.median(seconds(taken, each, options.clock)) for each in range(3)]
-        over_reports.append(ratio(taken, 0, 2, options.clock))
-        over_bare.append(ratio(taken, 2, 1, options.clock))
+        medians = [
+            statistics.median(seconds(all_turns, contender, options.clock))
+            for contender in range(3)
+        ]
+        over_reports.append(ratio(all_turns, 0, 2, options.clock))
+        over_bare.append(ratio(all_turns, 2, 1, options.clock))
         table.add_row(
             case.report,
             case.model.name,
             str(case.batch_size),
             plan(config).precision,
-            *(f"{each:.3f}" for each in medians),
+            *(f"{middle:.3f}" for middle in medians),
             f"{over_reports[-1]:.1f}",
             f"{over_bare[-1]:.2f}",
         )

@@ -84,9 +84,9 @@ def _our_footprint(url: str) -> Footprint:
         # One report, as the other side has: training stopped early after its first epoch
         worker.ledger.report(claim, replace(epoch_end(1, 0.5), last=True))
 
-    found = _measure(worker.history.refresh, step)
+    measurement = _measure(worker.history.refresh, step)
     worker.database.close()
-    return found
+    return measurement
 
 
 def _stock_footprint(url: str) -> Footprint:
@@ -146,13 +146,13 @@ def main(arguments: list[str] | None = None) -> None:
             fill(url, options.trials)
             sides: tuple[Side, ...] = ("ours", "stock")
             for side in sides:
-                found = footprint(side, url)
+                measurement = footprint(side, url)
                 table.add_row(
                     kind,
                     "hpsearch" if side == "ours" else "stock",
-                    f"{found.start_seconds:.2f} ({found.start_cpu_seconds:.2f})",
-                    f"{found.megabytes:.0f} MB",
-                    f"{found.step_seconds:.3f} ({found.step_cpu_seconds:.3f})",
+                    f"{measurement.start_seconds:.2f} ({measurement.start_cpu_seconds:.2f})",
+                    f"{measurement.megabytes:.0f} MB",
+                    f"{measurement.step_seconds:.3f} ({measurement.step_cpu_seconds:.3f})",
                 )
     Console(width=120).print(table)
 

@@ -135,14 +135,14 @@ class Truth:
         """Make the images of a group similar without a change of each image's own distribution."""
         if self.groups is None:
             return
-        known = int(self.groups[-1]) + 1
+        group_count = int(self.groups[-1]) + 1
         alone, together = np.float32(1 - TOGETHER) ** 0.5, np.float32(TOGETHER) ** 0.5
-        ease = self.rng.normal(0, EASE, known).astype(np.float32)
+        ease = self.rng.normal(0, EASE, group_count).astype(np.float32)
         self.ease = alone * self.ease + together * ease[self.groups]
-        taste = TASTE * self.rng.standard_normal((len(self.skill), known), np.float32)
+        taste = TASTE * self.rng.standard_normal((len(self.skill), group_count), np.float32)
         self.taste = alone * self.taste + together * taste[:, self.groups]
         # One class per group, as the images of one object have
-        self.classes = self.rng.integers(0, CLASSES, known)[self.groups]
+        self.classes = self.rng.integers(0, CLASSES, group_count)[self.groups]
 
     def rows(self, seed: int) -> NDArray[np.int64]:
         """Return the validation images of a seed, the same for every configuration."""
@@ -159,8 +159,8 @@ class Truth:
         sizes = np.bincount(groups)
         order = self.rng.permutation(len(sizes))
         after = np.cumsum(sizes[order])
-        taken = order[: int(np.argmin(abs(after - self.world.images))) + 1]
-        return np.flatnonzero(np.isin(groups, taken))
+        selection = order[: int(np.argmin(abs(after - self.world.images))) + 1]
+        return np.flatnonzero(np.isin(groups, selection))
 
     def train(
         self, configuration: int, rows: NDArray[np.int64], luck: float | None = None
@@ -172,7 +172,7 @@ class Truth:
             return self.ranked(margin, rows, whole=True)
         right = self.rng.logistic(size=len(rows)) + margin > 0
         wrong = (self.classes[rows] + self.rng.integers(1, CLASSES, len(rows))) % CLASSES
-        said = Predictions(
+        predictions = Predictions(
             rows=rows,
             predicted=np.where(right, self.classes[rows], wrong),
             truth=self.classes[rows],
@@ -180,7 +180,8 @@ class Truth:
             groups=None if self.groups is None else self.groups[rows],
         )
         return TrainingResult(
-            value=float(contributions(self.world.metric, said).mean()), predictions=said
+            value=float(contributions(self.world.metric, predictions).mean()),
+            predictions=predictions,
         )
 
     def ranked(
@@ -188,8 +189,8 @@ class Truth:
     ) -> TrainingResult:
         """Return a training's AUROC; if ``whole``, with the predictions and their contributions."""
         truth = self.classes[rows] % 2
-        seen = margin + self.rng.logistic(size=len(rows))
-        logit = np.where(truth == 1, seen, -seen)
+        scores = margin + self.rng.logistic(size=len(rows))
+        logit = np.where(truth == 1, scores, -scores)
         groups = None if self.groups is None else self.groups[rows]
 
         def measure(mask: NDArray[np.bool_]) -> float:
@@ -197,38 +198,46 @@ class Truth:
 
         if not whole:
             return TrainingResult(value=measure(np.ones(len(rows), bool)), predictions=None)
-        said = Predictions(
+        predictions = Predictions(
             rows=rows,
             predicted=(logit > 0).astype(np.int64),
             truth=truth,
-            loss=np.logaddexp(0, -seen),
+            loss=np.logaddexp(0, -scores),
             groups=groups,
             scores=jackknife(measure, rows, groups),
         )
-        return TrainingResult(value=float(contributions(AUROC, said).mean()), predictions=said)
+        return TrainingResult(
+            value=float(contributions(AUROC, predictions).mean()), predictions=predictions
+        )
 
     def search(self, rows: NDArray[np.int64]) -> list[float]:
         """Return the metric of each configuration's only training in the search."""
         if self.world.metric == AUROC:
             margin = self.ease[rows] + self.taste[:, rows]
             margin += (self.skill + self.rng.normal(0, LUCK, len(self.skill)))[:, None]
-            return [self.ranked(each, rows, whole=False).value or 0.0 for each in margin]
+            return [
+                self.ranked(configuration_margin, rows, whole=False).value or 0.0
+                for configuration_margin in margin
+            ]
         if self.world.metric != "val_accuracy":
-            return [self.train(each, rows).value or 0.0 for each in range(len(self.skill))]
+            return [
+                self.train(configuration, rows).value or 0.0
+                for configuration in range(len(self.skill))
+            ]
         margin = self.ease[rows] + self.taste[:, rows]
         margin += (self.skill + self.rng.normal(0, LUCK, len(self.skill)))[:, None]
         # As only the share matters, one draw for all is enough, and three times as fast
         chance = self.rng.random(margin.shape, np.float32)
-        return [float(each) for each in (chance < expit(margin)).mean(axis=1)]
+        return [float(accuracy) for accuracy in (chance < expit(margin)).mean(axis=1)]
 
     def test(self, configuration: int) -> tuple[Predictions, float]:
         """Return one training's predictions for unseen test images, and its true metric."""
         unseen = Truth(replace(self.world, pool=None, configurations=1), self.rng)
         unseen.skill = self.skill[[configuration]]
         luck = self.rng.normal(0, LUCK)
-        said = unseen.train(0, unseen.rows(0), luck).predictions
-        assert said is not None
-        return said, float(unseen.values(luck)[0])
+        predictions = unseen.train(0, unseen.rows(0), luck).predictions
+        assert predictions is not None
+        return predictions, float(unseen.values(luck)[0])
 
     def values(self, luck: float | None = None) -> NDArray[np.float64]:
         """Return each configuration's true metric, over seeds or of a training with ``luck``.
@@ -306,33 +315,36 @@ def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
     maximize = direction_of(world.metric) == "maximize"
     sign = 1.0 if maximize else -1.0
     split = truth.rows(0)
-    seen = truth.search(split)
-    order = sorted(range(world.configurations), key=lambda each: -sign * seen[each])
-    chosen = finalists(
-        [Candidate(trial=each, value=seen[each], params={"trial": each}) for each in order],
+    search_values = truth.search(split)
+    order = sorted(range(world.configurations), key=lambda trial: -sign * search_values[trial])
+    selection = finalists(
+        [
+            Candidate(trial=trial, value=search_values[trial], params={"trial": trial})
+            for trial in order
+        ],
         metric=world.metric,
         images=world.images,
         top=world.top,
         baseline=0,
     )
-    contest = _spec(world, chosen)
+    contest = _spec(world, selection)
     outcomes: dict[PlannedTraining, TrainingResult] = {}
     while todo := [entry for entry in entries(contest, outcomes) if entry not in outcomes]:
         for entry in todo:
             rows = truth.rows(0 if world.pool is None else entry.seed)
             outcomes[entry] = truth.train(entry.trial, rows)
-    asked = _asked(world, seen, seen[order[0]], chosen.field)
-    verdict = judge(contest, outcomes, asked)
+    search = _search_facts(world, search_values, search_values[order[0]], selection.field)
+    verdict = judge(contest, outcomes, search)
     assert verdict.winner is not None and verdict.over_seeds_and_images is not None
     assert verdict.confirmed is not None and verdict.next_training is not None
     winner, naive = verdict.winner, order[0]
     record.covered.append(not verdict.over_seeds_and_images.excludes(true[winner]))
     if truth.groups is not None:
-        alone = judge(contest, _ungrouped(outcomes), asked)
+        alone = judge(contest, _ungrouped(outcomes), search)
         assert alone.over_seeds_and_images is not None
         record.ungrouped.append(not alone.over_seeds_and_images.excludes(true[winner]))
-    record.naive_covered.append(_naive_covers(world, seen[naive], true[naive]))
-    record.naive_bias.append(sign * (seen[naive] - true[naive]))
+    record.naive_covered.append(_naive_covers(world, search_values[naive], true[naive]))
+    record.naive_bias.append(sign * (search_values[naive] - true[naive]))
     record.bias.append(sign * (verdict.confirmed - true[winner]))
     record.half_width.append(verdict.over_seeds_and_images.half_width)
     record.gain.append(sign * (true[winner] - true[naive]))
@@ -343,13 +355,13 @@ def search_once(world: World, rng: np.random.Generator, record: Record) -> None:
     once_more = truth.train(winner, truth.rows(0 if world.pool is None else -1)).value
     record.next_training.append(not verdict.next_training.excludes(once_more or 0.0))
     record.chance.append(verdict.chance_of_best or 0.0)
-    record.best.append(max(sign * true[list(chosen.trials)]) == sign * true[winner])
+    record.best.append(max(sign * true[list(selection.trials)]) == sign * true[winner])
     record.test.append(_test_covers(world, truth, winner))
     record.trainings.append(len(outcomes))
-    record.all_trainings.append((len(chosen.trials) + 3) * world.seeds)
+    record.all_trainings.append((len(selection.trials) + 3) * world.seeds)
 
 
-def _spec(world: World, chosen: Finalists) -> ConfirmationSpec:
+def _spec(world: World, selection: Finalists) -> ConfirmationSpec:
     def configuration(trial: int) -> Configuration:
         return Configuration(trial=trial, params={})
 
@@ -361,24 +373,26 @@ def _spec(world: World, chosen: Finalists) -> ConfirmationSpec:
         seeds=world.seeds,
         seeds_before=0,
         requested=RequestedSettings(top=world.top, seeds=world.seeds, share=None, given=None),
-        rule=chosen.rule,
-        finalists=tuple(map(configuration, chosen.trials)),
-        baseline=None if chosen.baseline is None else configuration(chosen.baseline),
-        search=SearchSnapshot(trials=0, complete=0, epochs=0, best=0.0, field=chosen.field),
+        rule=selection.rule,
+        finalists=tuple(map(configuration, selection.trials)),
+        baseline=None if selection.baseline is None else configuration(selection.baseline),
+        search=SearchSnapshot(trials=0, complete=0, epochs=0, best=0.0, field=selection.field),
     )
 
 
-def _asked(world: World, seen: Sequence[float], best: float, field: Field) -> Search:
+def _search_facts(
+    world: World, search_values: Sequence[float], best: float, field: Field
+) -> Search:
     return Search(
         metric=world.metric,
-        values=dict(enumerate(seen)),
+        values=dict(enumerate(search_values)),
         best_seen=best,
         complete=world.configurations,
         search_epochs=world.configurations * EPOCHS,
         confirmation_epochs=0,
         epochs_per_trial=EPOCHS,
         new_splits=world.pool is not None,
-        class_names=[str(each) for each in range(CLASSES)],
+        class_names=[str(number) for number in range(CLASSES)],
         costs={},
         field=field,
     )
@@ -388,18 +402,20 @@ def _ungrouped(
     outcomes: Mapping[PlannedTraining, TrainingResult],
 ) -> dict[PlannedTraining, TrainingResult]:
     return {
-        entry: replace(each, predictions=replace(each.predictions, groups=None))
-        for entry, each in outcomes.items()
-        if each.predictions is not None
+        entry: replace(outcome, predictions=replace(outcome.predictions, groups=None))
+        for entry, outcome in outcomes.items()
+        if outcome.predictions is not None
     }
 
 
-def _naive_covers(world: World, seen: float, true: float) -> bool:
+def _naive_covers(world: World, best_value: float, true: float) -> bool:
     """Whether a naive interval for the best seen (Wilson's) contains its true value."""
     if world.metric != "val_accuracy":
         return False
-    found = binomtest(round(seen * world.images), world.images).proportion_ci(method="wilson")
-    return bool(found.low <= true <= found.high)
+    interval = binomtest(round(best_value * world.images), world.images).proportion_ci(
+        method="wilson"
+    )
+    return bool(interval.low <= true <= interval.high)
 
 
 def _test_covers(world: World, truth: Truth, configuration: int) -> bool:
@@ -407,15 +423,15 @@ def _test_covers(world: World, truth: Truth, configuration: int) -> bool:
 
     It is that of a single training, so it doesn't include the variation of seeds.
     """
-    said, true = truth.test(configuration)
-    training = training_values(world.metric, said)
-    found = error_of(training).interval(training.mean, share=world.metric != "val_loss")
-    return found is not None and found[0] <= true <= found[1]
+    predictions, true = truth.test(configuration)
+    training = training_values(world.metric, predictions)
+    interval = error_of(training).interval(training.mean, share=world.metric != "val_loss")
+    return interval is not None and interval[0] <= true <= interval[1]
 
 
 def _compare(record: Record, compared: Comparison, true: float) -> None:
-    held = record.differences if compared.fresh else record.few_seeds
-    held.append(not compared.ahead.excludes(true))
+    hits = record.differences if compared.fresh else record.few_seeds
+    hits.append(not compared.ahead.excludes(true))
     if compared.ahead.low > 0:
         record.claims.append(true > 0)
 
@@ -446,27 +462,27 @@ def rows(worlds: Mapping[str, Record]) -> list[tuple[str, ...]]:
         "test interval holds",
     )  # fmt: skip
     table = [head]
-    for name, found in worlds.items():
-        naive = share(found.naive_covered) if any(found.naive_covered) else "-"
+    for name, record in worlds.items():
+        naive = share(record.naive_covered) if any(record.naive_covered) else "-"
         table.append(
             (
                 name,
-                share(found.covered),
-                f"{100 * np.mean(found.half_width):.2f}",
-                mean(found.bias),
-                mean(found.naive_bias),
+                share(record.covered),
+                f"{100 * np.mean(record.half_width):.2f}",
+                mean(record.bias),
+                mean(record.naive_bias),
                 naive,
-                mean(found.gain),
-                share(found.changed),
-                share(found.differences),
-                share(found.few_seeds),
-                f"{share(found.claims)} of {len(found.claims)}",
-                share(found.next_training),
-                f"{np.mean(found.chance):.2f}",
-                share(found.best),
-                f"{np.mean(found.trainings):.1f} ({np.mean(found.all_trainings):.0f})",
-                share(found.ungrouped),
-                share(found.test),
+                mean(record.gain),
+                share(record.changed),
+                share(record.differences),
+                share(record.few_seeds),
+                f"{share(record.claims)} of {len(record.claims)}",
+                share(record.next_training),
+                f"{np.mean(record.chance):.2f}",
+                share(record.best),
+                f"{np.mean(record.trainings):.1f} ({np.mean(record.all_trainings):.0f})",
+                share(record.ungrouped),
+                share(record.test),
             )
         )
     return table
@@ -477,17 +493,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--searches", type=int, default=1000, help="of each world")
     parser.add_argument("--world", action="append", choices=[world.name for world in WORLDS])
     parser.add_argument("--seed", type=int, default=0, help="another one makes up other searches")
-    given = parser.parse_args(arguments)
-    found = {
-        world.name: run(world, given.searches, given.seed)
+    options = parser.parse_args(arguments)
+    records = {
+        world.name: run(world, options.searches, options.seed)
         for world in WORLDS
-        if not given.world or world.name in given.world
+        if not options.world or world.name in options.world
     }
     # One column per world, since fifteen numbers don't fit into a row
-    table = Table(*["figure", *found])
-    for figure, *values in list(zip(*rows(found), strict=True))[1:]:
+    table = Table(*["figure", *records])
+    for figure, *values in list(zip(*rows(records), strict=True))[1:]:
         table.add_row(figure, *values)
-    Console(width=40 + 26 * len(found)).print(table)
+    Console(width=40 + 26 * len(records)).print(table)
 
 
 if __name__ == "__main__":

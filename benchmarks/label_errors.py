@@ -72,7 +72,7 @@ FIXED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Comparison:
     """One confirmation's list against the labels that were swapped."""
 
     data: str
@@ -135,8 +135,8 @@ def similar(trainings: Sequence[Predictions], classes: int) -> np.ndarray:
     Each row has the sum 1, and no pair is impossible.
     """
     counts = np.zeros((classes, classes))
-    for each in trainings:
-        np.add.at(counts, (each.truth, each.predicted), 1)
+    for training in trainings:
+        np.add.at(counts, (training.truth, training.predicted), 1)
     counts += 0.01
     np.fill_diagonal(counts, 0)
     return np.asarray(counts / counts.sum(axis=1, keepdims=True))
@@ -164,12 +164,12 @@ def searched(data: str, content: dict[str, Any], seed: int) -> list[Predictions]
             confirmation = newest(opened, study)
             assert confirmation is not None
             outcomes = outcomes_of(opened, confirmation).values()
-    return [each.predictions for each in outcomes if each.predictions is not None]
+    return [outcome.predictions for outcome in outcomes if outcome.predictions is not None]
 
 
 def trained(data: str, content: dict[str, Any], seed: int) -> list[Predictions]:
     """Train fixed models on the content; return their predictions."""
-    found = []
+    predictions = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "images.pkl")
         file.write_bytes(pickle.dumps(content))
@@ -188,17 +188,17 @@ def trained(data: str, content: dict[str, Any], seed: int) -> list[Predictions]:
                     seed=1000 * seed + fresh,
                 )
                 *_, end = train(config, keep_predictions=True)
-                kept = end.val_predictions
-                assert kept is not None
-                found.append(
+                val_predictions = end.val_predictions
+                assert val_predictions is not None
+                predictions.append(
                     Predictions(
-                        rows=kept.rows,
-                        predicted=kept.predicted,
-                        truth=kept.truth,
-                        loss=kept.losses,
+                        rows=val_predictions.rows,
+                        predicted=val_predictions.predicted,
+                        truth=val_predictions.truth,
+                        loss=val_predictions.losses,
                     )
                 )
-    return found
+    return predictions
 
 
 def compare(
@@ -207,7 +207,7 @@ def compare(
     swapped: set[int],
     seed: int,
     trainings: Sequence[Predictions],
-) -> Found:
+) -> Comparison:
     """Compare the report's list with what was swapped.
 
     Args:
@@ -217,22 +217,24 @@ def compare(
         seed: The seed of the swaps.
         trainings: The predictions of a confirmation.
     """
-    found = wrong_pictures(trainings, content["label_names"], at_most=sys.maxsize)
-    rows, counts = np.unique(np.concatenate([each.rows for each in trainings]), return_counts=True)
+    report = wrong_pictures(trainings, content["label_names"], at_most=sys.maxsize)
+    rows, counts = np.unique(
+        np.concatenate([training.rows for training in trainings]), return_counts=True
+    )
     judged = set(rows[counts >= LEAST_TRAININGS].tolist())
-    listed = [each.row for each in found.label_errors]
+    listed = [picture.row for picture in report.label_errors]
     wrong = {
-        each.row
-        for each in (*found.label_errors, *found.hardest)
-        if each.wrong == each.trainings >= LEAST_TRAININGS
+        picture.row
+        for picture in (*report.label_errors, *report.hardest)
+        if picture.wrong == picture.trainings >= LEAST_TRAININGS
     }
-    right = [float((each.predicted == each.truth).mean()) for each in trainings]
-    return Found(
+    right = [float((training.predicted == training.truth).mean()) for training in trainings]
+    return Comparison(
         data=data,
         seed=seed,
         accuracy=float(np.mean(right)),
         pictures=len(content["labels"]),
-        judged=found.judged,
+        judged=report.judged,
         swapped=len(swapped & judged),
         listed=len(listed),
         right=len(swapped.intersection(listed)),
@@ -242,7 +244,7 @@ def compare(
     )
 
 
-def show(found: Sequence[Found]) -> None:
+def show(comparisons: Sequence[Comparison]) -> None:
     """Print one row per confirmation."""
     table = Table(title="swapped labels")
     for column in (
@@ -250,13 +252,16 @@ def show(found: Sequence[Found]) -> None:
         *("listed", "right", "found", "first 10", "all wrong", "right", "found"),
     ):
         table.add_column(column, justify="right")
-    for each in found:
+    for comparison in comparisons:
         table.add_row(
-            *(each.data, str(each.seed), f"{each.accuracy:.1%}"),
-            *(f"{number:,}" for number in (each.pictures, each.judged, each.swapped)),
-            *_shares(each.listed, each.right, each.swapped),
-            f"{each.first} of {min(10, each.listed)}",
-            *_shares(each.all_wrong, each.all_wrong_right, each.swapped),
+            *(comparison.data, str(comparison.seed), f"{comparison.accuracy:.1%}"),
+            *(
+                f"{number:,}"
+                for number in (comparison.pictures, comparison.judged, comparison.swapped)
+            ),
+            *_shares(comparison.listed, comparison.right, comparison.swapped),
+            f"{comparison.first} of {min(10, comparison.listed)}",
+            *_shares(comparison.all_wrong, comparison.all_wrong_right, comparison.swapped),
         )
     Console(width=140).print(table)
 
@@ -283,7 +288,7 @@ def main() -> None:
         *options.data,
         *(["colour"] if options.colour and "colour" not in options.data else []),
     ]
-    found = []
+    comparisons = []
     for name in names:
         content = content_of(name, options.colour)
         similarity = None
@@ -292,8 +297,8 @@ def main() -> None:
         for seed in options.seeds:
             planted, rows = swap(content, options.share, seed, similarity)
             trainings = (trained if options.fixed else searched)(name, planted, seed)
-            found.append(compare(name, planted, rows, seed, trainings))
-            show(found)
+            comparisons.append(compare(name, planted, rows, seed, trainings))
+            show(comparisons)
 
 
 if __name__ == "__main__":

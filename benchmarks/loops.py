@@ -67,7 +67,7 @@ def reports_epochs(config: TrialConfig, device: str = "cpu") -> Iterator[float]:
     val_loader = DataLoader(Pictures(data, data.val_indices), batch_size=config.batch_size)
     while True:
         model.train()
-        running_loss, correct, seen = 0.0, 0, 0
+        running_loss, correct, count = 0.0, 0, 0
         for images, labels in ((a.to(device), b.to(device)) for a, b in train_loader):
             optimizer.zero_grad()
             logits = model(images)
@@ -76,7 +76,7 @@ def reports_epochs(config: TrialConfig, device: str = "cpu") -> Iterator[float]:
             optimizer.step()
             running_loss += loss.item() * len(labels)
             correct += (logits.argmax(1) == labels).sum().item()
-            seen += len(labels)
+            count += len(labels)
         model.eval()
         val_loss, val_correct, val_seen = 0.0, 0, 0
         with torch.no_grad():

@@ -58,13 +58,13 @@ class Convolution:
 
 def convolutions(model: nn.Module, images: Tensor) -> list[Convolution]:
     """Return the model's convolutions in the order of execution."""
-    found: list[Convolution] = []
+    layers: list[Convolution] = []
 
-    def note(layer: nn.Module, given: Any, output: Tensor) -> None:
+    def note(layer: nn.Module, inputs: Any, output: Tensor) -> None:
         assert isinstance(layer, nn.Conv2d)
         per_output = layer.weight[0].numel()
-        shape = tuple(given[0].shape)
-        found.append(Convolution(layer, shape, output.numel() * per_output, bool(found)))
+        shape = tuple(inputs[0].shape)
+        layers.append(Convolution(layer, shape, output.numel() * per_output, bool(layers)))
 
     hooks = [
         layer.register_forward_hook(note)
@@ -75,7 +75,7 @@ def convolutions(model: nn.Module, images: Tensor) -> list[Convolution]:
         model(images)
     for hook in hooks:
         hook.remove()
-    return found
+    return layers
 
 
 def median_seconds(work: Callable[[], object], rounds: int, at_least: float = 0.05) -> float:
@@ -84,36 +84,36 @@ def median_seconds(work: Callable[[], object], rounds: int, at_least: float = 0.
     began = time.thread_time()
     work()
     times = max(1, int(at_least / max(time.thread_time() - began, 1e-6)))
-    taken = []
+    seconds = []
     for _ in range(rounds):
         began = time.thread_time()
         for _ in range(times):
             work()
-        taken.append((time.thread_time() - began) / times)
-    return statistics.median(taken)
+        seconds.append((time.thread_time() - began) / times)
+    return statistics.median(seconds)
 
 
 def bare(convolution: Convolution, kind: torch.dtype) -> tuple[Callable[[], object], ...]:
     """Return the forward pass of one convolution, and its forward pass with both gradients."""
     layer = convolution.layer
-    given = torch.randn(convolution.shape).to(kind, memory_format=torch.channels_last)
-    given.requires_grad_(convolution.passes_gradients)
+    images = torch.randn(convolution.shape).to(kind, memory_format=torch.channels_last)
+    images.requires_grad_(convolution.passes_gradients)
     weight = layer.weight.detach().to(kind, memory_format=torch.channels_last).requires_grad_()
     settings = (None, layer.stride, layer.padding, layer.dilation, layer.groups)
 
     def forward() -> Tensor:
-        return F.conv2d(given, weight, *settings)
+        return F.conv2d(images, weight, *settings)
 
     with torch.no_grad():
         onwards = torch.randn_like(forward())
-    wanted = [given, weight] if convolution.passes_gradients else [weight]
+    inputs = [images, weight] if convolution.passes_gradients else [weight]
 
     def forward_only() -> None:
         with torch.no_grad():
             forward()
 
     def both() -> None:
-        torch.autograd.grad(forward(), wanted, onwards)
+        torch.autograd.grad(forward(), inputs, onwards)
 
     return forward_only, both
 
@@ -158,11 +158,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             kind = torch.bfloat16 if precision == "bf16" else torch.float32
             alone = convolutions(model, images)
             forward, both = 0.0, 0.0
-            for each in alone:
-                one, other = (median_seconds(run, options.rounds) for run in bare(each, kind))
+            for convolution in alone:
+                one, other = (
+                    median_seconds(run, options.rounds) for run in bare(convolution, kind)
+                )
                 forward, both = forward + one, both + other
-            first = [each.multiply_adds for each in alone if not each.passes_gradients]
-            inside = sum(each.multiply_adds for each in alone)
+            first = [
+                convolution.multiply_adds
+                for convolution in alone
+                if not convolution.passes_gradients
+            ]
+            inside = sum(convolution.multiply_adds for convolution in alone)
             step = whole_step(model, optimizer, images, autocast(CPU, precision))
             training = (3 * work * batch - sum(first)) / median_seconds(step, options.rounds)
             with_gradients = (3 * inside - sum(first)) / both

@@ -132,7 +132,7 @@ def train(world: World, params: Params, rng: np.random.Generator) -> list[float]
     """Return the accuracy after each epoch of one training."""
     if _diverges(world, params):
         shares = rng.binomial(IMAGES, CHANCE, world.epochs) / IMAGES
-        return [float(each) for each in shares]
+        return [float(share) for share in shares]
     mean = final(world, params)
     logit = math.log((mean - CHANCE) / (1 - mean)) + rng.normal(0, world.luck)
     end = CHANCE + (1 - CHANCE) / (1 + math.exp(-logit))
@@ -143,9 +143,9 @@ def train(world: World, params: Params, rng: np.random.Generator) -> list[float]
     grown = 1 - np.exp(-((epochs / pace) ** 0.7))
     # Scaled to end at `end`: incomplete learning is part of a configuration's true accuracy
     curve = CHANCE + (end - CHANCE) * grown / grown[-1]
-    seen = curve + rng.normal(0, world.wobble, len(epochs))
-    shares = rng.binomial(IMAGES, np.clip(seen, 0, 1)) / IMAGES
-    return [float(each) for each in shares]
+    noisy_curve = curve + rng.normal(0, world.wobble, len(epochs))
+    shares = rng.binomial(IMAGES, np.clip(noisy_curve, 0, 1)) / IMAGES
+    return [float(share) for share in shares]
 
 
 def search(world: World, seed: int) -> AnalysisData:
@@ -156,7 +156,7 @@ def search(world: World, seed: int) -> AnalysisData:
     sampler, pruner = SAMPLERS[world.sampler].build(), PRUNERS[world.pruner].build(**stopping)
     peers = _Peers()
     frozen: list[FrozenTrial] = []
-    seen: list[ObservedTrial] = []
+    trials: list[ObservedTrial] = []
     history = _History()
     for number in range(world.trials):
         draw = sampler.draw(
@@ -186,7 +186,7 @@ def search(world: World, seed: int) -> AnalysisData:
         complete = len(ran) == world.epochs
         peers.complete[number] = complete
         frozen.append(_frozen(number, draw.params, ran, complete))
-        seen.append(
+        trials.append(
             ObservedTrial(
                 number=number,
                 params=dict(draw.params),
@@ -199,7 +199,7 @@ def search(world: World, seed: int) -> AnalysisData:
         maximize=True,
         epochs_per_trial=world.epochs,
         parameters=with_branches(SPACE.parameters()),
-        trials=seen,
+        trials=trials,
     )
 
 
@@ -255,4 +255,6 @@ def _frozen(number: int, params: Params, curve: Sequence[float], complete: bool)
     )
 
 
-_DISTRIBUTIONS = {path: distribution_of(each) for path, each in SPACE.parameters().items()}
+_DISTRIBUTIONS = {
+    path: distribution_of(parameter) for path, parameter in SPACE.parameters().items()
+}

@@ -82,7 +82,7 @@ def _tally(
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     by_configuration = Counter(_original(trial) for trial in complete)
-    drawn = {_original(trial) for trial in trials}
+    configurations = {_original(trial) for trial in trials}
     trained = Counter((runs / "epochs.log").read_text().splitlines())
     holes = [trial for trial in complete if _curve_has_a_hole(trial, setting.epochs)]
     return Tally(
@@ -95,7 +95,7 @@ def _tally(
         asked=setting.trials,
         finished=len(complete),
         # Configurations that were drawn and never completed, whatever was drawn instead.
-        lost=len(drawn - by_configuration.keys()),
+        lost=len(configurations - by_configuration.keys()),
         # Complete rows beyond the budget, and configurations that are complete twice.
         doubled=max(0, len(complete) - setting.trials)
         + sum(times - 1 for times in by_configuration.values()),

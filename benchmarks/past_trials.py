@@ -110,10 +110,12 @@ def _trial(
     curve = [rng.random() for _ in range(epochs_each)]
     of_ticket = {"study_id": study_id, "ticket": ticket, "attempt": 1}
     last = "complete" if rung is None else "paused"
-    told = {"epoch": epochs_each, "value": curve[-1]}
+    last_epoch = {"epoch": epochs_each, "value": curve[-1]}
     log: dict[str, Mapping[str, Any]] = {"claimed": {}, "started": {"trial": number}}
     log |= (
-        {"complete": told} if rung is None else {"paused": told, "pruned": told | {"waited": True}}
+        {"complete": last_epoch}
+        if rung is None
+        else {"paused": last_epoch, "pruned": last_epoch | {"waited": True}}
     )
     return {
         "trials": [

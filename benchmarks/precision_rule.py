@@ -63,7 +63,7 @@ CASES = (
 
 
 def stepper(
-    case: Case, batch: int, chosen: precision.ComputePrecision, device: torch.device = CPU
+    case: Case, batch: int, kind: precision.ComputePrecision, device: torch.device = CPU
 ) -> Callable[[], None]:
     """Return one training step on a fixed batch of noise."""
     torch.manual_seed(0)
@@ -75,7 +75,7 @@ def stepper(
     images = torch.randn(batch, *case.shape).to(device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(10, (batch,)).to(device)
-    return partial(plain_step(model, optimizer, chosen, device), images, labels)
+    return partial(plain_step(model, optimizer, kind, device), images, labels)
 
 
 def seconds(step: Callable[[], None], times: int, device: torch.device = CPU) -> float:
@@ -103,7 +103,7 @@ def speed_up(
     )
 
 
-def chosen(
+def choice(
     model: ModelSummary, batch: int, device: torch.device = CPU
 ) -> precision.ComputePrecision:
     """Return the choice of the rule for this device (for a CPU, for one with bf16)."""
@@ -131,7 +131,7 @@ def main() -> None:
                 Component(case.model, case.settings), input_shape=case.shape, classes=10
             )
             for batch in case.batches:
-                ratio, says = speed_up(case, batch, options.rounds), chosen(model, batch)
+                ratio, says = speed_up(case, batch, options.rounds), choice(model, batch)
                 step = model.multiply_adds * batch
                 wrong = math.log(ratio) if says == "fp32" else -math.log(ratio)
                 lost = max(lost, wrong)

@@ -155,7 +155,7 @@ def search_theirs(
         return len(lines), None if best is None else best["params"]
 
     seeds = [1000 * study.seed, 1000 * study.seed + 1]
-    return _watched([[*command, "--seed", str(each)] for each in seeds], folder, look, whole)
+    return _watched([[*command, "--seed", str(seed)] for seed in seeds], folder, look, whole)
 
 
 def _watched(
@@ -200,21 +200,21 @@ def truths_of(
     study: StudyFile, picks: Sequence[dict[str, Any]], seeds: int, data: Path
 ) -> list[float]:
     """Return each pick's true accuracy; a configuration with two picks is trained once."""
-    known: dict[str, float] = {}
+    truths: dict[str, float] = {}
     for params in picks:
         key = json.dumps(params, sort_keys=True)
-        if key not in known:
-            known[key] = truth_of(study, params, seeds, data)
-    return [known[json.dumps(params, sort_keys=True)] for params in picks]
+        if key not in truths:
+            truths[key] = truth_of(study, params, seeds, data)
+    return [truths[json.dumps(params, sort_keys=True)] for params in picks]
 
 
 def searches(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield every search, those of ``--keep`` first; the tools alternate for each seed."""
-    kept: list[dict[str, Any]] = []
+    previous: list[dict[str, Any]] = []
     if options.keep is not None and options.keep.exists():
-        kept = [json.loads(line) for line in options.keep.read_text().splitlines()]
-        yield from kept
-    done = {(each["data"], each["tool"], each["seed"]) for each in kept}
+        previous = [json.loads(line) for line in options.keep.read_text().splitlines()]
+        yield from previous
+    done = {(search["data"], search["tool"], search["seed"]) for search in previous}
     data_parts = {} if options.only == "emoji" else {"fashion": FASHION}
     if options.emoji is not None and options.only != "fashion":
         data_parts["emoji"] = EMOJI
@@ -237,7 +237,7 @@ def searches(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             # Prepared before, so that no search's time includes it
             next(train(study.trial_config(_first(study), ticket=1), data_root=options.data))
             picks, seconds, epochs = tools[tool](file, folder, options.data, whole)
-            truths = truths_of(study, [each[2] for each in picks], options.truths, options.data)
+            truths = truths_of(study, [pick[2] for pick in picks], options.truths, options.data)
         search = {
             "data": name, "tool": tool, "seed": seed, "seconds": seconds, "epochs": epochs,
             "picks": picks, "truths": truths,
@@ -257,53 +257,61 @@ def _first(study: StudyFile) -> dict[str, Any]:
 
 def truth_at(search: dict[str, Any], mark: float, axis: int) -> float | None:
     """Return the true accuracy of the pick at ``mark`` seconds (``axis`` 0) or epochs (1)."""
-    found = [
+    truths = [
         truth
         for pick, truth in zip(search["picks"], search["truths"], strict=True)
         if pick[axis] <= mark
     ]
-    return found[-1] if found else None
+    return truths[-1] if truths else None
 
 
-def show(found: list[dict[str, Any]], whole: int) -> None:
+def show(records: list[dict[str, Any]], whole: int) -> None:
     """Print the mean true accuracy of the picks, or "-" before there is a pick."""
-    for name in dict.fromkeys(each["data"] for each in found):
+    for name in dict.fromkeys(search["data"] for search in records):
         table = Table(title=f"{name}: test accuracy of the pick, by epochs trained")
         for column in ("", *(f"{mark * whole:.0f}" for mark in MARKS), "end", "epochs", "seconds"):
             table.add_column(column, justify="right" if column else "left")
         for tool in (OURS, THEIRS):
-            mine = [each for each in found if (each["data"], each["tool"]) == (name, tool)]
-            if not mine:
+            tool_searches = [
+                search for search in records if (search["data"], search["tool"]) == (name, tool)
+            ]
+            if not tool_searches:
                 continue
             cells = []
             for mark in (*(mark * whole for mark in MARKS), float("inf")):
-                values = [truth_at(each, mark, 1) for each in mine]
-                known = [value for value in values if value is not None]
-                few = "" if len(known) == len(mine) else f" ({len(known)} of {len(mine)})"
-                cells.append(f"{100 * np.mean(known):.1f}{few}" if known else "-")
-            epochs = np.mean([each["epochs"] for each in mine])
-            seconds = np.median([each["seconds"] for each in mine])
+                values = [truth_at(search, mark, 1) for search in tool_searches]
+                accuracies = [value for value in values if value is not None]
+                few = (
+                    ""
+                    if len(accuracies) == len(tool_searches)
+                    else f" ({len(accuracies)} of {len(tool_searches)})"
+                )
+                cells.append(f"{100 * np.mean(accuracies):.1f}{few}" if accuracies else "-")
+            epochs = np.mean([search["epochs"] for search in tool_searches])
+            seconds = np.median([search["seconds"] for search in tool_searches])
             table.add_row(tool, *cells, f"{epochs:.0f}", f"{seconds:.0f}")
         Console(width=120).print(table)
 
 
-def save_plot(found: list[dict[str, Any]], path: Path) -> None:
+def save_plot(records: list[dict[str, Any]], path: Path) -> None:
     """Draw each search's pick over wall time and over epochs, and each tool's mean."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    names = list(dict.fromkeys(each["data"] for each in found))
+    names = list(dict.fromkeys(search["data"] for search in records))
     size = (5 * len(names), 6.4)
     figure, axes = pyplot.subplots(2, len(names), figsize=size, squeeze=False)
     for column, name in enumerate(names):
         for row, (key, title) in enumerate((("seconds", "seconds"), ("epochs", "epochs trained"))):
             axis = axes[row][column]
-            end = max(each[key] for each in found if each["data"] == name)
+            end = max(search[key] for search in records if search["data"] == name)
             for tool, color in ((OURS, "tab:blue"), (THEIRS, "tab:orange")):
-                mine = [each for each in found if (each["data"], each["tool"]) == (name, tool)]
-                _draw(axis, mine, row, end, color, tool)
+                tool_searches = [
+                    search for search in records if (search["data"], search["tool"]) == (name, tool)
+                ]
+                _draw(axis, tool_searches, row, end, color, tool)
             axis.set(title=name, xlabel=title, ylabel="test accuracy of the pick")
             axis.grid(alpha=0.3)
             axis.legend(fontsize="small")
@@ -314,12 +322,12 @@ def save_plot(found: list[dict[str, Any]], path: Path) -> None:
 def _draw(
     axis: Any, mine: list[dict[str, Any]], which: int, end: float, color: str, label: str
 ) -> None:
-    for each in mine:
-        marks = [*(pick[which] for pick in each["picks"]), end]
-        truths = [*each["truths"], each["truths"][-1]]
+    for search in mine:
+        marks = [*(pick[which] for pick in search["picks"]), end]
+        truths = [*search["truths"], search["truths"][-1]]
         axis.step(marks, truths, where="post", color=color, alpha=0.25, linewidth=0.8)
     grid = np.linspace(0, end, 200)
-    rows = [[truth_at(each, mark, which) for each in mine] for mark in grid]
+    rows = [[truth_at(search, mark, which) for search in mine] for mark in grid]
     # The mean starts when every search has a pick
     means = [np.nan if None in row else np.mean(np.array(row, dtype=float)) for row in rows]
     axis.plot(grid, means, color=color, linewidth=2, label=label)
@@ -340,14 +348,14 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a file (JSON lines) to go on from")
     parser.add_argument("--plot", type=Path, help="an SVG file")
     options = parser.parse_args()
-    found = []
+    records = []
     for search in searches(options):
-        found.append(search)
+        records.append(search)
         end = f"{search['truths'][-1]:.4f} after {search['epochs']} epochs"
         print(f"{search['data']}, {search['tool']}, seed {search['seed']}: {end}", flush=True)
-    show(found, options.trials * options.epochs)
+    show(records, options.trials * options.epochs)
     if options.plot is not None:
-        save_plot(found, options.plot)
+        save_plot(records, options.plot)
 
 
 if __name__ == "__main__":

@@ -100,20 +100,20 @@ def comparisons(emoji: Path | None, work: Path | None) -> dict[str, Comparison]:
         emoji: A folder of pictures; ``None``: only Fashion-MNIST is used.
         work: The folder of the pretrained weights; ``None``: nothing is fine-tuned.
     """
-    found = {"fashion": Comparison(fashion(4000, 2000), 6, TRICKS)}
+    parts = {"fashion": Comparison(fashion(4000, 2000), 6, TRICKS)}
     if emoji is not None:
-        found["emoji"] = Comparison(pictures(emoji), 10, TRICKS)
-    found["fashion, longer"] = Comparison(fashion(1000, 1000), 20, LONGER)
+        parts["emoji"] = Comparison(pictures(emoji), 10, TRICKS)
+    parts["fashion, longer"] = Comparison(fashion(1000, 1000), 20, LONGER)
     if emoji is not None:
-        found["emoji, longer"] = Comparison(pictures(emoji), 20, LONGER)
+        parts["emoji, longer"] = Comparison(pictures(emoji), 20, LONGER)
     if work is not None:
         weights, halves = pretrained(work)
         data = DataConfig(source=_arrays(halves), limit=1300, validation=1000, input_size=_EDGE)
         changes = finetuning(weights)
-        found["fashion, fine-tuned"] = Comparison(data, 10, changes)
+        parts["fashion, fine-tuned"] = Comparison(data, 10, changes)
         if emoji is not None:
-            found["emoji, fine-tuned"] = Comparison(pictures(emoji), 10, changes)
-    return found
+            parts["emoji, fine-tuned"] = Comparison(pictures(emoji), 10, changes)
+    return parts
 
 
 def baseline(part: Comparison, seed: int) -> TrialConfig:
@@ -176,8 +176,8 @@ def of_recipe(name: str, lr: float) -> dict[str, Any]:
     return changes
 
 
-def _components(named: Mapping[str, Mapping[str, Any]]) -> tuple[Component, ...]:
-    return tuple(Component(name, settings) for name, settings in named.items())
+def _components(settings_by_name: Mapping[str, Mapping[str, Any]]) -> tuple[Component, ...]:
+    return tuple(Component(name, settings) for name, settings in settings_by_name.items())
 
 
 LONGER = {
@@ -291,7 +291,7 @@ def run(config: TrialConfig) -> dict[str, float]:
     seconds = (time.process_time() - began) / config.epochs
     model = MODELS.build(config.model, data.input_shape, len(data.class_names))
     model.load_state_dict(end.state()["model"])
-    found = evaluate(
+    evaluation = evaluate(
         model.to(memory_format=torch.channels_last),
         ImageStore(data.images, data.mean, data.std, torch.device("cpu"), channels_last=True),
         data.labels,
@@ -302,7 +302,7 @@ def run(config: TrialConfig) -> dict[str, float]:
     )
     return {
         "accuracy": end.metrics.val_accuracy,
-        "mirrored": found.accuracy,
+        "mirrored": evaluation.accuracy,
         "seconds": seconds,
     }
 
@@ -328,42 +328,44 @@ class Kept:
 
     def of(self, data: str, trick: str, epochs: int, value: str) -> dict[int, float]:
         """Return a value by seed."""
-        wanted = {"data": data, "trick": trick, "epochs": epochs}
-        return {row["seed"]: row[value] for row in self.rows if wanted.items() <= row.items()}
+        case = {"data": data, "trick": trick, "epochs": epochs}
+        return {row["seed"]: row[value] for row in self.rows if case.items() <= row.items()}
 
 
-def cost(kept: Kept, name: str, part: Comparison, trick: str) -> float:
+def cost(results: Kept, name: str, part: Comparison, trick: str) -> float:
     """Return the CPU seconds of a training's epoch, in units of the reference's.
 
     Args:
-        kept: The results so far.
+        results: The results so far.
         name: The comparison's name.
         part: The comparison.
         trick: The training's name.
     """
-    own, plain = (kept.of(name, each, part.epochs, "seconds") for each in (trick, part.reference))
+    own, plain = (
+        results.of(name, training, part.epochs, "seconds") for training in (trick, part.reference)
+    )
     both = own.keys() & plain.keys()
     return sum(own[seed] for seed in both) / sum(plain[seed] for seed in both)
 
 
-def fitting(kept: Kept, name: str, part: Comparison, trick: str) -> int:
+def fitting(results: Kept, name: str, part: Comparison, trick: str) -> int:
     """Return the number of a training's epochs in the CPU seconds of the reference's.
 
     Args:
-        kept: The results so far.
+        results: The results so far.
         name: The comparison's name.
         part: The comparison.
         trick: The training's name.
     """
-    ratio = cost(kept, name, part, trick)
+    ratio = cost(results, name, part, trick)
     # A cost just below 1 is noise of the measurement
     most = part.epochs if ratio > _CHEAP else round(part.epochs / ratio)
     return max(1, min(most, round(part.epochs / ratio)))
 
 
-def difference(found: Mapping[int, float], plain: Mapping[int, float]) -> str:
+def difference(values: Mapping[int, float], plain: Mapping[int, float]) -> str:
     """Return the mean difference in percentage points, and its paired 95 % interval over seeds."""
-    pairs = [100 * (found[seed] - plain[seed]) for seed in sorted(found.keys() & plain.keys())]
+    pairs = [100 * (values[seed] - plain[seed]) for seed in sorted(values.keys() & plain.keys())]
     if len(pairs) < 2:
         return "not measured"
     middle = mean(pairs)
@@ -371,29 +373,29 @@ def difference(found: Mapping[int, float], plain: Mapping[int, float]) -> str:
     return f"{middle:+.1f} [{middle - half:+.1f}, {middle + half:+.1f}] ({len(pairs)})"
 
 
-def table(kept: Kept, name: str, part: Comparison) -> Table:
+def table(results: Kept, name: str, part: Comparison) -> Table:
     """Return the results of one comparison, a training per row."""
-    plain = kept.of(name, part.reference, part.epochs, "accuracy")
-    seconds = mean(kept.of(name, part.reference, part.epochs, "seconds").values())
-    made = Table(
+    plain = results.of(name, part.reference, part.epochs, "accuracy")
+    seconds = mean(results.of(name, part.reference, part.epochs, "seconds").values())
+    printed = Table(
         title=f"{name}: {part.reference} {100 * mean(plain.values()):.1f} % after {part.epochs} "
         f"epochs of {seconds:.2f} CPU seconds; differences in points, with the number of seeds"
     )
     for column in ("trick", "equal epochs", "epoch's cost", "equal seconds", "epochs", MIRROR):
-        made.add_column(column)
+        printed.add_column(column)
     for trick in part.changes:
-        found = kept.of(name, trick, part.epochs, "accuracy")
-        if not found:
+        accuracies = results.of(name, trick, part.epochs, "accuracy")
+        if not accuracies:
             continue
-        mirrored = difference(kept.of(name, trick, part.epochs, "mirrored"), found)
+        mirrored = difference(results.of(name, trick, part.epochs, "mirrored"), accuracies)
         if trick == part.reference:
-            made.add_row(trick, "", "1.00", "", str(part.epochs), mirrored)
+            printed.add_row(trick, "", "1.00", "", str(part.epochs), mirrored)
             continue
-        epochs = fitting(kept, name, part, trick)
-        equal = difference(kept.of(name, trick, epochs, "accuracy"), plain)
-        ratio = f"{cost(kept, name, part, trick):.2f}"
-        made.add_row(trick, difference(found, plain), ratio, equal, str(epochs), mirrored)
-    return made
+        epochs = fitting(results, name, part, trick)
+        equal = difference(results.of(name, trick, epochs, "accuracy"), plain)
+        ratio = f"{cost(results, name, part, trick):.2f}"
+        printed.add_row(trick, difference(accuracies, plain), ratio, equal, str(epochs), mirrored)
+    return printed
 
 
 def rates(parts: Mapping[str, Comparison]) -> Iterator[str]:
@@ -406,15 +408,15 @@ def rates(parts: Mapping[str, Comparison]) -> Iterator[str]:
     for name, part in parts.items():
         if part.changes is TRICKS:
             for optimizer, settings in grid.items():
-                for each in settings:
+                for arguments in settings:
                     config = baseline(part, RATES_SEED)
-                    config = replace(config, optimizer=Component(optimizer, each))
-                    yield f"{name} {optimizer} {each}: {run(config)}"
+                    config = replace(config, optimizer=Component(optimizer, arguments))
+                    yield f"{name} {optimizer} {arguments}: {run(config)}"
         for recipe in RECIPES:
             trick = f"recipe {recipe}"
             for lr in (0.01, 0.03, 0.1, 0.3, 1.0) if trick in part.changes else ():
-                chosen = {"optimizer": of_recipe(recipe, lr)["optimizer"]}
-                config = changed(baseline(part, RATES_SEED), {**part.changes[trick], **chosen})
+                change = {"optimizer": of_recipe(recipe, lr)["optimizer"]}
+                config = changed(baseline(part, RATES_SEED), {**part.changes[trick], **change})
                 yield f"{name} {trick} {lr}: {run(config)}"
 
 
@@ -434,24 +436,24 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     parts = comparisons(options.emoji, options.work)
-    parts = {name: each for name, each in parts.items() if name in (options.on or parts)}
+    parts = {name: part for name, part in parts.items() if name in (options.on or parts)}
     if options.rates:
         for line in rates(parts):
             print(line, flush=True)
         return
-    kept = Kept(options.keep)
+    results = Kept(options.keep)
     for equal_seconds in (False, True):
         for seed in range(0 if options.table else options.seeds):
             for name, part in parts.items():
-                wanted = {part.reference, *(options.only or part.changes)}
-                for trick in (each for each in part.changes if each in wanted):
+                selection = {part.reference, *(options.only or part.changes)}
+                for trick in (name for name in part.changes if name in selection):
                     config = changed(baseline(part, seed), part.changes[trick])
                     if equal_seconds:
-                        config = replace(config, epochs=fitting(kept, name, part, trick))
-                    kept.add(config, data=name, trick=trick, seed=seed)
+                        config = replace(config, epochs=fitting(results, name, part, trick))
+                    results.add(config, data=name, trick=trick, seed=seed)
     for name, part in parts.items():
-        if kept.of(name, part.reference, part.epochs, "accuracy"):
-            Console(width=160).print(table(kept, name, part))
+        if results.of(name, part.reference, part.epochs, "accuracy"):
+            Console(width=160).print(table(results, name, part))
 
 
 if __name__ == "__main__":

@@ -49,11 +49,11 @@ def _measured(trials: int) -> list[str]:
             content = read_report(database, [NAME])
             read = time.perf_counter()
             text = page(assemble(content))
-            made = time.perf_counter()
+            assembled_at = time.perf_counter()
             write_report(content, Path(folder) / "report")
             written = time.perf_counter()
-    seconds = (read - began, made - read, written - made)
-    return [*(f"{each:.1f}" for each in seconds), f"{len(text.encode()) / 1e6:.1f}"]
+    seconds = (read - began, assembled_at - read, written - assembled_at)
+    return [*(f"{interval:.1f}" for interval in seconds), f"{len(text.encode()) / 1e6:.1f}"]
 
 
 if __name__ == "__main__":

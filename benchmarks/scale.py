@@ -133,7 +133,7 @@ def size_of(database: Database) -> int:
     """Return the size of the database in bytes."""
     if database.is_sqlite:
         path = Path(str(database.url.database))
-        return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*"))
+        return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
     query = sa.text("SELECT pg_database_size(current_database())")
     return database.read(lambda connection: int(connection.execute(query).scalar_one()))
 
@@ -142,7 +142,11 @@ def problems(url: str) -> list[str]:
     """Return what ``doctor`` finds in the database."""
     with closing(Database(url)) as database:
         facts = read_snapshot(database, lambda view: read_facts(view, NAME))
-        return [f"{each.where} {each.what}" for rule in RULES for each in findings_of(rule, facts)]
+        return [
+            f"{problem.where} {problem.what}"
+            for rule in RULES
+            for problem in findings_of(rule, facts)
+        ]
 
 
 class Clock:
@@ -219,11 +223,11 @@ class SimulatedWorker:
         self.clock.time("look", lambda: self._look(claim))
         if claim.params is None:
             if self._draw is None:
-                drawn = self.clock.time("suggest", lambda: self.worker.draw(claim))
+                draw = self.clock.time("suggest", lambda: self.worker.draw(claim))
             else:
-                drawn = self._draw(claim)
-            self.clock.time("start", lambda: self._start(claim, drawn))
-            params = drawn.params
+                draw = self._draw(claim)
+            self.clock.time("start", lambda: self._start(claim, draw))
+            params = draw.params
         else:
             params = claim.params
         for epoch in range(claim.epochs_done + 1, EPOCHS + 1):
@@ -253,10 +257,10 @@ class SimulatedWorker:
         queries.owners_at_work(self.database, host=self.host)
         self.images.require(claim.params or {}, data_sets.Images(data_hash=_IMAGES))
 
-    def _start(self, claim: Claim, drawn: DrawnTrial) -> None:
-        noted = {data_sets.DATA_HASH: _IMAGES, "threads": 1, "device": "cpu"}
-        row = trial_row(drawn)
-        self.ledger.start(claim, type(row)(**{**vars(row), "user_attrs": noted}))
+    def _start(self, claim: Claim, draw: DrawnTrial) -> None:
+        attributes = {data_sets.DATA_HASH: _IMAGES, "threads": 1, "device": "cpu"}
+        row = trial_row(draw)
+        self.ledger.start(claim, type(row)(**{**vars(row), "user_attrs": attributes}))
 
 
 def curve(params: Mapping[str, Any], epoch: int) -> float:
@@ -340,7 +344,7 @@ def _fleet_process(fleet: Fleet, url: str, numbers: Sequence[int], barrier: Any,
         pool.apply(_ready)
         workers = [_member(fleet, url, number, clock, pool, over) for number in numbers]
         with ThreadPoolExecutor(len(workers)) as threads:
-            done = [threads.submit(_pull, each) for each in workers]
+            futures = [threads.submit(_pull, worker) for worker in workers]
             # The fleet begins within one epoch, not in one moment
             over.wait(fleet.epoch)
             clock.seconds.clear()
@@ -348,10 +352,10 @@ def _fleet_process(fleet: Fleet, url: str, numbers: Sequence[int], barrier: Any,
             over.wait(fleet.seconds)
             measured = {name: list(seconds) for name, seconds in clock.seconds.items()}
             over.set()
-            for each in done:
-                each.result()
-        for each in workers:
-            each.database.close()
+            for future in futures:
+                future.result()
+        for worker in workers:
+            worker.database.close()
     pipe.send(measured)
 
 
@@ -361,9 +365,9 @@ def _member(
     rng = random.Random(number)
 
     def draw(claim: Claim) -> DrawnTrial:
-        drawn, seconds = pool.apply(_draw, (claim,))
+        trial, seconds = pool.apply(_draw, (claim,))
         clock.seconds["suggest"].append(seconds)
-        return drawn
+        return trial
 
     def train() -> bool:
         return not over.wait(fleet.epoch * (0.5 + rng.random()))
@@ -390,8 +394,8 @@ def _ready() -> None:
 
 def _draw(claim: Claim) -> tuple[DrawnTrial, float]:
     began = time.perf_counter()
-    drawn = _DRAWER[0].draw(claim)
-    return drawn, time.perf_counter() - began
+    trial = _DRAWER[0].draw(claim)
+    return trial, time.perf_counter() - began
 
 
 def _connections(database: Database) -> tuple[int, int]:
@@ -414,7 +418,7 @@ def _busy(result: FleetResult) -> Iterator[None]:
 
 
 def _cpu_times() -> list[int]:
-    return [int(each) for each in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return [int(ticks) for ticks in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
 
 
 # One worker alone in studies of growing size
@@ -442,9 +446,9 @@ def alone(kind: str, url: str, trials: int, steps: int) -> Alone:
     """Fill a database and measure one worker in a new process."""
     megabytes = fill(url, trials) / 1e6
     with _PROCESSES.Pool(1) as pool:
-        found = pool.apply(_alone, (url, steps))
+        figures = pool.apply(_alone, (url, steps))
     return Alone(
-        kind=kind, trials=trials, database_megabytes=megabytes, load=os.getloadavg()[0], **found
+        kind=kind, trials=trials, database_megabytes=megabytes, load=os.getloadavg()[0], **figures
     )
 
 
@@ -478,8 +482,8 @@ def _alone(url: str, steps: int) -> dict[str, Any]:
         clock.time("supervisor", lambda: reader.look([]))
     worker.database.close()
     return {
-        "seconds": {name: statistics.median(each) for name, each in clock.seconds.items()},
-        "computing": {name: statistics.median(each) for name, each in computing.items()},
+        "seconds": {name: statistics.median(seconds) for name, seconds in clock.seconds.items()},
+        "computing": {name: statistics.median(seconds) for name, seconds in computing.items()},
         "megabytes": after,
         "megabytes_before": before,
         "megabytes_peak": peak,
@@ -494,19 +498,19 @@ def _resident() -> float:
 # Tables and the plot
 
 
-def show_fleets(found: Sequence[FleetResult]) -> None:
+def show_fleets(results: Sequence[FleetResult]) -> None:
     """Print two rows per fleet: p50 and p99 of each call."""
     table = Table(title=f"milliseconds of a call, {os.cpu_count()} cores")
     for column in ("database", "trials", "workers", "", *CALLS, "a second", "connections", "busy"):
         table.add_column(column, justify="right")
-    for each in found:
-        fleet = each.fleet
-        total = sum(map(len, each.calls.values())) / fleet.seconds
+    for result in results:
+        fleet = result.fleet
+        total = sum(map(len, result.calls.values())) / fleet.seconds
         what = (fleet.kind, f"{fleet.trials:,}", f"{fleet.workers:,}")
-        load = (f"{total:.0f}", f"{each.connections} ({each.active})", f"{each.busy:.0%}")
+        load = (f"{total:.0f}", f"{result.connections} ({result.active})", f"{result.busy:.0%}")
         none = ("", "", "")
         for share in (50, 99):
-            cells = [_milliseconds(each.calls.get(name, []), share) for name in CALLS]
+            cells = [_milliseconds(result.calls.get(name, []), share) for name in CALLS]
             first = share == 50
             table.add_row(
                 *(what if first else none), f"p{share}", *cells, *(load if first else none)
@@ -518,57 +522,57 @@ def _milliseconds(seconds: Sequence[float], share: float) -> str:
     return f"{1000 * float(np.percentile(seconds, share)):.1f}" if seconds else "-"
 
 
-def show_growth(found: Sequence[Alone]) -> None:
+def show_growth(results: Sequence[Alone]) -> None:
     """Print a row per study of the worker alone."""
     names = [*(name for name in CALLS if name != "renew"), "supervisor"]
     table = Table(title="one worker alone: median milliseconds of a call, memory")
     for column in ("database", "trials", *names, "worker, MB", "peak, MB", "database, MB", "load"):
         table.add_column(column, justify="right")
-    for each in found:
+    for result in results:
         table.add_row(
-            each.kind,
-            f"{each.trials:,}",
+            result.kind,
+            f"{result.trials:,}",
             *(
-                f"{1000 * each.seconds[name]:.1f}" if name in each.seconds else "-"
+                f"{1000 * result.seconds[name]:.1f}" if name in result.seconds else "-"
                 for name in names
             ),
-            f"{each.megabytes:.0f} (+{each.megabytes - each.megabytes_before:.0f})",
-            f"{each.megabytes_peak:.0f}",
-            f"{each.database_megabytes:.0f}",
-            f"{each.load:.1f}",
+            f"{result.megabytes:.0f} (+{result.megabytes - result.megabytes_before:.0f})",
+            f"{result.megabytes_peak:.0f}",
+            f"{result.database_megabytes:.0f}",
+            f"{result.load:.1f}",
         )
     Console(width=170).print(table)
 
 
-def plot(found: Sequence[Mapping[str, Any]], path: Path) -> None:
+def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the computing of each call and a worker's memory over the number of trials."""
     from hpsearch.matplotlib_style import mpl_style, new_figure, save
 
-    kinds = list(dict.fromkeys(each["kind"] for each in found))
+    kinds = list(dict.fromkeys(result["kind"] for result in results))
     names = ("claim", "look", "suggest", "start", "report", "finish", "tidy")
     with mpl_style({"svg.fonttype": "none"}):
         figure = new_figure((4.2 * (len(kinds) + 1), 3.4))
         axes = figure.subplots(1, len(kinds) + 1)
         for axis, kind in zip(axes, kinds, strict=False):
-            mine = [each for each in found if each["kind"] == kind]
+            kind_results = [result for result in results if result["kind"] == kind]
             for name in names:
                 points = [
-                    (each["trials"], 1000 * each["computing"][name])
-                    for each in mine
-                    if name in each["computing"]
+                    (result["trials"], 1000 * result["computing"][name])
+                    for result in kind_results
+                    if name in result["computing"]
                 ]
                 axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
             axis.set(xscale="log", yscale="log", title=kind, xlabel="trials in the study")
-            _plain(axis.xaxis, sorted({each["trials"] for each in mine}))
+            _plain(axis.xaxis, sorted({result["trials"] for result in kind_results}))
             _plain(axis.yaxis, (1, 10, 100, 1000))
             axis.set_ylabel("ms of the worker's computing, median")
             axis.grid(alpha=0.3)
         axes[0].legend(fontsize="x-small", ncols=2)
         for kind in kinds:
-            mine = [each for each in found if each["kind"] == kind]
+            kind_results = [result for result in results if result["kind"] == kind]
             axes[-1].plot(
-                [each["trials"] for each in mine],
-                [each["megabytes"] - each["megabytes_before"] for each in mine],
+                [result["trials"] for result in kind_results],
+                [result["megabytes"] - result["megabytes_before"] for result in kind_results],
                 marker="o", markersize=3, label=f"a worker, {kind}",
             )  # fmt: skip
         axes[-1].set(ylim=(0, None), title="memory", xlabel="trials in the study")
@@ -607,10 +611,10 @@ def main(arguments: list[str] | None = None) -> None:
     grown: list[Alone] = []
     fleets: list[FleetResult] = []
 
-    def keep(each: Any) -> None:
+    def keep(result: Any) -> None:
         if options.keep is not None:
             with options.keep.open("a") as file:
-                file.write(json.dumps(asdict(each)) + "\n")
+                file.write(json.dumps(asdict(result)) + "\n")
 
     most = 3 * max(options.workers) + 20
     with fresh_databases(options.databases, max_connections=most) as fresh:
@@ -632,16 +636,16 @@ def main(arguments: list[str] | None = None) -> None:
                     )  # fmt: skip
                     fleets.append(run_fleet(fleet, url))
                     keep(fleets[-1])
-                if found := problems(url):
-                    raise RuntimeError(f"doctor isn't clean: {found[:5]}")
+                if faults := problems(url):
+                    raise RuntimeError(f"doctor isn't clean: {faults[:5]}")
     show_growth(grown)
     show_fleets(fleets)
     if options.plot is not None:
-        kept = [asdict(each) for each in grown]
+        records = [asdict(result) for result in grown]
         if options.keep is not None:
             lines = map(json.loads, options.keep.read_text().splitlines())
-            kept = [line for line in lines if "computing" in line]
-        plot(kept, options.plot)
+            records = [line for line in lines if "computing" in line]
+        plot(records, options.plot)
 
 
 if __name__ == "__main__":

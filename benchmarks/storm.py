@@ -86,8 +86,8 @@ def one_storm(
 
 def cells(seed: int, kind: str, tally: Tally) -> list[str]:
     """Return one line of the table."""
-    known = {"seed": seed, "database": kind}
-    values = [known.get(name, getattr(tally, name, None)) for name in COLUMNS]
+    labels = {"seed": seed, "database": kind}
+    values = [labels.get(name, getattr(tally, name, None)) for name in COLUMNS]
     return [f"{value:.0f}" if isinstance(value, float) else str(value) for value in values]
 
 
@@ -130,7 +130,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console = Console(width=160)
     exact = True
-    found: dict[str, Tallies] = {library: {} for library in options.libraries.split(",")}
+    results: dict[str, Tallies] = {library: {} for library in options.libraries.split(",")}
     with tempfile.TemporaryDirectory(prefix="storm-") as calm:
         os.environ.setdefault("HPSEARCH_RUNS", f"{calm}/runs")
         expected = undisturbed(Path(calm), setting)
@@ -138,13 +138,13 @@ def main() -> None:
         # In turns, so that both libraries run on the machine in the same hour.
         for seed in range(options.first, options.first + options.seeds):
             for kind in options.databases.split(","):
-                for library, tallies in found.items():
+                for library, tallies in results.items():
                     tally = one_storm(library, kind, seed, server, setting, expected)
                     tallies[seed, kind] = tally
                     load = os.getloadavg()[1]
                     console.log(library, seed, kind, tally, f"load of 5 minutes: {load:.1f}")
                     exact &= library != "hpsearch" or is_exact(tally, setting)
-    for library, tallies in found.items():
+    for library, tallies in results.items():
         console.print(table_of(library, tallies, setting))
     sys.exit(0 if exact else 1)
 

@@ -22,7 +22,7 @@ import torch  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from benchmarks.precision_rule import CASES, CPU, Case, chosen, stepper  # noqa: E402
+from benchmarks.precision_rule import CASES, CPU, Case, choice, stepper  # noqa: E402
 from hpsearch.registry import Component  # noqa: E402
 from hpsearch.training import precision, threads  # noqa: E402
 from hpsearch.training.malloc import keep_freed_pages  # noqa: E402
@@ -64,8 +64,8 @@ def main() -> None:
     parser.add_argument("--beside", type=int, default=0, help="processes that keep cores busy")
     options = parser.parse_args()
     others = [multiprocessing.Process(target=busy, daemon=True) for _ in range(options.beside)]
-    for each in others:
-        each.start()
+    for process in others:
+        process.start()
     title = f"a training step with {options.threads} threads against 1, {options.beside} beside"
     table = Table(title=title)
     for column in ("model", "input", "batch", "precision", "million mult-adds", "faster", "rule"):
@@ -76,7 +76,7 @@ def main() -> None:
                 Component(case.model, case.settings), input_shape=case.shape, classes=10
             )
             for batch in case.batches:
-                kind = chosen(model, batch) if precision.cpu_has_bf16() else "fp32"
+                kind = choice(model, batch) if precision.cpu_has_bf16() else "fp32"
                 table.add_row(
                     case.model,
                     "x".join(map(str, case.shape)),
@@ -93,8 +93,8 @@ def main() -> None:
                         )
                     ),
                 )
-    for each in others:
-        each.kill()
+    for process in others:
+        process.kill()
     Console(width=100).print(table)
 
 

@@ -73,10 +73,10 @@ def _serve(
 def rounds(contenders: Sequence[Contender], count: int, warm_up: int) -> list[tuple[Turn, ...]]:
     """Return ``count`` rounds of one turn each, after ``warm_up`` others; end all processes."""
     try:
-        taken = [
+        all_turns = [
             tuple(contender.turn() for contender in contenders) for _ in range(warm_up + count)
         ]
     finally:
         for contender in contenders:
             contender.stop()
-    return taken[warm_up:]
+    return all_turns[warm_up:]

@@ -144,14 +144,14 @@ class OurWorker:
 
     def run(self, claim: Claim) -> None:
         """Draw the claimed ticket's configuration, create its trial and report every epoch."""
-        drawn = self.draw(claim)
-        self.ledger.start(claim, trial_row(drawn))
+        trial = self.draw(claim)
+        self.ledger.start(claim, trial_row(trial))
         for epoch in range(1, EPOCHS + 1):
-            self.ledger.report(claim, epoch_end(epoch, value_of(drawn.params, epoch)), None)
+            self.ledger.report(claim, epoch_end(epoch, value_of(trial.params, epoch)), None)
 
     def draw(self, claim: Claim) -> DrawnTrial:
         """Draw the claimed ticket's configuration."""
-        drawn = draw_trial(
+        trial = draw_trial(
             self.sampler,
             SPACE,
             self.history,
@@ -160,15 +160,15 @@ class OurWorker:
             infeasible=0,
             point=None,
         )
-        if drawn is None:
+        if trial is None:
             raise RuntimeError("a space without an end ended")
-        return drawn
+        return trial
 
 
-def trial_row(drawn: DrawnTrial) -> TrialRow:
+def trial_row(trial: DrawnTrial) -> TrialRow:
     """Return the data of Optuna's row."""
     return TrialRow(
-        params=drawn.params, distributions=drawn.distributions, user_attrs={}, system_attrs={}
+        params=trial.params, distributions=trial.distributions, user_attrs={}, system_attrs={}
     )
 
 
@@ -309,12 +309,12 @@ _NO_CLAIM: dict[str, Any] = {
 def _require(url: str, trials: int) -> None:
     """Check, with Optuna's own reader, that every trial completed and reported every epoch."""
     storage = RDBStorage(url)
-    found = optuna.load_study(study_name=NAME, storage=storage).get_trials(deepcopy=False)
+    all_trials = optuna.load_study(study_name=NAME, storage=storage).get_trials(deepcopy=False)
     storage.engine.dispose()
     whole = [
         trial
-        for trial in found
+        for trial in all_trials
         if trial.state.is_finished() and len(trial.intermediate_values) == EPOCHS
     ]
-    if len(whole) != trials or len(found) != trials:
+    if len(whole) != trials or len(all_trials) != trials:
         raise RuntimeError(f"{trials} trials were asked for, {len(whole)} are whole")

@@ -80,20 +80,20 @@ def study_of(task: Task) -> str:
             "model": {
                 "dilated_cnn": {
                     "conv1": {
-                        "channels": each["conv1_channels"],
-                        "kernel_size": each["conv1_kernel_size"],
-                        "dilation": each["conv1_dilation"],
+                        "channels": config["conv1_channels"],
+                        "kernel_size": config["conv1_kernel_size"],
+                        "dilation": config["conv1_dilation"],
                     },
                     "conv2": {
-                        "channels": each["conv2_channels"],
-                        "kernel_size": each["conv2_kernel_size"],
+                        "channels": config["conv2_channels"],
+                        "kernel_size": config["conv2_kernel_size"],
                     },
                 }
             },
-            "optimizer": {"sgd": {"lr": each["lr"], "momentum": each["momentum"]}},
-            "batch_size": each["batch_size"],
+            "optimizer": {"sgd": {"lr": config["lr"], "momentum": config["momentum"]}},
+            "batch_size": config["batch_size"],
         }
-        for each in task.configs
+        for config in task.configs
     ]
     return text + f"try_first: {json.dumps(entries)}\n"
 
@@ -105,7 +105,7 @@ def contestants(task: Task) -> Iterator[Callable[[Path], Reached]]:
         folder.mkdir()
         return run(Task(**{**vars(task), "folder": folder}))
 
-    yield partial(in_folder, lambda each: ours(each, study_of(each)))
+    yield partial(in_folder, lambda task_in_folder: ours(task_in_folder, study_of(task_in_folder)))
     yield partial(in_folder, partial(plain_optuna, threads=None))
     yield partial(in_folder, partial(plain_optuna, threads=1))
     if importlib.util.find_spec("ray") is not None:
@@ -114,42 +114,42 @@ def contestants(task: Task) -> Iterator[Callable[[Path], Reached]]:
 
 def round_of(task: Task, title: str) -> list[Reached]:
     """Run every contestant once, and print the table."""
-    found = [
+    results = [
         run(task.folder / f"{title.split()[0]}-{number}")
         for number, run in enumerate(contestants(task))
     ]
     table = Table(title=f"{title}; {task.seconds:g} s, {task.workers} workers")
     for column in ("", "epochs", "ours / theirs", "trials", "best accuracy"):
         table.add_column(column, justify="right" if column else "left")
-    for each in found:
-        ratio = found[0].epochs / each.epochs
-        best = f"{each.best_at(task.seconds + 1):.4f}"
-        table.add_row(each.name, str(each.epochs), f"{ratio:.1f}", str(each.trials), best)
+    for result in results:
+        ratio = results[0].epochs / result.epochs
+        best = f"{result.best_at(task.seconds + 1):.4f}"
+        table.add_row(result.name, str(result.epochs), f"{ratio:.1f}", str(result.trials), best)
     Console(width=100).print(table)
-    return found
+    return results
 
 
-def compare_over_time(found: list[Reached], seconds: float) -> None:
+def compare_over_time(results: list[Reached], seconds: float) -> None:
     """Print the best accuracy over time, and when hpsearch was behind after the first minute."""
     marks = [seconds * part / 8 for part in range(1, 9)]
     table = Table(title="best accuracy so far, by seconds")
     for column in ("", *(f"{mark:.0f}" for mark in marks)):
         table.add_column(column, justify="right" if column else "left")
-    for each in found:
-        table.add_row(each.name, *(f"{each.best_at(mark):.4f}" for mark in marks))
+    for result in results:
+        table.add_row(result.name, *(f"{result.best_at(mark):.4f}" for mark in marks))
     console = Console(width=100)
     console.print(table)
     behind = [
         second
         for second in range(min(WARM, int(seconds)), int(seconds) + 1)
-        if any(other.best_at(second) > found[0].best_at(second) for other in found[1:])
+        if any(other.best_at(second) > results[0].best_at(second) for other in results[1:])
     ]
     console.print(
         f"hpsearch was behind somebody in {len(behind)} of the seconds after the first {WARM}"
     )
 
 
-def save_plot(found: list[Reached], seconds: float, path: Path) -> None:
+def save_plot(results: list[Reached], seconds: float, path: Path) -> None:
     """Draw the best accuracy over time."""
     import matplotlib
 
@@ -157,9 +157,9 @@ def save_plot(found: list[Reached], seconds: float, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    for each in found:
-        points = [*each.best, (seconds, each.best_at(seconds + 1))]
-        label = f"{each.name} ({each.epochs} epochs)"
+    for result in results:
+        points = [*result.best, (seconds, result.best_at(seconds + 1))]
+        label = f"{result.name} ({result.epochs} epochs)"
         axes.step([at for at, _ in points], [best for _, best in points], where="post", label=label)
     axes.set(xlabel="seconds", ylabel="best validation accuracy so far", xlim=(0, seconds))
     axes.legend()
@@ -194,10 +194,10 @@ def main() -> None:
             round_of(task, "fixed list, no pruning")
         if options.rounds != "fixed":
             search = Task(**{**vars(task), "configs": None})
-            found = round_of(search, "search as it is")
-            compare_over_time(found, task.seconds)
+            results = round_of(search, "search as it is")
+            compare_over_time(results, task.seconds)
             if options.plot is not None:
-                save_plot(found, task.seconds, options.plot)
+                save_plot(results, task.seconds, options.plot)
 
 
 if __name__ == "__main__":

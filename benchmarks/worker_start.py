@@ -49,11 +49,11 @@ def stand_at_the_first_claim(url: str, folder: str, answer: Connection) -> None:
     from hpsearch.workers import worker
     from hpsearch.workers.run_config import RunConfig, WorkerOptions
 
-    def told(*_: Any) -> None:
+    def stop_at_claim(*_: Any) -> None:
         answer.send((time.monotonic(), _private_mb()))
         raise _AtFirstClaim
 
-    worker._pull = told  # type: ignore[assignment] # the last line before the first claim
+    worker._pull = stop_at_claim  # type: ignore[assignment] # the last line before the first claim
     options = WorkerOptions(
         run=RunConfig(storage=url, runs=Path(folder)), study_name="start", device="cpu", threads=1
     )
@@ -112,9 +112,9 @@ def main() -> None:
     table = Table(title=f"a worker at its first claim, median of {options.rounds}")
     for column in ("", "seconds", "private MB"):
         table.add_column(column, justify="right" if column else "left")
-    for name, found in rows.items():
-        seconds = statistics.median(each.seconds for each in found)
-        private = statistics.median(each.private_mb for each in found)
+    for name, starts in rows.items():
+        seconds = statistics.median(start_time.seconds for start_time in starts)
+        private = statistics.median(start_time.private_mb for start_time in starts)
         table.add_row(name, f"{seconds:.2f}", f"{private:.0f}")
     Console(width=100).print(table)
 

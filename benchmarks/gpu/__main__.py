@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("gpu-report"), help="folder of the table")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="for all of it")
     options = parser.parse_args(arguments)
-    parts = _chosen(options.only, parser)
+    parts = _select(options.only, parser)
     device = options.device if options.device != "auto" else _first_gpu()
     if device is None:
         print(_plan(parts))
@@ -50,16 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"\n{page} and {data} hold all of it. Please open an issue with the table: we have no GPU."
     )
-    return int(any(each.verdict in BAD for each in answers if each.part != FETCH.name))
+    return int(any(answer.verdict in BAD for answer in answers if answer.part != FETCH.name))
 
 
-def _chosen(names: str, parser: argparse.ArgumentParser) -> list[Part]:
-    known = {part.name: part for part in PARTS}
-    wanted = [name.strip() for name in names.split(",") if name.strip()] or list(known)
-    unknown = [name for name in wanted if name not in known]
+def _select(names: str, parser: argparse.ArgumentParser) -> list[Part]:
+    parts_by_name = {part.name: part for part in PARTS}
+    selection = [name.strip() for name in names.split(",") if name.strip()] or list(parts_by_name)
+    unknown = [name for name in selection if name not in parts_by_name]
     if unknown:
-        parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(known)}")
-    return [known[name] for name in wanted]
+        parser.error(
+            f"no part is called {', '.join(unknown)}; there are {', '.join(parts_by_name)}"
+        )
+    return [parts_by_name[name] for name in selection]
 
 
 def _first_gpu() -> str | None:

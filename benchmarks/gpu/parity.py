@@ -44,12 +44,12 @@ def measure(settings: Settings) -> Finding:
         rows.append({"model": model.name, **row})
         if not row["within seed noise"] or row["first loss differs by"] > CLOSE:
             wrong.append(model.name)
-    told = "; ".join(
+    summary = "; ".join(
         f"{row['model']}: {row['difference, points']:+.2f} points of accuracy "
         f"(noise {row['noise, points']:.2f}), first loss in fp32 {row['first loss differs by']:.1e}"
         for row in rows
     )
-    return Finding(verdict="wrong" if wrong else "ok", said=told, rows=rows)
+    return Finding(verdict="wrong" if wrong else "ok", said=summary, rows=rows)
 
 
 def compare(config: TrialConfig, device: str, *, seeds: int) -> dict[str, object]:
@@ -81,11 +81,11 @@ def noise_of(one: list[float], other: list[float], *, images: int) -> float:
 
     It is at least the share of a single image, even if the seeds happen to agree.
     """
-    spreads = [statistics.variance(each) / len(each) for each in (one, other)]
+    spreads = [statistics.variance(sample) / len(sample) for sample in (one, other)]
     if not sum(spreads):
         return 100 / images
     freedom = sum(spreads) ** 2 / sum(
-        spread**2 / (len(each) - 1) for spread, each in zip(spreads, (one, other), strict=True)
+        spread**2 / (len(sample) - 1) for spread, sample in zip(spreads, (one, other), strict=True)
     )
     width = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * sum(spreads) ** 0.5
     return max(width, 100 / images)

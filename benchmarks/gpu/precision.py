@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from benchmarks.gpu.settings import Finding, Settings
-from benchmarks.precision_rule import COLOUR, DILATED, GRAY, Case, chosen, speed_up
+from benchmarks.precision_rule import COLOUR, DILATED, GRAY, Case, choice, speed_up
 from hpsearch.registry import Component
 from hpsearch.training.models.inspection import describe
 
@@ -32,7 +32,7 @@ def measure(settings: Settings) -> Finding:
             ratio = speed_up(
                 case, batch, settings.of(5, 3), device, at_least=settings.of(0.1, 0.01)
             )
-            says = chosen(model, batch, device)
+            says = choice(model, batch, device)
             costs = math.exp(abs(math.log(ratio))) - 1 if (ratio > 1) != (says == "bf16") else 0.0
             name = f"{case.model} {'x'.join(map(str, case.shape))}, batch {batch}"
             worst = max(worst, (costs, name))

@@ -31,7 +31,7 @@ def measure(settings: Settings) -> Finding:
     """Interrupt during epoch 2, and continue on this and on the other kind of device."""
     config = _config(settings)
     undisturbed = [_losses(config, settings.device) for _ in range(settings.of(3, 2))]
-    rerun = max(_apart(undisturbed[0], each) for each in undisturbed[1:])
+    rerun = max(_apart(undisturbed[0], losses) for losses in undisturbed[1:])
     rows, wrong = [], []
     for first, second in _ways(settings.device):
         state = _interrupted(config, first)
@@ -88,13 +88,13 @@ def _losses(
 
 def _interrupted(config: TrialConfig, device: str) -> Mapping[str, Any]:
     """Return the state of a training that was stopped after two batches of epoch 2."""
-    asked = 0
+    checks = 0
     ended: list[int] = []
 
     def stop() -> bool:
-        nonlocal asked
-        asked += bool(ended)
-        return asked > 2
+        nonlocal checks
+        checks += bool(ended)
+        return checks > 2
 
     try:
         for result in train(config, device=device, should_stop=stop):

@@ -82,10 +82,10 @@ def _run(part: Part, settings: Settings, *, limit: float) -> Answer:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         written, output = Path(place) / "answer.json", Path(place) / "output.txt"
-        asked = {"module": part.module, "to": str(written), "settings": asdict(settings)}
+        request = {"module": part.module, "to": str(written), "settings": asdict(settings)}
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.gpu.runner", json.dumps(asked)],
+                [sys.executable, "-m", "benchmarks.gpu.runner", json.dumps(request)],
                 stdout=file,
                 stderr=file,
                 # So that its workers are ended with it
@@ -100,23 +100,23 @@ def _run(part: Part, settings: Settings, *, limit: float) -> Answer:
                 _end(process)
         took = round(time.monotonic() - began, 1)
         with suppress(OSError, ValueError):
-            found: Mapping[str, Any] = json.loads(written.read_text())
-            return Answer(part=part.name, seconds=took, **found)
-        told = output.read_text(errors="replace").strip()[-_KEPT:]
+            finding: Mapping[str, Any] = json.loads(written.read_text())
+            return Answer(part=part.name, seconds=took, **finding)
+        text = output.read_text(errors="replace").strip()[-_KEPT:]
     if late:
         return Answer(
             part=part.name,
             verdict="out of time",
-            said=f"ended after {limit:.0f} s; it said last: {_last_line(told)}",
+            said=f"ended after {limit:.0f} s; it said last: {_last_line(text)}",
             seconds=took,
-            output=told,
+            output=text,
         )
     return Answer(
         part=part.name,
         verdict="failed",
-        said=f"exit code {process.returncode}: {_last_line(told)}",
+        said=f"exit code {process.returncode}: {_last_line(text)}",
         seconds=took,
-        output=told,
+        output=text,
     )
 
 
@@ -133,11 +133,11 @@ def _last_line(text: str) -> str:
     return text.splitlines()[-1] if text else "nothing"
 
 
-def answer_here(asked: Mapping[str, Any]) -> None:
+def answer_here(request: Mapping[str, Any]) -> None:
     """Run a part in its process, and write its answer."""
-    measure = importlib.import_module(asked["module"]).measure
-    finding = measure(Settings(**asked["settings"]))
-    Path(asked["to"]).write_text(json.dumps(asdict(finding), default=str))
+    measure = importlib.import_module(request["module"]).measure
+    finding = measure(Settings(**request["settings"]))
+    Path(request["to"]).write_text(json.dumps(asdict(finding), default=str))
 
 
 if __name__ == "__main__":

@@ -76,29 +76,29 @@ def measure(settings: Settings) -> Finding:
         outcome = launched.run(settings.device, 1, lambda _: None, seconds=LONGEST)
         record = launched.record()
         first = record.trials[0]
-        noted = trial_attributes.read(launched.database, first.trial_id or 0)
+        attributes = trial_attributes.read(launched.database, first.trial_id or 0)
         tickets = queries.all_tickets(launched.database, launched.stored.study_id)
-    told = str(noted.get("out_of_memory", ""))
-    wrong = faults(outcome.reason, told, tickets)
+    message = str(attributes.get("out_of_memory", ""))
+    wrong = faults(outcome.reason, message, tickets)
     return Finding(
         verdict="wrong" if wrong else "ok",
         said="; ".join(wrong) or f"infeasible after {ATTEMPTS} attempts, and the search went on",
         rows=[
             {
                 "asked for, GB": round(4 * numbers / 1e9, 1),
-                "the study says": told,
-                "trials": f"{len(tickets)}: " + ", ".join(str(each.state) for each in tickets),
+                "the study says": message,
+                "trials": f"{len(tickets)}: " + ", ".join(str(ticket.state) for ticket in tickets),
             }
         ],
     )
 
 
-def faults(reason: str, told: str, tickets: Sequence[Ticket]) -> list[str]:
+def faults(reason: str, message: str, tickets: Sequence[Ticket]) -> list[str]:
     """Return the faults of a launch whose first trial ran out of memory."""
-    others = {each.state for each in tickets[1:]}
+    others = {ticket.state for ticket in tickets[1:]}
     should = {
         f"the launch is {reason}, not finished": reason == "finished",
-        "the trial isn't known as out of memory": told.startswith("out of memory on "),
+        "the trial isn't known as out of memory": message.startswith("out of memory on "),
         f"it had {tickets[0].failures} attempts, not {ATTEMPTS}": tickets[0].failures == ATTEMPTS,
         f"of the others some are {', '.join(sorted(others))}": "complete" in others
         and others <= {"complete", "failed"},

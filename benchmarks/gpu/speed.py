@@ -45,13 +45,16 @@ def measure(settings: Settings) -> Finding:
             batch_size=batch,
             optimizer=optimizer,
         )
-        found = seconds_of(config, settings)
-        ours, reports, bare = (found[name] for name in ("hpsearch", "reports", "bare"))
+        medians = seconds_of(config, settings)
+        ours, reports, bare = (medians[name] for name in ("hpsearch", "reports", "bare"))
         rows.append(
             {
                 "model": f"{model.name}, batch {batch}",
                 "precision": plan(config, device=settings.device).precision,
-                **{name: None if each is None else round(each, 4) for name, each in found.items()},
+                **{
+                    name: None if seconds is None else round(seconds, 4)
+                    for name, seconds in medians.items()
+                },
                 "x faster than reports": _ratio(reports, ours),
                 "x bare": _ratio(ours, bare),
             }
@@ -77,7 +80,7 @@ def seconds_of(config: TrialConfig, settings: Settings) -> dict[str, float | Non
         for name, loop in LOOPS.items()
         if loop is not graph_epochs or settings.where.type == "cuda"
     }
-    taken: dict[str, list[float]] = {name: [] for name in running}
+    times: dict[str, list[float]] = {name: [] for name in running}
     try:
         # The first epoch builds, chooses kernels and captures graphs
         for turn in range(1 + settings.of(5, 2)):
@@ -86,14 +89,14 @@ def seconds_of(config: TrialConfig, settings: Settings) -> dict[str, float | Non
                     seconds = running[name].turn().wall
                 except (EOFError, OSError):
                     running.pop(name).stop()
-                    taken[name] = []
+                    times[name] = []
                     continue
                 if turn:
-                    taken[name].append(seconds)
+                    times[name].append(seconds)
     finally:
         for contender in running.values():
             contender.stop()
-    return {name: statistics.median(taken[name]) if taken.get(name) else None for name in LOOPS}
+    return {name: statistics.median(times[name]) if times.get(name) else None for name in LOOPS}
 
 
 def _ratio(over: float | None, under: float | None) -> float | None:

@@ -26,7 +26,7 @@ def write(folder: Path, answers: Sequence[Answer], *, device: str, quick: bool) 
         "hpsearch": hpsearch.__version__,
         "device": device,
         "quick": quick,
-        "parts": [asdict(each) for each in answers],
+        "parts": [asdict(answer) for answer in answers],
     }
     data.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return [page, data]
@@ -39,14 +39,19 @@ def markdown(answers: Iterable[Answer], *, device: str, quick: bool) -> str:
     if quick:
         lines += ["A quick run: it shows that every part runs. Its figures mean nothing.", ""]
     overview = (
-        {"part": each.part, "verdict": each.verdict, "result": each.said, "seconds": each.seconds}
-        for each in answers
+        {
+            "part": answer.part,
+            "verdict": answer.verdict,
+            "result": answer.said,
+            "seconds": answer.seconds,
+        }
+        for answer in answers
     )
     if answers:
         lines.append(_table(overview))
-    for each in answers:
-        if each.rows:
-            lines += ["", f"## {each.part}", "", _table(each.rows)]
+    for answer in answers:
+        if answer.rows:
+            lines += ["", f"## {answer.part}", "", _table(answer.rows)]
     return "\n".join(lines) + "\n"
 
 

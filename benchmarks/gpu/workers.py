@@ -51,7 +51,7 @@ class Rate:
         """Record the progress of the launch; called about twice a second."""
         at = (time.monotonic(), progress.counts.epochs_run)
         tickets = queries.all_tickets(self.launched.database, self.launched.stored.study_id)
-        self._owners |= {each.owner for each in tickets if each.owner and each.epochs_done}
+        self._owners |= {ticket.owner for ticket in tickets if ticket.owner and ticket.epochs_done}
         if self._began is None and len(self._owners) >= self.workers:
             self._began = at
         if at[1] != self._last[1]:
@@ -81,7 +81,7 @@ class Course:
             return
         now = time.monotonic()
         self._began = now if self._began is None else self._began
-        working = sum(each.pid is not None for each in progress.workers)
+        working = sum(worker.pid is not None for worker in progress.workers)
         if working and (not self.numbers or self.numbers[-1][1] != working):
             self.numbers.append((now - self._began, working))
         if now - self._began > self.seconds:
@@ -98,19 +98,19 @@ def measure(settings: Settings) -> Finding:
         with stored(STUDY.format(data=source(settings))) as launched:
             rate = Rate(launched, workers, seconds=settings.of(8.0, 0.5))
             launched.run(settings.device, workers, rate.look, seconds=LONGEST)
-            found = rate.epochs_per_second()
-            if found is not None:
-                rates[workers] = found
+            speed = rate.epochs_per_second()
+            if speed is not None:
+                rates[workers] = speed
             rows.append(
                 {
                     "workers": str(workers),
-                    "epochs a second": None if found is None else round(found, 2),
-                    "times one worker": _times(found, rates.get(1)),
-                    "multiply-adds a second": _work(launched, found),
+                    "epochs a second": None if speed is None else round(speed, 2),
+                    "times one worker": _times(speed, rates.get(1)),
+                    "multiply-adds a second": _work(launched, speed),
                 }
             )
     row, last = _chosen_by_the_rule(settings, rates)
-    best = max(rates, key=lambda each: rates[each], default=0)
+    best = max(rates, key=lambda number: rates[number], default=0)
     return Finding(
         verdict="measured" if rates else "wrong",
         said=f"most gets done with {best} workers ({_times(rates.get(best), rates.get(1))} times "
@@ -149,5 +149,5 @@ def _work(launched: Launched, rate: float | None) -> str | None:
     trials = launched.record().trials
     if rate is None or not trials:
         return None
-    noted = trial_attributes.read(launched.database, trials[0].trial_id or 0)
-    return f"{rate * float(noted['multiply_adds']) * float(noted['train_images']):.2e}"
+    attributes = trial_attributes.read(launched.database, trials[0].trial_id or 0)
+    return f"{rate * float(attributes['multiply_adds']) * float(attributes['train_images']):.2e}"

@@ -63,70 +63,72 @@ def main(arguments: Sequence[str] | None = None) -> None:
     answering.add_argument("--workers", type=int, nargs="+", default=[1, 4])
     answering.add_argument("--replays", type=int, default=10)
     answering.add_argument("--method", choices=list(METHODS), default=DEFAULTS)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     does = {"record": _record, "replay": _replay, "prior": _prior, "forecast": _forecast,
             "interim": _interim}  # fmt: skip
     try:
-        does[given.command](given)
+        does[options.command](options)
     except UserError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
 
-def _record(given: argparse.Namespace) -> None:
-    given.work.mkdir(parents=True, exist_ok=True)
-    for name in given.table or plans_in(given.tables):
-        recorded, data = read_recorded(name, given.tables), given.data or given.work / "data"
-        if record(recorded, given.work, data, given.file, given.most):
-            write_table(recorded, read_lines(given.work / f"{name}.jsonl"))
+def _record(options: argparse.Namespace) -> None:
+    options.work.mkdir(parents=True, exist_ok=True)
+    for name in options.table or plans_in(options.tables):
+        recorded, data = read_recorded(name, options.tables), options.data or options.work / "data"
+        if record(recorded, options.work, data, options.file, options.most):
+            write_table(recorded, read_lines(options.work / f"{name}.jsonl"))
 
 
-def _prior(given: argparse.Namespace) -> None:
-    tables = [each for folder in given.tables if names_in(folder) for each in read_tables(folder)]
-    lessons = [lessons_of(each) for each in tables]
-    if given.out is not None:
-        write(learned_from(lessons), given.out)
+def _prior(options: argparse.Namespace) -> None:
+    tables = [
+        table for folder in options.tables if names_in(folder) for table in read_tables(folder)
+    ]
+    lessons = [lessons_of(table) for table in tables]
+    if options.out is not None:
+        write(learned_from(lessons), options.out)
     print("rank correlation with the truth; the trees never saw images of the table's data set")
     for table in tables:
-        others = [each for each in lessons if each.data_set != table.recorded.data_set]
+        others = [lesson for lesson in lessons if lesson.data_set != table.recorded.data_set]
         if others:
-            told = judge(table, learned_from(others))
-            print(f"{told.table:14} rule {told.rule:5.2f}  trees {told.trees:5.2f}  "
-                  f"both {told.both:5.2f}")  # fmt: skip
+            judgement = judge(table, learned_from(others))
+            print(f"{judgement.table:14} rule {judgement.rule:5.2f}  trees {judgement.trees:5.2f}  "
+                  f"both {judgement.both:5.2f}")  # fmt: skip
 
 
-def _forecast(given: argparse.Namespace) -> None:
-    forecast.show(read_tables(given.tables))
+def _forecast(options: argparse.Namespace) -> None:
+    forecast.show(read_tables(options.tables))
 
 
-def _interim(given: argparse.Namespace) -> None:
+def _interim(options: argparse.Namespace) -> None:
     interim.show(
         [
-            each
-            for table in read_tables(given.tables, given.table or ())
-            for workers in given.workers
-            for replay in range(given.replays)
-            for each in interim.moments(table, given.method, workers, replay)
+            moment
+            for table in read_tables(options.tables, options.table or ())
+            for workers in options.workers
+            for replay in range(options.replays)
+            for moment in interim.moments(table, options.method, workers, replay)
         ]
     )
 
 
-def _replay(given: argparse.Namespace) -> None:
-    found = list(
+def _replay(options: argparse.Namespace) -> None:
+    results = list(
         replay_all(
-            read_tables(given.tables, given.table or ()),
-            given.workers,
-            given.method or list(METHODS),
-            range(given.replays),
-            trouble=Trouble(stragglers=given.stragglers, crashes=given.crashes),
-            file=given.keep,
+            read_tables(options.tables, options.table or ()),
+            options.workers,
+            options.method or list(METHODS),
+            range(options.replays),
+            trouble=Trouble(stragglers=options.stragglers, crashes=options.crashes),
+            file=options.keep,
         )
     )
-    show(found, reference=given.reference)
-    if given.plot is not None:
-        plot(found, given.plot)
-    if given.json is not None:
-        told = as_json(found, reference=given.reference)
-        given.json.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n")
+    show(results, reference=options.reference)
+    if options.plot is not None:
+        plot(results, options.plot)
+    if options.json is not None:
+        content = as_json(results, reference=options.reference)
+        options.json.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -60,15 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of what is done")
     parser.add_argument("--file", type=Path, help="images that NAME.yaml names by a file")
     parser.add_argument("--count", type=int, default=80, help="configurations of each table")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        if given.command == "record":
-            given.work.mkdir(parents=True, exist_ok=True)
-            for name in given.table:
-                record(read_recorded(name, given.tables), given.work, given.file, given.count)
+        if options.command == "record":
+            options.work.mkdir(parents=True, exist_ok=True)
+            for name in options.table:
+                record(
+                    read_recorded(name, options.tables), options.work, options.file, options.count
+                )
         else:
-            for file in sorted(given.work.glob("*.jsonl")):
-                if not given.table or file.stem in given.table:
+            for file in sorted(options.work.glob("*.jsonl")):
+                if not options.table or file.stem in options.table:
                     show(file.stem, read(file))
     except UserError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
@@ -82,25 +84,29 @@ def record(recorded: Recorded, folder: Path, images: Path | None, count: int) ->
         raise UserError(f"{recorded.name}.json doesn't say how the table is recorded (`record`)")
     study = recorded.study(["evaluate=ema"], data=images)
     file = folder / f"{recorded.name}.jsonl"
-    known = [pair["ema"] for pair in read(file)]
-    while len(known) < min(count, plan.spread):
-        params = configuration(recorded.name, plan, study, known)
-        config = study.trial_config(params, ticket=len(known) + 1)
-        pair = train_once(config, len(known), params, folder / "data")
+    trainings = [pair["ema"] for pair in read(file)]
+    while len(trainings) < min(count, plan.spread):
+        params = configuration(recorded.name, plan, study, trainings)
+        config = study.trial_config(params, ticket=len(trainings) + 1)
+        pair = train_once(config, len(trainings), params, folder / "data")
         with file.open("a") as lines:
-            lines.write(json.dumps({name: asdict(each) for name, each in pair.items()}) + "\n")
-        known.append(pair["ema"])
+            lines.write(
+                json.dumps({name: asdict(training) for name, training in pair.items()}) + "\n"
+            )
+        trainings.append(pair["ema"])
 
 
 def read(file: Path) -> list[Pair]:
     """Return the recorded trainings."""
     lines = file.read_text().splitlines() if file.exists() else []
-    return [{name: Training(**each) for name, each in json.loads(line).items()} for line in lines]
+    return [
+        {name: Training(**fields) for name, fields in json.loads(line).items()} for line in lines
+    ]
 
 
 def train_once(config: TrialConfig, row: int, params: Mapping[str, Any], root: Path) -> Pair:
     """Train ``config``, and return the results of its weights and of their average."""
-    found = {
+    trainings = {
         name: Training(
             row=row, repeat=0, params=dict(params), test_accuracy=None,
             val_accuracy=[], val_loss=[], train_loss=[], seconds=[],
@@ -117,10 +123,10 @@ def train_once(config: TrialConfig, row: int, params: Mapping[str, Any], root: P
                 ("weights", own.accuracy, own.loss),
                 ("ema", result.metrics.val_accuracy, result.metrics.val_loss),
             ):
-                found[name].val_accuracy.append(round(accuracy, 6))
-                found[name].val_loss.append(round(loss, 5))
-                found[name].train_loss.append(round(result.metrics.train_loss, 5))
-                found[name].seconds.append(round(result.metrics.seconds, 4))
+                trainings[name].val_accuracy.append(round(accuracy, 6))
+                trainings[name].val_loss.append(round(loss, 5))
+                trainings[name].train_loss.append(round(result.metrics.train_loss, 5))
+                trainings[name].seconds.append(round(result.metrics.seconds, 4))
             if result.last:
                 for name in VARIANTS:
                     one = TrainedModel(config=config, weights=weights[name], epoch=result.epoch)
@@ -129,8 +135,8 @@ def train_once(config: TrialConfig, row: int, params: Mapping[str, Any], root: P
     except TrainingDiverged:
         pass
     return {
-        name: Training(**{**asdict(each), "test_accuracy": tested[name]})
-        for name, each in found.items()
+        name: Training(**{**asdict(training), "test_accuracy": tested[name]})
+        for name, training in trainings.items()
     }
 
 
@@ -145,7 +151,7 @@ def _validated(
 def show(name: str, pairs: Sequence[Pair]) -> None:
     """Print the statistics of one table."""
     whole = [pair for pair in pairs if pair["ema"].test_accuracy is not None]
-    ends = {each: _ends(whole, each) for each in VARIANTS}
+    ends = {variant: _ends(whole, variant) for variant in VARIANTS}
     middle = ends["weights"] + ends["ema"]
     upper = np.flatnonzero(middle >= np.median(middle))
     table = Printed(
@@ -156,12 +162,14 @@ def show(name: str, pairs: Sequence[Pair]) -> None:
         table.add_column(column)
     last = len(whole[0]["ema"].val_accuracy)
     for epoch in sorted({*RUNGS, last}):
-        seen = {each: _seen(whole, each, epoch) for each in VARIANTS}
+        accuracies = {variant: _accuracies_at(whole, variant, epoch) for variant in VARIANTS}
         for part, rows in (("all", np.arange(len(whole))), ("upper half", upper)):
-            both = {each: (seen[each][rows], ends[each][rows]) for each in VARIANTS}
+            both = {
+                variant: (accuracies[variant][rows], ends[variant][rows]) for variant in VARIANTS
+            }
             table.add_row(str(epoch), part, *_compared(both, _rank_correlation))
     for what, figure in (("mean at the end", np.mean), ("best at the end", np.max)):
-        both = {each: (ends[each], ends[each]) for each in VARIANTS}
+        both = {variant: (ends[variant], ends[variant]) for variant in VARIANTS}
         table.add_row(what, "%", *_compared(both, lambda end, _, of=figure: 100 * float(of(end))))
     Console(width=120).print(table)
 
@@ -171,14 +179,18 @@ def _compared(
 ) -> list[str]:
     """Return a statistic of each variant and their difference, with intervals, as text."""
     rows = resampled(len(both["ema"][0]))
-    values = {each: figure(*both[each]) for each in VARIANTS}
-    drawn = {
-        each: np.array([figure(both[each][0][row], both[each][1][row]) for row in rows])
-        for each in VARIANTS
+    values = {variant: figure(*both[variant]) for variant in VARIANTS}
+    resamples = {
+        variant: np.array([figure(both[variant][0][row], both[variant][1][row]) for row in rows])
+        for variant in VARIANTS
     }
-    shown: list[Interval] = [interval(values[each], drawn[each]) for each in VARIANTS]
-    shown.append(interval(values["ema"] - values["weights"], drawn["ema"] - drawn["weights"]))
-    return [each.text() for each in shown]
+    intervals: list[Interval] = [
+        interval(values[variant], resamples[variant]) for variant in VARIANTS
+    ]
+    intervals.append(
+        interval(values["ema"] - values["weights"], resamples["ema"] - resamples["weights"])
+    )
+    return [bounds.text() for bounds in intervals]
 
 
 def _rank_correlation(one: Floats, other: Floats) -> float:
@@ -191,7 +203,7 @@ def _ends(pairs: Sequence[Pair], variant: str) -> Floats:
     return np.array([pair[variant].test_accuracy for pair in pairs], dtype=np.float64)
 
 
-def _seen(pairs: Sequence[Pair], variant: str, epoch: int) -> Floats:
+def _accuracies_at(pairs: Sequence[Pair], variant: str, epoch: int) -> Floats:
     return np.array([pair[variant].val_accuracy[epoch - 1] for pair in pairs])
 
 

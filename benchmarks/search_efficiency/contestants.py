@@ -75,9 +75,9 @@ def guided(*search: str, best: bool, confidence: Confidence = "medium") -> Make:
         rng = np.random.default_rng([replay, 23])
         guesses = {}
         for path, parameter in table.space.parameters().items():
-            known = [params[path] for params in fifth if path in params]
-            if known:
-                stored = known[int(rng.integers(len(known)))]
+            values = [params[path] for params in fifth if path in params]
+            if values:
+                stored = values[int(rng.integers(len(values)))]
                 value = parameter.value_of(stored) if isinstance(parameter, Choice) else stored
                 guesses[path] = Guess(value, confidence)
         return FastSearch(table, replace(study, space=Space(_guided(study.space.root, guesses))))
@@ -96,8 +96,8 @@ def _guided(group: Group, guesses: Mapping[str, Guess], path: str = "") -> Group
             case Branch(options):
                 children[key] = Branch(
                     {
-                        name: _guided(each, guesses, join(here, name))
-                        for name, each in options.items()
+                        name: _guided(option, guesses, join(here, name))
+                        for name, option in options.items()
                     }
                 )
             case Range() | Choice():

@@ -24,8 +24,8 @@ def interquartile_mean(values: Floats) -> Floats:
     """Return the mean of the middle half, along the last axis."""
     ordered = np.sort(values, axis=-1)
     cut = ordered.shape[-1] // 4
-    kept: Floats = ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
-    return kept
+    middle: Floats = ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
+    return middle
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Interval:
 
     def text(self, unit: float = 1.0, digits: int = 2) -> str:
         """Return it as text for a table."""
-        value, low, high = (f"{unit * each:.{digits}f}" for each in vars(self).values())
+        value, low, high = (f"{unit * number:.{digits}f}" for number in vars(self).values())
         return f"{value} [{low}, {high}]"
 
 
@@ -69,29 +69,29 @@ def ratio(theirs: Floats, ours: Floats) -> Interval:
 
 def capped(rows: Sequence[Reached], *, stays: bool = False) -> Floats:
     """Return the epochs to within a point; those of the budget if it is never reached."""
-    given = [each.stays if stays else each.within for each in rows]
+    limits = [row.stays if stays else row.within for row in rows]
     return np.array(
         [
-            float(each.most_epochs if epochs is None else min(epochs, each.most_epochs))
-            for each, epochs in zip(rows, given, strict=True)
+            float(row.most_epochs if epochs is None else min(epochs, row.most_epochs))
+            for row, epochs in zip(rows, limits, strict=True)
         ]
     )
 
 
-def show(found: Sequence[Reached], *, reference: str = DEFAULTS, width: int = 180) -> None:
+def show(results: Sequence[Reached], *, reference: str = DEFAULTS, width: int = 180) -> None:
     """Print every table."""
     console = Console(width=width)
-    for name in dict.fromkeys(each.table for each in found):
-        for workers in sorted({each.workers for each in found if each.table == name}):
-            _show_one(console, _of(found, name, workers), name, workers, reference)
-    _show_ranks(console, found)
+    for name in dict.fromkeys(result.table for result in results):
+        for workers in sorted({result.workers for result in results if result.table == name}):
+            _show_one(console, _of(results, name, workers), name, workers, reference)
+    _show_ranks(console, results)
 
 
-def _of(found: Sequence[Reached], name: str, workers: int) -> dict[str, list[Reached]]:
+def _of(results: Sequence[Reached], name: str, workers: int) -> dict[str, list[Reached]]:
     rows: dict[str, list[Reached]] = {}
-    for each in found:
-        if (each.table, each.workers) == (name, workers):
-            rows.setdefault(each.method, []).append(each)
+    for result in results:
+        if (result.table, result.workers) == (name, workers):
+            rows.setdefault(result.method, []).append(result)
     return {method: sorted(all_of, key=lambda e: e.replay) for method, all_of in rows.items()}
 
 
@@ -109,17 +109,17 @@ def _show_one(
     for column in columns:
         table.add_column(column, justify="right" if column else "left")
     for method, all_of in rows.items():
-        told = figures_of(all_of)
-        cells = [f"{100 * regret:.2f}" for regret in told["regret"]]
+        figures = figures_of(all_of)
+        cells = [f"{100 * regret:.2f}" for regret in figures["regret"]]
         table.add_row(
             method,
-            f"{told['epochs']:.0f}",
-            "never" if told["median"] is None else f"{told['median']:.0f}",
-            f"{told['reached']:.0%}",
-            f"{told['epochs_until_it_stays']:.0f}",
-            f"{told['stays']:.0%}",
+            f"{figures['epochs']:.0f}",
+            "never" if figures["median"] is None else f"{figures['median']:.0f}",
+            f"{figures['reached']:.0%}",
+            f"{figures['epochs_until_it_stays']:.0f}",
+            f"{figures['stays']:.0%}",
             *cells,
-            f"{np.mean([each.epochs for each in all_of]):.0f}",
+            f"{np.mean([result.epochs for result in all_of]):.0f}",
             f"{100 * interquartile_mean(np.array([e.best_seen[-1] for e in all_of])):.2f}",
         )
     console.print(table)
@@ -141,14 +141,14 @@ def _show_differences(console: Console, rows: dict[str, list[Reached]], referenc
                 method,
                 against["epochs"].text(),
                 against["epochs_until_it_stays"].text(),
-                *(each.text(100) for each in against["regret"]),
+                *(interval.text(100) for interval in against["regret"]),
             )
     console.print(table)
 
 
 def figures_of(rows: Sequence[Reached]) -> dict[str, Any]:
     """Return the statistics of one contestant on one table with one number of workers."""
-    near = [_in_budget(each.within, each) for each in rows]
+    near = [_in_budget(row.within, row) for row in rows]
     middle = float(np.median(near))
     return {
         "epochs": float(capped(rows).mean()),
@@ -156,14 +156,14 @@ def figures_of(rows: Sequence[Reached]) -> dict[str, Any]:
         "median": middle if math.isfinite(middle) else None,
         "reached": float(np.isfinite(near).mean()),
         "epochs_until_it_stays": float(capped(rows, stays=True).mean()),
-        "stays": float(np.mean([math.isfinite(_in_budget(each.stays, each)) for each in rows])),
+        "stays": float(np.mean([math.isfinite(_in_budget(row.stays, row)) for row in rows])),
         "regret": [float(interquartile_mean(_regret(rows, place))) for place in range(len(MARKS))],
     }
 
 
-def _in_budget(epochs: int | None, found: Reached) -> float:
+def _in_budget(epochs: int | None, result: Reached) -> float:
     """Return ``epochs``, infinite beyond the budget's (short epochs leave time for more)."""
-    return math.inf if epochs is None or epochs > found.most_epochs else epochs
+    return math.inf if epochs is None or epochs > result.most_epochs else epochs
 
 
 def compared(theirs: Sequence[Reached], ours: Sequence[Reached]) -> dict[str, Any]:
@@ -177,22 +177,22 @@ def compared(theirs: Sequence[Reached], ours: Sequence[Reached]) -> dict[str, An
     }
 
 
-def as_json(found: Sequence[Reached], *, reference: str = DEFAULTS) -> dict[str, Any]:
+def as_json(results: Sequence[Reached], *, reference: str = DEFAULTS) -> dict[str, Any]:
     """Return every statistic, for ``--json``: regret in 0..1, intervals as [value, low, high]."""
     cases = []
-    for name in dict.fromkeys(each.table for each in found):
-        for workers in sorted({each.workers for each in found if each.table == name}):
-            rows = _of(found, name, workers)
+    for name in dict.fromkeys(result.table for result in results):
+        for workers in sorted({result.workers for result in results if result.table == name}):
+            rows = _of(results, name, workers)
             methods = {method: figures_of(all_of) for method, all_of in rows.items()}
             if reference in rows:
                 for method, all_of in rows.items():
                     if method != reference:
                         against = compared(all_of, rows[reference])
                         methods[method]["against_reference"] = {
-                            key: [_listed(one) for one in each]
-                            if isinstance(each, list)
-                            else _listed(each)
-                            for key, each in against.items()
+                            key: [_listed(one) for one in interval]
+                            if isinstance(interval, list)
+                            else _listed(interval)
+                            for key, interval in against.items()
                         }
             replays = len(next(iter(rows.values())))
             cases.append(
@@ -206,30 +206,30 @@ def _listed(interval: Interval) -> list[float]:
 
 
 def _regret(rows: Sequence[Reached], place: int) -> Floats:
-    return np.array([each.regret[place] for each in rows])
+    return np.array([row.regret[place] for row in rows])
 
 
-def _show_ranks(console: Console, found: Sequence[Reached]) -> None:
-    ranks, behind = standing(found)
+def _show_ranks(console: Console, results: Sequence[Reached]) -> None:
+    ranks, behind = standing(results)
     if not ranks:
         return
     table = Printed(title="over all tables, numbers of workers and marks")
     for column in ("", "average rank", "worst table: points behind the best one there"):
         table.add_column(column, justify="right" if column else "left")
-    for method, rank in sorted(ranks.items(), key=lambda each: each[1]):
+    for method, rank in sorted(ranks.items(), key=lambda pair: pair[1]):
         where, points = behind[method]
         table.add_row(method, f"{rank:.2f}", f"{100 * points:.2f} ({where})")
     console.print(table)
 
 
 def standing(
-    found: Sequence[Reached],
+    results: Sequence[Reached],
 ) -> tuple[dict[str, float], dict[str, tuple[str, float]]]:
     """Return method -> average rank, and -> (table, points behind the best at the end there)."""
     ranks: dict[str, list[float]] = {}
     behind: dict[str, tuple[str, float]] = {}
-    for name, workers in sorted({(each.table, each.workers) for each in found}):
-        rows = _of(found, name, workers)
+    for name, workers in sorted({(result.table, result.workers) for result in results}):
+        rows = _of(results, name, workers)
         methods = list(rows)
         means = np.array(
             [interquartile_mean(np.array([e.regret for e in rows[m]]).T) for m in methods]
@@ -242,4 +242,4 @@ def standing(
         for method, value in zip(methods, means[:, -1] - means[:, -1].min(), strict=True):
             if method not in behind or value > behind[method][1]:
                 behind[method] = (f"{name}, {workers}", float(value))
-    return {method: float(np.mean(each)) for method, each in ranks.items()}, behind
+    return {method: float(np.mean(numbers)) for method, numbers in ranks.items()}, behind

@@ -50,16 +50,18 @@ class Sample:
 
 def samples(table: Table) -> dict[int, list[Sample]]:
     """Return epoch of a rung -> samples of the trials there."""
-    found: dict[int, list[Sample]] = {rung: [] for rung in Promotion().rungs(table.epochs)}
+    samples_by_rung: dict[int, list[Sample]] = {
+        rung: [] for rung in Promotion().rungs(table.epochs)
+    }
     rng = np.random.default_rng(5)
     for _ in range(SAMPLES):
         rows = rng.choice(len(table), min(SAMPLED, len(table)), replace=False)
         curves = [table.curves[row][int(rng.integers(len(table.curves[row])))] for row in rows]
         alive = np.arange(len(rows))
-        for rung, judged in found.items():
+        for rung, judged in samples_by_rung.items():
             alive = np.array([i for i in alive if len(curves[i].val_accuracy) >= rung])
             signals = np.array([_figures(curves[i], rung) for i in alive])
-            signals = np.column_stack([unit_ranks(each) for each in signals.T])
+            signals = np.column_stack([unit_ranks(column) for column in signals.T])
             judged.append(
                 Sample(
                     data_set=table.recorded.data_set,
@@ -71,7 +73,7 @@ def samples(table: Table) -> dict[int, list[Sample]]:
             )
             order = np.argsort(-signals[:, :3].sum(axis=1), kind="stable")
             alive = alive[order[: max(8, len(alive) // 2)]]
-    return found
+    return samples_by_rung
 
 
 def _figures(curve: Curve, rung: int) -> list[float]:
@@ -85,24 +87,24 @@ def _figures(curve: Curve, rung: int) -> list[float]:
     return [*figures, *gains, training[below] - training[place]]
 
 
-def learned(known: Iterable[Sample], columns: int) -> Floats:
+def learned(samples_of_sets: Iterable[Sample], columns: int) -> Floats:
     """Return weights of the first ``columns`` signals by least squares on ranks of the truth.
 
     All data sets have the same weight, and the best trials more than the others.
     """
-    samples_of = list(known)
-    tables = Counter(each.data_set for each in samples_of)
+    samples_of = list(samples_of_sets)
+    tables = Counter(sample.data_set for sample in samples_of)
     normal, aim = np.zeros((columns, columns)), np.zeros(columns)
-    for each in samples_of:
-        wanted = unit_ranks(each.truth)
-        weights = wanted**2 + 0.05
-        weights /= weights.sum() * tables[each.data_set]
-        inputs = each.signals[:, :columns] - 0.5
+    for sample in samples_of:
+        ranks = unit_ranks(sample.truth)
+        weights = ranks**2 + 0.05
+        weights /= weights.sum() * tables[sample.data_set]
+        inputs = sample.signals[:, :columns] - 0.5
         normal += (inputs * weights[:, None]).T @ inputs
-        aim += (inputs * weights[:, None]).T @ (wanted - 0.5)
+        aim += (inputs * weights[:, None]).T @ (ranks - 0.5)
     ridge = 1e-3 * np.trace(normal) / columns * np.eye(columns)
-    found: Floats = np.linalg.solve(normal + ridge, aim)
-    return found
+    solution: Floats = np.linalg.solve(normal + ridge, aim)
+    return solution
 
 
 def by_own_ends(sample: Sample) -> Floats:
@@ -115,8 +117,8 @@ def by_own_ends(sample: Sample) -> Floats:
     weights = even + np.linalg.solve(
         inputs.T @ inputs + 0.03 * len(best) * np.eye(3), inputs.T @ left
     )
-    found: Floats = signals @ weights
-    return found
+    scores: Floats = signals @ weights
+    return scores
 
 
 def judge(sample: Sample, scores: Floats) -> tuple[float, float]:
@@ -130,28 +132,32 @@ def judge(sample: Sample, scores: Floats) -> tuple[float, float]:
         A share, 0..1, and points of test accuracy.
     """
     count, truth = len(scores), sample.truth
-    kept = np.argsort(-scores, kind="stable")[: max(1, count // 3)]
+    best_third = np.argsort(-scores, kind="stable")[: max(1, count // 3)]
     top = np.argsort(-truth, kind="stable")[: max(1, count // 10)]
-    return float(np.isin(top, kept).mean()), 100 * float(truth.max() - truth[kept].max())
+    return float(np.isin(top, best_third).mean()), 100 * float(
+        truth.max() - truth[best_third].max()
+    )
 
 
 def show(tables: Sequence[Table]) -> None:
     """Print the results of each signal at each rung, and the mean of each data set."""
-    found = {(table.recorded.name, rung): each
-             for table in tables for rung, each in samples(table).items()}  # fmt: skip
-    everything = [each for group in found.values() for each in group]
+    groups = {(table.recorded.name, rung): group
+              for table in tables for rung, group in samples(table).items()}  # fmt: skip
+    everything = [sample for group in groups.values() for sample in group]
     means: dict[str, list[list[tuple[float, float]]]] = {}
     print("share of the best tenth in the best third; points below the best\n" + " " * 14
           + "".join(f"{name:>14}" for name in SIGNALS))  # fmt: skip
-    for (name, rung), group in found.items():
+    for (name, rung), group in groups.items():
         data_set, stage = group[0].data_set, group[0].stage
-        others = [each for each in everything if each.data_set != data_set and each.stage == stage]
+        others = [
+            sample for sample in everything if sample.data_set != data_set and sample.stage == stage
+        ]
         weights = {columns: learned(others, columns) for columns in (3, 6)} if others else {}
-        told = [
-            [judge(each, _score(signal, each, weights)) for each in group]
+        scores = [
+            [judge(sample, _score(signal, sample, weights)) for sample in group]
             for signal in SIGNALS.values()
         ]
-        line = [tuple(np.mean(each, axis=0)) for each in told]
+        line = [tuple(np.mean(pairs, axis=0)) for pairs in scores]
         means.setdefault(data_set, []).append(line)
         print(f"{name:11}{rung:3}" + "".join(f"{share:9.2f}{lack:5.2f}" for share, lack in line))
     for data_set, lines in means.items():

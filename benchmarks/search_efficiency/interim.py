@@ -59,8 +59,8 @@ def moments(table: Table, method: str, workers: int, replay: int) -> Iterator[Mo
     searcher = METHODS[method](table, replay)
     if not isinstance(searcher, FastSearch):
         raise ValueError(f"{method} has no interim answers")
-    watched = Watched(searcher, table, table.seen(replay))
-    trace = simulate(watched, table, watched.seen, workers=workers,
+    watched = Watched(searcher, table, table.draw_curves(replay))
+    trace = simulate(watched, table, watched.curves, workers=workers,
                      seconds=budget(table, workers), seed=replay)  # fmt: skip
     times = [when for when, *_ in trace.steps]
     end = trace.steps[-1][2]
@@ -98,13 +98,13 @@ class State:
 class Watched(Searcher):
     """A search that remembers its state after each epoch."""
 
-    def __init__(self, searcher: FastSearch, table: Table, seen: list[Curve]) -> None:
-        self.searcher, self.table, self.seen = searcher, table, seen
+    def __init__(self, searcher: FastSearch, table: Table, curves: list[Curve]) -> None:
+        self.searcher, self.table, self.curves = searcher, table, curves
         self.begin, self.report = searcher.begin, searcher.report
         self.diverged = searcher.diverged
         #: After each epoch.
         self.states: list[State] = []
-        steps = np.diff(np.unique([value for curve in seen for value in curve.val_accuracy]))
+        steps = np.diff(np.unique([value for curve in curves for value in curve.val_accuracy]))
         #: Validation images, as accuracies are multiples of one in so many.
         self.images = round(1 / float(steps[steps > 1e-9].min()))
 
@@ -112,9 +112,9 @@ class Watched(Searcher):
         """Return the pick of the search."""
         trials = self.searcher.trials.values()
         state = State(
-            contenders=tuple(replace(each) for each in self.searcher.contenders()),
-            trained=tuple((each.row, each.epochs_done) for each in trials),
-            epochs=sum(each.epochs_done for each in trials),
+            contenders=tuple(replace(contender) for contender in self.searcher.contenders()),
+            trained=tuple((trial.row, trial.epochs_done) for trial in trials),
+            epochs=sum(trial.epochs_done for trial in trials),
         )
         self.states.append(state)
         return state.contenders[0].row if state.contenders else None
@@ -125,14 +125,14 @@ class Watched(Searcher):
             return None
         begun = len(state.trained)
         return interim_answer(
-            [self._contender(each) for each in state.contenders],
+            [self._contender(contender) for contender in state.contenders],
             epochs=self.table.epochs,
             images=self.images,
             progress=Progress(
                 trials=begun,
                 left=round(begun * max(0.0, budget_epochs(self.table) / state.epochs - 1)),
                 compute_seconds=sum(
-                    sum(self.seen[row].seconds[:epochs]) for row, epochs in state.trained
+                    sum(self.curves[row].seconds[:epochs]) for row, epochs in state.trained
                 ),
                 running=0,
             ),
@@ -141,20 +141,20 @@ class Watched(Searcher):
         )
 
     def _contender(self, trial: Standing) -> Contender:
-        values = self.seen[trial.row].val_accuracy[: trial.epochs_done]
+        values = self.curves[trial.row].val_accuracy[: trial.epochs_done]
         return Contender(trial=trial.ticket, curve=dict(enumerate(values, start=1)))
 
     def others(self, row: int) -> float | None:
         """Return the mean of the other trainings of a row; ``None`` without any."""
-        found = [
-            each.val_accuracy[-1]
-            for each in self.table.curves[row]
-            if each is not self.seen[row] and len(each.val_accuracy) == self.table.epochs
+        accuracies = [
+            curve.val_accuracy[-1]
+            for curve in self.table.curves[row]
+            if curve is not self.curves[row] and len(curve.val_accuracy) == self.table.epochs
         ]
-        return float(np.mean(found)) if found else None
+        return float(np.mean(accuracies)) if accuracies else None
 
 
-def show(found: Sequence[Moment]) -> None:
+def show(moments: Sequence[Moment]) -> None:
     """Print how far the answers are right, for each table and for each moment."""
     print("covered: share of the 95 % intervals that contain the mean of other seeds; points of "
           "error of the pick's value and of the expected one; probability that the pick is better "
@@ -162,27 +162,28 @@ def show(found: Sequence[Moment]) -> None:
           "expected and real")  # fmt: skip
     print(f"{'':12}{'answers':>8}{'covered':>9}{'value':>8}{'expected':>9}{'P':>7}{'true':>6}"
           f"{'gain':>8}{'real':>6}")  # fmt: skip
-    for name in sorted({each.table for each in found}):
-        _line(name, [each for each in found if each.table == name])
-    for mark in sorted({each.mark for each in found}):
-        _line(f"{mark:.0%}", [each for each in found if each.mark == mark])
-    _line("all", found)
+    for name in sorted({moment.table for moment in moments}):
+        _line(name, [moment for moment in moments if moment.table == name])
+    for mark in sorted({moment.mark for moment in moments}):
+        _line(f"{mark:.0%}", [moment for moment in moments if moment.mark == mark])
+    _line("all", moments)
 
 
-def _line(name: str, found: Sequence[Moment]) -> None:
-    known = [(each, each.answer) for each in found if each.answer is not None]
-    pairs = [(answer, each.others) for each, answer in known if each.others is not None]
+def _line(name: str, moments: Sequence[Moment]) -> None:
+    answers = [(moment, moment.answer) for moment in moments if moment.answer is not None]
+    pairs = [(answer, moment.others) for moment, answer in answers if moment.others is not None]
     inside = [answer.interval[0] <= other <= answer.interval[1] for answer, other in pairs]
-    rivals = [(answer.better_than_baseline, each.beats_first) for each, answer in known
-              if each.beats_first is not None]  # fmt: skip
-    gains = [(100 * answer.gain_left, 100 * (each.truth_at_end - (each.truth or 0.0)))
-             for each, answer in known if each.mark < 1]  # fmt: skip
-    print(f"{name:12}{len(known):4}/{len(found):<4}{_mean(inside):8.2f}"
+    rivals = [(answer.better_than_baseline, moment.beats_first) for moment, answer in answers
+              if moment.beats_first is not None]  # fmt: skip
+    gains = [(100 * answer.gain_left, 100 * (moment.truth_at_end - (moment.truth or 0.0)))
+             for moment, answer in answers if moment.mark < 1]  # fmt: skip
+    print(f"{name:12}{len(answers):4}/{len(moments):<4}{_mean(inside):8.2f}"
           f"{_mean([100 * (answer.value - other) for answer, other in pairs]):+8.2f}"
           f"{_mean([100 * (answer.expected - other) for answer, other in pairs]):+9.2f}"
-          f"{_mean([each for each, _ in rivals]):8.2f}{_mean([each for _, each in rivals]):6.2f}"
-          f"{_mean([each for each, _ in gains]):8.2f}"
-          f"{_mean([each for _, each in gains]):6.2f}")  # fmt: skip
+          f"{_mean([number for number, _ in rivals]):8.2f}"
+          f"{_mean([number for _, number in rivals]):6.2f}"
+          f"{_mean([number for number, _ in gains]):8.2f}"
+          f"{_mean([number for _, number in gains]):6.2f}")  # fmt: skip
 
 
 def _mean(values: Sequence[float | None]) -> float:

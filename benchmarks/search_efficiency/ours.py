@@ -73,7 +73,7 @@ class _Snapping:
 
     def draw(self, history: TrialHistory, ticket: int) -> tuple[int, dict[str, Any]]:
         """Return the row for the ticket's draw, and the attributes that show how it was drawn."""
-        drawn = draw_trial(
+        trial = draw_trial(
             self.sampler,
             self.study.space,
             history,
@@ -83,12 +83,12 @@ class _Snapping:
             point=None,
             starts=self.starts,
         )
-        if drawn is None:
+        if trial is None:
             raise RuntimeError("a sampler of a replay has no end")
-        row = self.table.nearest_unused(drawn.params, self.used)
+        row = self.table.nearest_unused(trial.params, self.used)
         self.used[row] = True
-        told = {START: drawn.start, GUESSED: drawn.guessed}
-        return row, {key: value for key, value in told.items() if value is not None}
+        origin = {START: trial.start, GUESSED: trial.guessed}
+        return row, {key: value for key, value in origin.items() if value is not None}
 
 
 def _starts(table: Table, study: StudyFile, reverse: bool) -> Starts | None:
@@ -134,11 +134,11 @@ class LedgerSearch(_Snapping):
             row = self.rows[claim.ticket]
             return Job(key=claim.ticket, row=row, epochs_done=claim.epochs_done)
         row, origin = self.draw(history, claim.ticket)
-        drawn = _drawn(self.table.params[row], self.study.space)
+        trial = _drawn_trial(self.table.params[row], self.study.space)
         trial_id, number = ledger.start(
             claim,
             TrialRow(
-                params=drawn.params, distributions=drawn.distributions,
+                params=trial.params, distributions=trial.distributions,
                 user_attrs=origin, system_attrs={},
             ),
         )  # fmt: skip
@@ -212,8 +212,8 @@ class FastSearch(_Snapping):
             self._end_waiting()
             return None
         row, origin = self.draw(self.history, ticket)
-        drawn = _drawn(self.table.params[row], self.study.space)
-        self.history.trials.append(_running(ticket, drawn))
+        trial = _drawn_trial(self.table.params[row], self.study.space)
+        self.history.trials.append(_running(ticket, trial))
         self.trials[ticket] = Standing(ticket, row)
         if ticket <= TICKETS_COMPARED:
             for attribute, drawn_by in origin.items():
@@ -235,7 +235,7 @@ class FastSearch(_Snapping):
         elif isinstance(self.pruner, Promotion):
             answer = self._stand_at_rung(trial) if epoch in self.rungs else "continue"
             if answer == "paused":
-                running = sum(each.state == "running" for each in self.trials.values())
+                running = sum(standing.state == "running" for standing in self.trials.values())
                 self._keep_waiting(most_paused(running))
             return answer
         else:
@@ -265,25 +265,25 @@ class FastSearch(_Snapping):
 
     def contenders(self) -> list[Standing]:
         """Return complete trials, and the waiting ones of the highest rung, best first."""
-        compared = [each for each in self.trials.values() if each.state == "complete"]
+        compared = [trial for trial in self.trials.values() if trial.state == "complete"]
         if not self._is_finished():
-            kept = [each for each in self.trials.values() if each.rung is not None]
-            furthest = max((each.rung or 0 for each in kept), default=0)
-            compared += [each for each in kept if each.rung == furthest]
-        return sorted(compared, key=lambda each: (-(each.value or 0.0), each.ticket))
+            waiting = [trial for trial in self.trials.values() if trial.rung is not None]
+            furthest = max((trial.rung or 0 for trial in waiting), default=0)
+            compared += [trial for trial in waiting if trial.rung == furthest]
+        return sorted(compared, key=lambda trial: (-(trial.value or 0.0), trial.ticket))
 
     def _is_finished(self) -> bool:
-        under_way = any(each.state in ("running", "paused") for each in self.trials.values())
+        under_way = any(trial.state in ("running", "paused") for trial in self.trials.values())
         return len(self.trials) == self.study.budget.trials and not under_way
 
     def _end_waiting(self) -> None:
         """End the waiting trials if no worker trains any more, as the budget is used."""
-        if not any(each.state == "running" for each in self.trials.values()):
+        if not any(trial.state == "running" for trial in self.trials.values()):
             self._keep_waiting(0)
 
     def _keep_waiting(self, count: int) -> None:
         """End the waiting trials except the best ``count`` of the highest rungs."""
-        waiting = [each for each in self.trials.values() if each.state == "paused"]
+        waiting = [trial for trial in self.trials.values() if trial.state == "paused"]
         waiting.sort(key=_best_first)
         for trial in waiting[count:]:
             self._end(trial)
@@ -311,34 +311,35 @@ class FastSearch(_Snapping):
 
     def _lacks_audit(self) -> bool:
         trials = self.trials.values()
-        kept_back = sum(each.rung is not None or each.state == "pruned" for each in trials)
-        audited = self.peers.spared or any(each.audited_from is not None for each in trials)
+        kept_back = sum(trial.rung is not None or trial.state == "pruned" for trial in trials)
+        audited = self.peers.spared or any(trial.audited_from is not None for trial in trials)
         return kept_back > MOST_UNAUDITED and not audited
 
     def _next_promoted(self) -> Standing | None:
         if not isinstance(self.pruner, Promotion):
             return None
         rung = self.pruner.next_rung([self._rung(epoch) for epoch in self.rungs])
-        waiting = [each for each in self.trials.values() if each.state == "paused"]
+        waiting = [trial for trial in self.trials.values() if trial.state == "paused"]
         if rung is not None:
-            waiting = [each for each in waiting if _waits(each, rung.epoch)]
+            waiting = [trial for trial in waiting if _waits(trial, rung.epoch)]
         elif not self._owes_complete_ones():
             return None
         return min(waiting, key=_best_first, default=None)
 
     def _owes_complete_ones(self) -> bool:
-        ending = sum(each.state in ("complete", "running") for each in self.trials.values())
+        ending = sum(trial.state in ("complete", "running") for trial in self.trials.values())
         return len(self.trials) >= self.study.budget.trials and ending < LEAST_COMPLETE
 
     def _rung(self, epoch: int) -> Rung:
-        done = [each for each in self.trials.values() if each.epochs_done >= epoch]
+        trials = [trial for trial in self.trials.values() if trial.epochs_done >= epoch]
         return Rung(
             epoch=epoch,
-            reached=sum(_beyond(each.audited_from, epoch - 1) for each in done),
+            reached=sum(_beyond(trial.audited_from, epoch - 1) for trial in trials),
             promoted=sum(
-                _beyond(each.audited_from, epoch) and _beyond(each.rung, epoch) for each in done
+                _beyond(trial.audited_from, epoch) and _beyond(trial.rung, epoch)
+                for trial in trials
             ),
-            waiting=sum(_waits(each, epoch) for each in done),
+            waiting=sum(_waits(trial, epoch) for trial in trials),
         )
 
     def _goes_on(self, rule: StoppingRule, report: EpochScore) -> bool:
@@ -377,10 +378,10 @@ class MemoryHistory(TrialHistory):
         self.scores: dict[int, dict[int, float]] = {}
 
     def starts(self, *, maximize: bool) -> list[Start]:
-        return [each for (kind, _), each in self.drawn.items() if kind == START]
+        return [start for (kind, _), start in self.drawn.items() if kind == START]
 
     def guessed(self, *, maximize: bool) -> list[Start]:
-        return [each for (kind, _), each in self.drawn.items() if kind == GUESSED]
+        return [start for (kind, _), start in self.drawn.items() if kind == GUESSED]
 
     @property
     def invalid(self) -> set[int]:
@@ -441,7 +442,7 @@ class _Peers:
         }
 
 
-def _drawn(params: Mapping[str, Any], space: Space) -> DrawnTrial:
+def _drawn_trial(params: Mapping[str, Any], space: Space) -> DrawnTrial:
     parameters = space.parameters()
     return DrawnTrial(
         params=params,
@@ -451,7 +452,7 @@ def _drawn(params: Mapping[str, Any], space: Space) -> DrawnTrial:
     )
 
 
-def _running(ticket: int, drawn: DrawnTrial) -> FrozenTrial:
+def _running(ticket: int, trial: DrawnTrial) -> FrozenTrial:
     return FrozenTrial(
         number=ticket - 1,
         trial_id=ticket,
@@ -459,8 +460,8 @@ def _running(ticket: int, drawn: DrawnTrial) -> FrozenTrial:
         value=None,
         datetime_start=None,
         datetime_complete=None,
-        params=dict(drawn.params),
-        distributions=dict(drawn.distributions),
+        params=dict(trial.params),
+        distributions=dict(trial.distributions),
         user_attrs={},
         system_attrs={},
         intermediate_values={},

@@ -54,8 +54,8 @@ class OptunaSearch:
         distributions: dict[str, BaseDistribution] = {
             path: distribution_of(parameters[path]) for path in params
         }
-        for each in (stored, trial._cached_frozen_trial):
-            each.params, each.distributions = params, distributions
+        for frozen_trial in (stored, trial._cached_frozen_trial):
+            frozen_trial.params, frozen_trial.distributions = params, distributions
         self._trials[trial.number] = trial
         return Job(key=trial.number, row=row)
 
@@ -138,5 +138,5 @@ class ScreenThenTrain:
 
     def pick(self) -> int | None:
         """Return the best configuration trained in full, or else the best after one epoch."""
-        known = self._complete or self._screened
-        return max(known, key=known.__getitem__, default=None)
+        scores = self._complete or self._screened
+        return max(scores, key=scores.__getitem__, default=None)

@@ -16,19 +16,19 @@ from benchmarks.search_efficiency.replays import MARKS, Reached
 POINTS = (0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
 
-def plot(found: Sequence[Reached], file: Path, *, columns: int = 3) -> None:
+def plot(results: Sequence[Reached], file: Path, *, columns: int = 3) -> None:
     """Draw a panel per table and number of workers: regret in points at each mark of the budget.
 
     Args:
-        found: The replays.
+        results: The replays.
         file: The file to write; its suffix determines the format.
         columns: Panels side by side.
     """
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    panels = sorted({(each.table, each.workers) for each in found})
-    methods = list(dict.fromkeys(each.method for each in found))
+    panels = sorted({(result.table, result.workers) for result in results})
+    methods = list(dict.fromkeys(result.method for result in results))
     rows = -(-len(panels) // columns)
     figure, axes = pyplot.subplots(
         rows, columns, figsize=(3.6 * columns, 2.5 * rows), squeeze=False, layout="constrained"
@@ -38,9 +38,9 @@ def plot(found: Sequence[Reached], file: Path, *, columns: int = 3) -> None:
     for axis, (table, workers) in zip(axes.flat, panels, strict=False):
         for method in methods:
             regrets = [
-                each.regret
-                for each in found
-                if (each.table, each.workers, each.method) == (table, workers, method)
+                result.regret
+                for result in results
+                if (result.table, result.workers, result.method) == (table, workers, method)
             ]
             if not regrets:
                 continue
@@ -53,7 +53,7 @@ def plot(found: Sequence[Reached], file: Path, *, columns: int = 3) -> None:
         axis.set_title(f"{table}, {workers} worker{'s' * (workers > 1)}")
         axis.set(xscale="log", yscale="log", ylim=(POINTS[0], 60))
         axis.set_xticks([100 * mark for mark in MARKS], [f"{100 * mark:g}" for mark in MARKS])
-        axis.set_yticks(POINTS, [f"{each:g}" for each in POINTS])
+        axis.set_yticks(POINTS, [f"{tick:g}" for tick in POINTS])
         axis.set_xticks([], minor=True)
         axis.set_yticks([], minor=True)
         axis.grid(alpha=0.3)

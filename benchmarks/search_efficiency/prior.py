@@ -42,7 +42,7 @@ def lessons_of(table: Table, *, every: int = 1) -> PriorExamples:
             raise ValueError(f"{table.recorded.name} has an optimizer that no prior can judge")
         families.add(optimizer.family)
         rows.append(features(config, optimizer, judge.model_of(config), images))
-    ended = [any(len(each.val_accuracy) == table.epochs for each in row) for row in table.curves]
+    ended = [any(len(curve.val_accuracy) == table.epochs for curve in row) for row in table.curves]
     return PriorExamples(
         name=table.recorded.name,
         sha256=sha256_of(table),
@@ -74,7 +74,7 @@ def shipped() -> Learned:
 def unseen_by(data_set: str) -> Learned:
     """Return the shipped prior, built without the tables of a data set."""
     learned = shipped()
-    others = [each for each in learned.examples if each.data_set != data_set]
+    others = [examples for examples in learned.examples if examples.data_set != data_set]
     return learned if len(others) == len(learned.examples) else learned_from(others)
 
 
@@ -95,11 +95,11 @@ def fair_prior(
     """
     recorded = table.recorded
     learned = learned or unseen_by(recorded.data_set)
-    for each in learned.examples:
-        if each.sha256 == sha256_of(table) or each.data_set == recorded.data_set:
+    for examples in learned.examples:
+        if examples.sha256 == sha256_of(table) or examples.data_set == recorded.data_set:
             raise ValueError(
                 f"a prior must be judged on images that it never saw, but this one was built with "
-                f"{each.name}, which {recorded.name} shares them with"
+                f"{examples.name}, which {recorded.name} shares them with"
             )
     kind = _ReversedPrior if reverse else _QuickPrior
     return kind(study, lambda config: recorded.images, learned, SHIPPED[-1])
@@ -132,7 +132,7 @@ _NETS: dict[tuple[str, Images], BuiltModel] = {}
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _rounded(each) for key, each in value.items()}
+        return {key: _rounded(child) for key, child in value.items()}
     return round(value, 2) if isinstance(value, float) else value
 
 
@@ -154,9 +154,9 @@ def judge(table: Table, learned: Learned | None = None) -> Judged:
     rules, trees = prior.opinions(configs)
     scores, truth = prior.scores(configs), lessons_of(table).ranks
 
-    def correlation(told: np.ndarray) -> float:
-        known = np.isfinite(told)
-        return float(spearmanr(told[known], truth[known]).statistic)
+    def correlation(opinions: np.ndarray) -> float:
+        is_finite = np.isfinite(opinions)
+        return float(spearmanr(opinions[is_finite], truth[is_finite]).statistic)
 
     return Judged(
         table=table.recorded.name,

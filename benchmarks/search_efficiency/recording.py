@@ -73,34 +73,38 @@ def _missing(
 ) -> Iterator[tuple[int, int, Params]]:
     """Yield the remaining trainings; the caller adds to ``done`` meanwhile."""
     while len(_first(done)) < plan.spread + plan.proposed:
-        known = _first(done)
-        yield len(known), 0, configuration(name, plan, study, known)
-    known = _first(done)
-    have = {(each.row, each.repeat) for each in done}
+        first_trainings = _first(done)
+        yield len(first_trainings), 0, configuration(name, plan, study, first_trainings)
+    first_trainings = _first(done)
+    have = {(training.row, training.repeat) for training in done}
     for repeat in range(1, plan.seeds):
-        for row in repeated_rows(known, plan.best):
+        for row in repeated_rows(first_trainings, plan.best):
             if (row, repeat) not in have:
-                yield row, repeat, known[row].params
+                yield row, repeat, first_trainings[row].params
 
 
 def _first(done: list[Training]) -> list[Training]:
-    return [each for each in done if each.repeat == 0]
+    return [training for training in done if training.repeat == 0]
 
 
-def repeated_rows(known: list[Training], best: float) -> list[int]:
+def repeated_rows(trainings: list[Training], best: float) -> list[int]:
     """Return the rows to train again: the ``best`` share, and a tenth of the others.
 
     The best ones need a precise accuracy, as a search's pick is usually one of them.
     """
-    order = sorted(known, key=lambda each: each.val_accuracy[-1:] or [0.0], reverse=True)
+    order = sorted(
+        trainings, key=lambda training: training.val_accuracy[-1:] or [0.0], reverse=True
+    )
     top = max(1, int(len(order) * best))
-    chosen = [*order[:top], *order[top + 5 :: 10]]
-    return [each.row for each in chosen if each.test_accuracy is not None]
+    selection = [*order[:top], *order[top + 5 :: 10]]
+    return [training.row for training in selection if training.test_accuracy is not None]
 
 
-def configuration(table: str, plan: Recording, study: StudyFile, known: list[Training]) -> Params:
+def configuration(
+    table: str, plan: Recording, study: StudyFile, trainings: list[Training]
+) -> Params:
     """Return the next configuration: first Sobol points, then TPE's proposals."""
-    number = len(known)
+    number = len(trainings)
     name = "qmc" if number < plan.spread else "tpe"
     draw = (
         SAMPLERS[name]
@@ -113,7 +117,7 @@ def configuration(table: str, plan: Recording, study: StudyFile, known: list[Tra
                 study_seed=hashed_seed(table),
                 fixed={},
                 point=number,
-                trials=[_frozen(each, study) for each in known],
+                trials=[_frozen(training, study) for training in trainings],
             )
         )
     )
@@ -124,7 +128,7 @@ def configuration(table: str, plan: Recording, study: StudyFile, known: list[Tra
 
 def _train(study: StudyFile, row: int, repeat: int, params: Params, data_root: Path) -> Training:
     config = study.trial_config(params, ticket=1000 * repeat + row + 1)
-    found = Training(
+    training = Training(
         row=row, repeat=repeat, params=dict(params), test_accuracy=None,
         val_accuracy=[], val_loss=[], train_loss=[], seconds=[],
     )  # fmt: skip
@@ -132,10 +136,10 @@ def _train(study: StudyFile, row: int, repeat: int, params: Params, data_root: P
     began = time.process_time()
     try:
         for result in train(config, data_root=data_root):
-            found.seconds.append(round(time.process_time() - began, 4))
-            found.val_accuracy.append(round(result.metrics.val_accuracy, 6))
-            found.val_loss.append(round(result.metrics.val_loss, 5))
-            found.train_loss.append(round(result.metrics.train_loss, 5))
+            training.seconds.append(round(time.process_time() - began, 4))
+            training.val_accuracy.append(round(result.metrics.val_accuracy, 6))
+            training.val_loss.append(round(result.metrics.val_loss, 5))
+            training.train_loss.append(round(result.metrics.train_loss, 5))
             if result.last:
                 weights = result.state()["model"]
                 trained = TrainedModel(config=config, weights=weights, epoch=result.epoch)
@@ -143,10 +147,10 @@ def _train(study: StudyFile, row: int, repeat: int, params: Params, data_root: P
                 accuracy = round(evaluation.accuracy, 6)
             began = time.process_time()
     except TrainingDiverged:
-        found.seconds.append(round(time.process_time() - began, 4))
+        training.seconds.append(round(time.process_time() - began, 4))
     except InfeasibleConfig as error:
         raise RuntimeError(f"a space of a table has only what can be built: {error}") from error
-    return Training(**{**asdict(found), "test_accuracy": accuracy})
+    return Training(**{**asdict(training), "test_accuracy": accuracy})
 
 
 class _NoHistory(TrialHistory):

@@ -86,7 +86,7 @@ def replay_once(
 ) -> Reached:
     """Run one search of one contestant."""
     trace = simulate(
-        make(table, replay), table, table.seen(replay), workers=workers,
+        make(table, replay), table, table.draw_curves(replay), workers=workers,
         seconds=budget(table, workers), trouble=trouble, seed=replay,
     )  # fmt: skip
     return reached(table, trace, workers, method, replay)
@@ -112,19 +112,19 @@ def replay_all(
         file: A file of results with the same trouble: those in it aren't computed again, and new
             ones are added; ``None`` for no file.
     """
-    known = {_key(each): each for each in read_reached(file)} if file is not None else {}
+    previous = {_key(result): result for result in read_reached(file)} if file is not None else {}
     cases = [(table, count) for table in tables for count in workers]
     for table, count in cases:
         for method in methods:
             for replay in replays:
                 key = (table.recorded.name, count, method, replay)
-                found = known.get(key)
-                if found is None:
-                    found = replay_once(table, METHODS[method], count, method, replay, trouble)
+                result = previous.get(key)
+                if result is None:
+                    result = replay_once(table, METHODS[method], count, method, replay, trouble)
                     if file is not None:
                         with file.open("a") as lines:
-                            lines.write(json.dumps(asdict(found)) + "\n")
-                yield found
+                            lines.write(json.dumps(asdict(result)) + "\n")
+                yield result
 
 
 def read_reached(file: Path) -> list[Reached]:
@@ -134,5 +134,5 @@ def read_reached(file: Path) -> list[Reached]:
     return [Reached(**json.loads(line)) for line in file.read_text().splitlines()]
 
 
-def _key(found: Reached) -> tuple[str, int, str, int]:
-    return found.table, found.workers, found.method, found.replay
+def _key(result: Reached) -> tuple[str, int, str, int]:
+    return result.table, result.workers, result.method, result.replay

@@ -95,7 +95,7 @@ class Trace:
 def simulate(
     searcher: Searcher,
     table: Table,
-    seen: list[Curve],
+    curves: list[Curve],
     *,
     workers: int,
     seconds: float,
@@ -107,7 +107,7 @@ def simulate(
     Args:
         searcher: Decides what is trained.
         table: The table to search.
-        seen: The training of each row that this replay sees.
+        curves: The training of each row that this replay sees.
         workers: The number of workers.
         seconds: The simulated seconds of the search.
         trouble: Stragglers and crashes; none by default.
@@ -116,7 +116,7 @@ def simulate(
     Returns:
         The trainings over time, and the pick after each epoch.
     """
-    return _Simulation(searcher, seen, workers, seconds, trouble or Trouble(), seed).run()
+    return _Simulation(searcher, curves, workers, seconds, trouble or Trouble(), seed).run()
 
 
 @dataclass
@@ -135,14 +135,14 @@ class _Slot:
 
 class _Simulation:
     def __init__(
-        self, searcher: Searcher, seen: list[Curve], workers: int, seconds: float,
+        self, searcher: Searcher, curves: list[Curve], workers: int, seconds: float,
         trouble: Trouble, seed: int,
     ) -> None:  # fmt: skip
-        self.searcher, self.seen, self.seconds, self.trouble = searcher, seen, seconds, trouble
+        self.searcher, self.curves, self.seconds, self.trouble = searcher, curves, seconds, trouble
         self.trace = Trace()
         self.rng = np.random.default_rng([seed, 71])
         slow = self.rng.random(workers) < trouble.stragglers
-        self.slots = [_Slot(trouble.slowness if each else 1.0) for each in slow]
+        self.slots = [_Slot(trouble.slowness if is_slow else 1.0) for is_slow in slow]
         # (time, worker): ties go to the lower worker
         self.heap = [(0.0, worker) for worker in range(workers)]
         self.idle: list[int] = []
@@ -172,7 +172,7 @@ class _Simulation:
         return self.trace
 
     def _train(self, start: float, worker: int, slot: _Slot, job: Job) -> None:
-        duration = self.seen[job.row].seconds[job.epochs_done] * slot.slowness
+        duration = self.curves[job.row].seconds[job.epochs_done] * slot.slowness
         slot.crashes = self.trouble.crashes > 0 and self.rng.random() < self.trouble.crashes
         if slot.crashes:
             duration *= self.rng.random()
@@ -185,7 +185,7 @@ class _Simulation:
 
     def _epoch(self, now: float, worker: int, slot: _Slot, job: Job) -> float:
         """Report the epoch that ends now; return the seconds that this takes."""
-        curve, epoch = self.seen[job.row], job.epochs_done + 1
+        curve, epoch = self.curves[job.row], job.epochs_done + 1
         self.epochs += 1
         job.epochs_done = epoch
         charge = 0.0
@@ -207,7 +207,7 @@ class _Simulation:
         if answer != "continue":
             slot.job = None
         # A report may have created work for idle workers
-        for each in self.idle:
-            heapq.heappush(self.heap, (now, each))
+        for idle_worker in self.idle:
+            heapq.heappush(self.heap, (now, idle_worker))
         self.idle.clear()
         return charge

@@ -93,7 +93,7 @@ def names_in(folder: Path) -> list[str]:
 def plans_in(folder: Path) -> list[str]:
     """Return the tables of a folder that define how they are recorded, sorted."""
     described = (read_recorded(file.stem, folder) for file in sorted(folder.glob("*.json")))
-    return [each.name for each in described if each.recording is not None]
+    return [recorded.name for recorded in described if recorded.recording is not None]
 
 
 def read_recorded(name: str, folder: Path = TABLES) -> Recorded:
@@ -107,19 +107,19 @@ def read_recorded(name: str, folder: Path = TABLES) -> Recorded:
             raise UserError(
                 f"table {name!r} needs {file.name} beside its rows, but {file} doesn't exist"
             )
-    given: Mapping[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    content: Mapping[str, Any] = json.loads((folder / f"{name}.json").read_text())
     for key in ("budget", "chance"):
-        if not isinstance(given.get(key), int | float):
-            raise UserError(f"{folder / name}.json must give {key}, a number, but has {given}")
-    shape = given.get("input_shape")
+        if not isinstance(content.get(key), int | float):
+            raise UserError(f"{folder / name}.json must give {key}, a number, but has {content}")
+    shape = content.get("input_shape")
     return Recorded(
         name=name,
         folder=folder,
-        budget=given["budget"],
-        chance=given["chance"],
+        budget=content["budget"],
+        chance=content["chance"],
         input_shape=None if shape is None else (shape[0], shape[1], shape[2]),
-        classes=given.get("classes"),
-        training=given.get("training", Recorded.training),
-        data_set=given.get("data_set", name),
-        recording=Recording(**given["record"]) if "record" in given else None,
+        classes=content.get("classes"),
+        training=content.get("training", Recorded.training),
+        data_set=content.get("data_set", name),
+        recording=Recording(**content["record"]) if "record" in content else None,
     )

@@ -74,15 +74,24 @@ class Table:
         self.recorded = recorded
         self.space = recorded.study().space
         self.epochs = recorded.study().budget.epochs_per_trial
-        first = sorted((each for each in trainings if each.repeat == 0), key=lambda each: each.row)
-        if [each.row for each in first] != list(range(len(first))):
+        first = sorted(
+            (training for training in trainings if training.repeat == 0),
+            key=lambda training: training.row,
+        )
+        if [training.row for training in first] != list(range(len(first))):
             raise ValueError(f"table {recorded.name} lacks rows")
-        self.params: list[Mapping[str, Scalar]] = [each.params for each in first]
+        self.params: list[Mapping[str, Scalar]] = [training.params for training in first]
         self.curves: list[list[Curve]] = [[] for _ in first]
-        for each in sorted(trainings, key=lambda each: (each.row, each.repeat)):
-            test = recorded.chance if each.test_accuracy is None else each.test_accuracy
-            self.curves[each.row].append(
-                Curve(each.val_accuracy, each.val_loss, each.train_loss, each.seconds, test)
+        for training in sorted(trainings, key=lambda training: (training.row, training.repeat)):
+            test = recorded.chance if training.test_accuracy is None else training.test_accuracy
+            self.curves[training.row].append(
+                Curve(
+                    training.val_accuracy,
+                    training.val_loss,
+                    training.train_loss,
+                    training.seconds,
+                    test,
+                )
             )
 
     def __len__(self) -> int:
@@ -91,16 +100,16 @@ class Table:
     @cached_property
     def truth(self) -> NDArray[np.float64]:
         """Test accuracy of each row after its last epoch, the mean over its trainings."""
-        return np.array([np.mean([each.test_accuracy for each in row]) for row in self.curves])
+        return np.array([np.mean([curve.test_accuracy for curve in row]) for row in self.curves])
 
     @cached_property
     def full_seconds(self) -> float:
         """Seconds of a whole training, the mean over those that didn't diverge."""
         curves = [curve for row in self.curves for curve in row]
-        whole = [sum(each.seconds) for each in curves if len(each.val_accuracy) == self.epochs]
+        whole = [sum(curve.seconds) for curve in curves if len(curve.val_accuracy) == self.epochs]
         return float(np.mean(whole))
 
-    def seen(self, replay: int) -> list[Curve]:
+    def draw_curves(self, replay: int) -> list[Curve]:
         """Return the training of each row that a replay sees, drawn from the recorded ones."""
         rng = np.random.default_rng([replay, 17])
         return [row[int(rng.integers(len(row)))] for row in self.curves]
@@ -159,7 +168,8 @@ def branch_paths(space: Space) -> set[str]:
     return {
         path
         for path, parameter in parameters.items()
-        if isinstance(parameter, Choice) and any(each.startswith(f"{path}.") for each in parameters)
+        if isinstance(parameter, Choice)
+        and any(other.startswith(f"{path}.") for other in parameters)
     }
 
 
@@ -172,20 +182,29 @@ def _place(parameter: Parameter, value: Scalar) -> float:
 def write_table(recorded: Recorded, trainings: Sequence[Training]) -> None:
     """Write a table's rows into its folder."""
     paths = list(recorded.study().space.parameters())
-    rows = {each.row: each.params for each in trainings}
+    rows = {training.row: training.params for training in trainings}
     configurations = [["row", *paths]]
     for row, params in sorted(rows.items()):
         cells = [json.dumps(params[path]) if path in params else "" for path in paths]
         configurations.append([str(row), *cells])
     epochs = [["row", "repeat", "epoch", *FIGURES, "test_accuracy"]]
-    for each in sorted(trainings, key=lambda each: (each.row, each.repeat)):
-        for number, seconds in enumerate(each.seconds):
-            known = number < len(each.val_accuracy)
-            last = number == len(each.seconds) - 1 and each.test_accuracy is not None
-            figures = [str(getattr(each, name)[number]) if known else "" for name in FIGURES[:-1]]
-            test = str(each.test_accuracy) if last else ""
+    for training in sorted(trainings, key=lambda training: (training.row, training.repeat)):
+        for number, seconds in enumerate(training.seconds):
+            is_measured = number < len(training.val_accuracy)
+            last = number == len(training.seconds) - 1 and training.test_accuracy is not None
+            figures = [
+                str(getattr(training, name)[number]) if is_measured else "" for name in FIGURES[:-1]
+            ]
+            test = str(training.test_accuracy) if last else ""
             epochs.append(
-                [str(each.row), str(each.repeat), str(number + 1), *figures, str(seconds), test]
+                [
+                    str(training.row),
+                    str(training.repeat),
+                    str(number + 1),
+                    *figures,
+                    str(seconds),
+                    test,
+                ]
             )
     for name, lines in (("configurations", configurations), ("epochs", epochs)):
         text = io.StringIO()
@@ -201,16 +220,16 @@ def read_tables(folder: Path = TABLES, names: Sequence[str] = ()) -> list[Table]
     Raises:
         UserError: There is none, or a table lacks one of its four files.
     """
-    found = names_in(folder)
-    if not found:
+    available = names_in(folder)
+    if not available:
         raise UserError(
             f"a folder of tables has NAME.configurations.csv.gz, NAME.epochs.csv.gz, NAME.yaml and "
             f"NAME.json for each of them, but {folder} has no NAME.configurations.csv.gz"
         )
     for name in names:
-        if name not in found:
-            raise UserError(f"{folder} has no table {name!r}; it has {', '.join(found)}")
-    return [read_table(name, folder) for name in names or found]
+        if name not in available:
+            raise UserError(f"{folder} has no table {name!r}; it has {', '.join(available)}")
+    return [read_table(name, folder) for name in names or available]
 
 
 def read_table(name: str, folder: Path = TABLES) -> Table:
@@ -226,20 +245,20 @@ def read_table(name: str, folder: Path = TABLES) -> Table:
         }
         for line in _lines(folder / f"{name}.configurations.csv.gz")
     }
-    found: dict[tuple[int, int], Training] = {}
+    trainings: dict[tuple[int, int], Training] = {}
     for line in _lines(folder / f"{name}.epochs.csv.gz"):
         key = (int(line["row"]), int(line["repeat"]))
-        each = found.get(key) or Training(
+        training = trainings.get(key) or Training(
             row=key[0], repeat=key[1], params=params[key[0]], test_accuracy=None,
             val_accuracy=[], val_loss=[], train_loss=[], seconds=[],
         )  # fmt: skip
         for figure in FIGURES:
             if line[figure]:
-                getattr(each, figure).append(float(line[figure]))
+                getattr(training, figure).append(float(line[figure]))
         if line["test_accuracy"]:
-            each = Training(**{**vars(each), "test_accuracy": float(line["test_accuracy"])})
-        found[key] = each
-    return Table(recorded, list(found.values()))
+            training = Training(**{**vars(training), "test_accuracy": float(line["test_accuracy"])})
+        trainings[key] = training
+    return Table(recorded, list(trainings.values()))
 
 
 def _lines(file: Path) -> list[dict[str, str]]:

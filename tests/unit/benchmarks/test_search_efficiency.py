@@ -133,7 +133,7 @@ def _run(
     share: float = 1.0,
 ) -> Trace:
     """Search for a share of the budget."""
-    seen, seconds = table.seen(replay), share * budget(table, workers)
+    seen, seconds = table.draw_curves(replay), share * budget(table, workers)
     return simulate(
         searcher, table, seen, workers=workers, seconds=seconds, trouble=trouble, seed=replay
     )
@@ -456,7 +456,7 @@ def test_a_paused_training_goes_on_where_it_was(pauses: bool) -> None:
     best = int(np.argmax(table.truth))
     searcher = _TwoSlices(best, pauses)
     trace = _run(table, searcher, workers=2)
-    curve = table.seen(0)[best]
+    curve = table.draw_curves(0)[best]
     assert searcher.reports == list(zip((1, 2, 3, 4), curve.val_accuracy, strict=False))
     assert [answer for *_, answer in trace.events] == [
         "continue", "paused" if pauses else "continue", "continue", "ended",
@@ -468,7 +468,7 @@ def test_a_paused_training_goes_on_where_it_was(pauses: bool) -> None:
 def test_a_crash_costs_what_was_trained_since_the_checkpoint_and_is_no_news() -> None:
     table = table_named("small")
     best = int(np.argmax(table.truth))
-    calm, curve = _run(table, _TwoSlices(best), workers=1), table.seen(0)[best]
+    calm, curve = _run(table, _TwoSlices(best), workers=1), table.draw_curves(0)[best]
     for checkpoint_seconds in (0.0, 1e9):
         trouble = Trouble(crashes=0.5, checkpoint_seconds=checkpoint_seconds)
         searcher = _TwoSlices(best)
