@@ -168,12 +168,12 @@ def test_the_better_mean_of_both_ranks_is_chosen():
     file = study()
     # The rule likes 0.2 best, these trees 0.004
     prior = LearnedPrior(file, lambda config: IMAGES, taught(0.004), "v1")
-    for lrs, by_rule, by_trees, chosen in (
+    for lrs, by_rule, by_trees, choice in (
         ((0.5, 0.2, 0.03, 0.001, 5.0), 1, 3, 1),
         ((0.2, 0.03, 0.001, 0.0005, 0.002), 0, 4, 4),
     ):
         candidates = draws(file, "sgd", *lrs)
-        assert prior.choose(candidates) == (chosen, True)
+        assert prior.choose(candidates) == (choice, True)
         rules, trees = prior.opinions([prior.config_of(draw) for draw in candidates])
         assert (int(np.argmax(rules)), int(np.argmax(trees))) == (by_rule, by_trees)
     assert prior.choose(candidates[:1] * 3) == (0, True)  # of equal ones the first
@@ -220,7 +220,7 @@ def test_features_say_what_is_built():
     prior = LearnedPrior(file, lambda config: IMAGES, taught(0.01), "v1")
     optimizer = built_optimizer(config.optimizer)
     assert optimizer is not None
-    told = dict(
+    values = dict(
         zip(NAMES, features(config, optimizer, prior.model_of(config), IMAGES), strict=True)
     )
     parameters = 64 * 8 + 8 + 8 * 4 + 4 + 4 * 10 + 10
@@ -231,7 +231,7 @@ def test_features_say_what_is_built():
         "dropout": 0.25, "tanh": 1, "saturating": 0, "smooth": 0, "normalized": 0,
         "parameters": np.log10(parameters),
     }  # fmt: skip
-    assert {name: told[name] for name in expected} == pytest.approx(expected, abs=1e-5)
+    assert {name: values[name] for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(

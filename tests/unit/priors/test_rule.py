@@ -111,12 +111,12 @@ def test_a_net_is_read_as_it_is_built(monkeypatch):
         width = input_shape[0] * input_shape[1] * input_shape[2]
         return nn.Sequential(nn.Flatten(), nn.Linear(width, 8), nn.Sigmoid(), nn.Linear(8, classes))
 
-    known = {
+    traits = {
         "mlp": (False, False),
         "simple_cnn": (True, False),
         "mine": (False, True),
     }
-    for name, (convolutional, saturating) in known.items():
+    for name, (convolutional, saturating) in traits.items():
         built = built_model(Component(name, {}), IMAGES)
         assert (built.convolutional, built.saturating) == (convolutional, saturating)
         assert not built.pretrained
@@ -171,21 +171,21 @@ def test_the_best_by_learning_rate_and_net_is_chosen():
 def test_most_nets_need_not_be_built(monkeypatch):
     file = study()
     rule = prior(file)
-    asked: list[Component] = []
+    built: list[Component] = []
     monkeypatch.setattr(
         "hpsearch.priors.rule.built_model",
-        lambda component, images: asked.append(component) or built_model(component, images),
+        lambda component, images: built.append(component) or built_model(component, images),
     )
     lrs = [0.3, *(0.001 * number for number in range(1, 60))]
     assert rule.choose(sgd_points(file, *lrs)) == (0, True)
-    assert len(asked) == 2  # whether the first can be judged; and the best
+    assert len(built) == 2  # whether the first can be judged; and the best
 
 
 def test_points_beyond_it_keep_their_share():
     file = study(optimizer={**SGD, "adagrad": {"lr": 0.01}})
     rule = prior(file)
     unknown = file.space.freeze({"model": "simple_cnn", "optimizer": "adagrad"})
-    known = [
+    judged = [
         file.space.freeze(
             {"model": "simple_cnn", "optimizer": "sgd", "optimizer.sgd.lr": lr,
              "optimizer.sgd.momentum": 0.0}
@@ -193,8 +193,8 @@ def test_points_beyond_it_keep_their_share():
         for lr in (0.001, 0.3)
     ]  # fmt: skip
     # One in first place is taken as it is, elsewhere it is passed over
-    assert rule.choose([unknown, *known]) == (0, False)
-    assert rule.choose([known[0], unknown, known[1]]) == (2, True)
+    assert rule.choose([unknown, *judged]) == (0, False)
+    assert rule.choose([judged[0], unknown, judged[1]]) == (2, True)
 
 
 def test_what_cannot_be_built_or_breaks_a_constraint_is_not_chosen(monkeypatch):
@@ -232,10 +232,10 @@ def test_sizes_of_images_follow_from_one_preparation(tmp_path, monkeypatch):
     from hpsearch.training.data.prepare import prepare
 
     file = study(data={"source": "digits", "input_size": {"values": [8, 12]}})
-    asked: list[Any] = []
+    configs: list[Any] = []
 
     def note(config: Any, **others: Any) -> Any:
-        asked.append(config)
+        configs.append(config)
         return prepare(config, **others)
 
     monkeypatch.setattr(built, "prepare", note)
@@ -253,4 +253,4 @@ def test_sizes_of_images_follow_from_one_preparation(tmp_path, monkeypatch):
         for size in (8, 12)
     ]  # fmt: skip
     assert images == [Images((1, 8, 8), 10, 1154), Images((1, 12, 12), 10, 1154)]
-    assert len(asked) == 1
+    assert len(configs) == 1

@@ -38,7 +38,7 @@ def by_epoch(curves: dict[int, dict[int, float]]) -> EpochValues:
     )
 
 
-def drawn(history: FixedHistory, seeds: range, *, startup: int = 4) -> list[float]:
+def draw_rates(history: FixedHistory, seeds: range, *, startup: int = 4) -> list[float]:
     sampler = ForestSampler(startup)
     requests = [
         Request(space=LINE, history=history, seed=seed, study_seed=7, fixed={}, point=None)
@@ -66,7 +66,7 @@ def test_a_paused_trial_is_worth_what_it_has_and_what_others_gained():
     complete = [paused(number, 0.2 + number / 100, {1: 0.4, 3: 0.5, 9: 0.6}) for number in range(5)]
     waiting = [paused(5 + number, 0.8 + number / 100, {1: 0.55}) for number in range(5)]
     poor = [paused(10 + number, number / 5, {1: 0.1}) for number in range(5)]
-    rates = drawn(FixedHistory([*complete, *waiting, *poor]), range(20))
+    rates = draw_rates(FixedHistory([*complete, *waiting, *poor]), range(20))
     at_the_waiting = sum(abs(x - 0.82) < 0.2 for x in rates)
     assert at_the_waiting >= 12 > 4 >= sum(abs(x - 0.22) < 0.2 for x in rates)
 
@@ -75,7 +75,7 @@ def test_nothing_is_proposed_that_was_tried_or_is_being_tried():
     done = [paused(n, 0.5 + n / 100, {1: 0.9 - n / 1000}) for n in range(8)]
     done += [paused(8 + n, n / 8, {1: 0.2}) for n in range(4)]
     running = past_trial(12, {"lr": 0.64}, LINE, state=TrialState.RUNNING)
-    for x in drawn(FixedHistory([*done, running]), range(1, 30)):
+    for x in draw_rates(FixedHistory([*done, running]), range(1, 30)):
         near = min(abs(x - trial.params["lr"]) for trial in [*done, running])
         assert near > SAME[0] or x in [random_one(seed) for seed in range(1, 30)]
 
@@ -88,9 +88,9 @@ def random_one(seed: int) -> float:
 def test_draws_are_random_before_the_startup_trials_and_one_in_ten_after_it():
     trials = [paused(n, 0.9 + n / 200, {1: 0.9}) for n in range(3)]
     trials += [paused(3 + n, n / 5, {1: 0.0}) for n in range(3)]
-    early = drawn(FixedHistory(trials), range(200), startup=7)
+    early = draw_rates(FixedHistory(trials), range(200), startup=7)
     assert 0.4 < float(np.mean(np.array(early) < 0.5)) < 0.6
-    later = drawn(FixedHistory(trials), range(80), startup=6)
+    later = draw_rates(FixedHistory(trials), range(80), startup=6)
     assert 0.01 < float(np.mean(np.array(later) < 0.5)) < 0.25
 
 
@@ -103,14 +103,14 @@ def test_failed_trials_count_as_bad_and_invalid_ones_not_at_all(kind):
     history = FixedHistory([*good, *failed])
     if kind == "invalid":
         history._invalid = {trial._trial_id for trial in failed}
-    there = sum(x > 0.5 for x in drawn(history, range(60)))
+    there = sum(x > 0.5 for x in draw_rates(history, range(60)))
     assert there <= 9 if kind == "failed" else there >= 20
 
 
 def test_less_is_better_if_the_study_minimizes():
     trials = [paused(n, n / 20, {1: abs(n / 20 - 0.3)}) for n in range(20)]
     history = FixedHistory(trials, StudyDirection.MINIMIZE)
-    assert float(np.median(np.abs(np.array(drawn(history, range(20))) - 0.3))) < 0.15
+    assert float(np.median(np.abs(np.array(draw_rates(history, range(20))) - 0.3))) < 0.15
 
 
 def test_an_encoding_has_a_scale_for_numbers_and_a_column_for_each_other_value():

@@ -158,7 +158,7 @@ def test_percentiles_compare_the_best_so_far():
 
 
 @pytest.mark.parametrize(
-    ("warmup", "interval", "asked"),
+    ("warmup", "interval", "epochs"),
     [
         pytest.param(0, 1, [1, 2, 3, 4, 5, 6, 7, 8], id="every epoch"),
         pytest.param(2, 1, [3, 4, 5, 6, 7, 8], id="not in the first two"),
@@ -166,10 +166,10 @@ def test_percentiles_compare_the_best_so_far():
         pytest.param(2, 3, [3, 6], id="every third after two"),
     ],
 )
-def test_percentile_warmup_and_interval(warmup, interval, asked):
+def test_percentile_warmup_and_interval(warmup, interval, epochs):
     rule = build("median", warmup_epochs=warmup, interval_epochs=interval)
     board = completed_board([0.5] * 5, epoch=8)
-    assert [epoch for epoch in range(1, 9) if rule(report(epoch, 0.0), board)] == asked
+    assert [epoch for epoch in range(1, 9) if rule(report(epoch, 0.0), board)] == epochs
 
 
 @given(

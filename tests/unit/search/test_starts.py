@@ -35,11 +35,11 @@ class Lowest:
 class History(FixedHistory):
     """Has starts as well."""
 
-    drawn: tuple[Start, ...] = ()
+    past_starts: tuple[Start, ...] = ()
 
     def starts(self, *, maximize: bool) -> list[Start]:
         assert maximize
-        return list(self.drawn)
+        return list(self.past_starts)
 
 
 def draw(
@@ -164,10 +164,10 @@ def test_a_trial_that_failed_is_worse_than_any_and_one_without_a_value_counts_no
 def test_a_prior_whose_starts_are_worse_is_off_until_they_are_not():
     history = History()
     bad = [start(True, 0.1)] * LEAST_COMPARED
-    history.drawn = (*bad, *[start(False, 0.5)] * LEAST_COMPARED)
+    history.past_starts = (*bad, *[start(False, 0.5)] * LEAST_COMPARED)
     assert draw(1, history=history).start == RANDOM
     assert draw(1, history=history).params == plain(1).params
-    history.drawn += (start(False, 0.05),) * 5
+    history.past_starts += (start(False, 0.05),) * 5
     assert draw(1, history=history).start == "lowest"
 
 

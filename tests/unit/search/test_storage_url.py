@@ -25,15 +25,15 @@ SECRET = "hunter2"
 
 
 @pytest.mark.parametrize(
-    ("given", "drivername"),
+    ("url", "drivername"),
     [
         pytest.param("postgresql://u@h/d", "postgresql+psycopg", id="no driver"),
         pytest.param("postgres://u@h/d", "postgresql+psycopg", id="the old name"),
         pytest.param("postgresql+psycopg://u@h/d", "postgresql+psycopg", id="the driver"),
     ],
 )
-def test_postgres_always_means_psycopg(given, drivername):
-    assert parse_url(given).drivername == drivername
+def test_postgres_always_means_psycopg(url, drivername):
+    assert parse_url(url).drivername == drivername
 
 
 @pytest.mark.parametrize(
@@ -81,18 +81,18 @@ def test_a_bad_value_of_an_option_is_the_users_mistake():
 
 def test_options_of_the_url_are_kept_beside_ours():
     url = "postgresql://u@h/d?options=-c%20search_path%3Dmine&connect_timeout=3"
-    asked = {}
+    connect_options = {}
 
     def connect(dialect, record, arguments, options):
-        asked.update(options)
+        connect_options.update(options)
         raise StorageError("seen")
 
     database = Database(url)
     sa.event.listen(database.engine, "do_connect", connect)
     with pytest.raises(StorageError, match="seen"):
         database.read(lambda connection: None)
-    assert asked["options"].startswith("-c search_path=mine -c timezone=UTC")
-    assert asked["connect_timeout"] == "3"
+    assert connect_options["options"].startswith("-c search_path=mine -c timezone=UTC")
+    assert connect_options["connect_timeout"] == "3"
 
 
 def test_the_home_folder_is_found(tmp_path, monkeypatch):
@@ -107,7 +107,7 @@ def test_relative_sqlite_files_become_absolute(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("url", "password", "shown"),
+    ("url", "password", "display"),
     [
         pytest.param(
             "postgresql://u:p%7Bw%7D@h/d", "p{w}", "postgresql+psycopg://u:***@h/d", id="{"
@@ -117,10 +117,10 @@ def test_relative_sqlite_files_become_absolute(tmp_path, monkeypatch):
         pytest.param("postgresql://u@h/d", None, "postgresql+psycopg://u@h/d", id="none"),
     ],
 )
-def test_password_is_understood_and_masked(url, password, shown):
+def test_password_is_understood_and_masked(url, password, display):
     database = Database(url)
     assert database.url.password == password
-    assert database.display_url == shown
+    assert database.display_url == display
 
 
 @pytest.mark.parametrize("key", ["password", "sslpassword", "oauth_client_secret"])

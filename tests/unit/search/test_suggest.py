@@ -30,7 +30,7 @@ from hpsearch.study_file.space import Choice, Draw, Group, Range, Scalar, Space
 COLOURS = Space(Group({"colour": Choice(("red", "green", "blue")), "size": Choice((1, 2))}))
 
 
-def drawn(
+def draw_ticket(
     ticket: int,
     *,
     name: str = "random",
@@ -59,24 +59,26 @@ def drawn(
 )
 def test_a_draw_follows_from_seed_and_ticket_alone(name):
     # Whichever process, on whichever host, makes it.
-    assert drawn(3, name=name) == drawn(3, name=name)
+    assert draw_ticket(3, name=name) == draw_ticket(3, name=name)
     others = [
-        drawn(4, name=name),
-        drawn(3, name=name, study_seed=8),
-        drawn(3, name=name, infeasible=1),
+        draw_ticket(4, name=name),
+        draw_ticket(3, name=name, study_seed=8),
+        draw_ticket(3, name=name, infeasible=1),
     ]
-    values = [dict(draw.params) for draw in [drawn(3, name=name), *others]]
+    values = [dict(draw.params) for draw in [draw_ticket(3, name=name), *others]]
     assert all(values.count(value) == 1 for value in values)
 
 
 def test_parallel_workers_start_at_different_points():
     """One seed in every process would give every process the same start-up points."""
-    points = {tuple(sorted(map(str, drawn(ticket).params.items()))) for ticket in range(1, 33)}
+    points = {
+        tuple(sorted(map(str, draw_ticket(ticket).params.items()))) for ticket in range(1, 33)
+    }
     assert len(points) == 32
 
 
 def test_the_whole_configuration_is_in_optunas_terms_too():
-    draw = drawn(1)
+    draw = draw_ticket(1)
     assert list(draw.distributions) == list(draw.params)
     for path, value in draw.params.items():
         distribution = draw.distributions[path]
@@ -123,7 +125,7 @@ def test_every_parameter_survives_the_database(space):
 
 def test_the_first_tickets_take_what_was_given():
     try_first = ({"optimizer": "adam", "optimizer.adam.lr": 3e-3}, {"batch_size": 48})
-    first, second, third = (drawn(ticket, try_first=try_first) for ticket in (1, 2, 3))
+    first, second, third = (draw_ticket(ticket, try_first=try_first) for ticket in (1, 2, 3))
     assert (first.params["optimizer"], first.params["optimizer.adam.lr"]) == ("adam", 3e-3)
     assert second.params["batch_size"] == 48
     assert (first.from_try_first, second.from_try_first, third.from_try_first) == (
@@ -137,14 +139,14 @@ def test_the_first_tickets_take_what_was_given():
 
 def test_a_given_configuration_that_cannot_be_built_is_not_tried_again():
     try_first = ({"optimizer": "adam", "optimizer.adam.lr": 3e-3},)
-    again = drawn(1, try_first=try_first, infeasible=1)
+    again = draw_ticket(1, try_first=try_first, infeasible=1)
     assert not again.from_try_first
     assert again.params.get("optimizer.adam.lr") != 3e-3
 
 
 def test_what_was_given_is_run_even_where_it_repeats_a_trial():
     history = FixedHistory([past_trial(0, {"colour": "red", "size": 1}, COLOURS, value=0.5)])
-    given_again = drawn(
+    given_again = draw_ticket(
         1, space=COLOURS, history=history, try_first=({"colour": "red", "size": 1},)
     )
     assert given_again.params == {"colour": "red", "size": 1}
@@ -177,7 +179,9 @@ def test_a_configuration_is_not_proposed_twice(state, infeasible):
             for number, params in enumerate(tried)
         ]
     )
-    points = [drawn(ticket, space=COLOURS, history=history).params for ticket in range(10, 20)]
+    points = [
+        draw_ticket(ticket, space=COLOURS, history=history).params for ticket in range(10, 20)
+    ]
     # A ticket misses it with probability (5/6) ** 20; with these seeds none does.
     assert points == [{"colour": "blue", "size": 2}] * 10
 
@@ -224,9 +228,9 @@ def test_the_draw_from_a_used_up_space_is_the_one_that_twenty_tries_come_to(name
             for number, params in enumerate(2 * tried)
         ]
     )
-    quick = [drawn(ticket, name=name, space=space, history=history) for ticket in (13, 14)]
+    quick = [draw_ticket(ticket, name=name, space=space, history=history) for ticket in (13, 14)]
     monkeypatch.setattr(suggest, "covers", lambda points, space: False)
-    slow = [drawn(ticket, name=name, space=space, history=history) for ticket in (13, 14)]
+    slow = [draw_ticket(ticket, name=name, space=space, history=history) for ticket in (13, 14)]
     assert quick == slow
 
 
@@ -315,14 +319,14 @@ class Counting:
 
 
 def test_an_exhausted_grid_draws_nothing():
-    assert drawn(7, name="grid", space=COLOURS, point=5) is not None
-    assert drawn(7, name="grid", space=COLOURS, point=6) is None
+    assert draw_ticket(7, name="grid", space=COLOURS, point=5) is not None
+    assert draw_ticket(7, name="grid", space=COLOURS, point=6) is None
 
 
 @pytest.mark.parametrize("name", ["grid", "qmc"])
 def test_enumerating_samplers_take_the_given_without_a_point(name):
     draws = [
-        drawn(ticket, name=name, space=COLOURS, try_first=({"colour": "red"},) * 8)
+        draw_ticket(ticket, name=name, space=COLOURS, try_first=({"colour": "red"},) * 8)
         for ticket in range(1, 9)
     ]
     assert all(draw is not None and draw.from_try_first for draw in draws)

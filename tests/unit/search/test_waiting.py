@@ -245,15 +245,15 @@ READ_ONLY = sqlite3.OperationalError("attempt to write a readonly database")
 def test_a_worker_waits_for_a_file_that_is_read_only_for_a_while(sqlite_url, no_pauses):
     """With new connections: a pooled one would keep what it knows of the file."""
     database = Database(sqlite_url, Patience(seconds=float("inf")))
-    seen: list[object] = []
+    connections: list[object] = []
     flaky = Flaky(3, READ_ONLY)
 
     def work(connection):
-        seen.append(connection.connection.driver_connection)
+        connections.append(connection.connection.driver_connection)
         return flaky(connection)
 
     assert database.write(work) == "done"
-    assert len(set(map(id, seen))) == 4
+    assert len(set(map(id, connections))) == 4
     database.close()
 
 

@@ -161,8 +161,8 @@ def test_arrays(tmp_path):
 def shard(path, *about):
     path.parent.mkdir(exist_ok=True)
     with tarfile.open(path, "w") as archive:
-        for n, each in enumerate(about):
-            for ending, content in {"jpg": b"x", **each}.items():
+        for n, files in enumerate(about):
+            for ending, content in {"jpg": b"x", **files}.items():
                 member = tarfile.TarInfo(f"{n}.{ending}")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))

@@ -16,7 +16,7 @@ def group_of(groups, name):
 
 
 @pytest.mark.parametrize(
-    ("named", "name", "group"),
+    ("name_form", "name", "group"),
     [
         ("patient_{n}_{k}.png", "patient_7_2.png", "patient_7"),
         ("{n}_left_{k}.jpeg", "7_left_2.jpeg", "7"),
@@ -25,8 +25,8 @@ def group_of(groups, name):
         ("cat_{n}_png.rf.{k}aef.jpg", "cat_7_png.rf.1aef.jpg", "cat_7"),  # exported by Roboflow
     ],
 )
-def test_several_pictures_of_one_thing(named, name, group):
-    names = [named.format(n=n, k=k) for n, k in EACH]
+def test_several_pictures_of_one_thing(name_form, name, group):
+    names = [name_form.format(n=n, k=k) for n, k in EACH]
     groups = find_groups(names, [n % 2 for n, _ in EACH])
     assert groups is not None
     assert groups.certain
@@ -35,7 +35,7 @@ def test_several_pictures_of_one_thing(named, name, group):
 
 
 @pytest.mark.parametrize(
-    "named",
+    "name_form",
     [
         "{i}.png",
         "IMG_{i}.jpg",
@@ -44,8 +44,8 @@ def test_several_pictures_of_one_thing(named, name, group):
         "{j}.png",
     ],
 )
-def test_running_numbers_are_no_groups(named):
-    names = [named.format(i=i, j=i // 2, label="cat" if i % 2 else "dog") for i in range(60)]
+def test_running_numbers_are_no_groups(name_form):
+    names = [name_form.format(i=i, j=i // 2, label="cat" if i % 2 else "dog") for i in range(60)]
     assert find_groups(names, [i % 2 for i in range(60)]) is None
 
 

@@ -142,30 +142,30 @@ FEW = settings(
 )
 
 
-def inside(written: Any, drawn: Any, where: str = "") -> None:
-    """Check that ``drawn`` is a point of what is ``written``; what isn't written is a default."""
+def inside(written: Any, point: Any, where: str = "") -> None:
+    """Check that ``point`` is a point of what is ``written``; what isn't written is a default."""
     if not isinstance(written, dict):
         if where.count(".") == 1 and written is None:
             return  # `digits:` stands for {}
-        assert drawn == written, where
+        assert point == written, where
     elif "values" in written:
-        assert drawn in written["values"], where
+        assert point in written["values"], where
     elif "min" in written:
-        assert written["min"] <= drawn <= written["max"], where
+        assert written["min"] <= point <= written["max"], where
         ends_are_integers = isinstance(written["min"], int) and isinstance(written["max"], int)
         if ends_are_integers:
-            assert type(drawn) is int, where
+            assert type(point) is int, where
         if "step" in written:
-            steps = (drawn - written["min"]) / written["step"]
+            steps = (point - written["min"]) / written["step"]
             assert math.isclose(steps, round(steps), abs_tol=1e-6), where
     elif where in BRANCHES:
-        ((name, settings),) = drawn.items()
+        ((name, settings),) = point.items()
         assert name in written, where
         for key, value in (written[name] or {}).items():
             inside(value, settings[key], f"{where}.{name}.{key}")
     else:
         for key, value in written.items():
-            inside(value, drawn[key], f"{where}.{key}".lstrip("."))
+            inside(value, point[key], f"{where}.{key}".lstrip("."))
 
 
 BRANCHES = {

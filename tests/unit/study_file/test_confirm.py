@@ -33,7 +33,7 @@ def test_it_is_no_other_question_and_no_part_of_a_frozen_config(load, base):
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "message"),
     [
         ("{top: 0}", "confirm.top"),
         ("{seeds: 1}", r"a number of seeds from 2 \(one alone doesn't show the spread"),
@@ -42,8 +42,8 @@ def test_it_is_no_other_question_and_no_part_of_a_frozen_config(load, base):
         ("{rounds: 2}", "unknown key 'rounds'"),
     ],
 )
-def test_what_it_may_not_be(load, base, written, told):
-    with pytest.raises(StudyFileError, match=told):
+def test_what_it_may_not_be(load, base, written, message):
+    with pytest.raises(StudyFileError, match=message):
         load(base + f"confirm: {written}\n")
 
 

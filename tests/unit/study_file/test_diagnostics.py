@@ -12,7 +12,7 @@ from hpsearch.errors import StudyFileError
 RANGE_KEYS = "Known: confidence, log, max, min, prior, step, values."
 
 
-def said(load, text: str, *overrides: str, name: str | None = None) -> list[str]:
+def messages(load, text: str, *overrides: str, name: str | None = None) -> list[str]:
     with pytest.raises(StudyFileError) as caught:
         load(text, *overrides, name=name)
     assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
@@ -396,7 +396,7 @@ APPENDED = [
 
 @pytest.mark.parametrize(("line", "message"), APPENDED)
 def test_a_bad_line_is_named_with_its_rule(load, base, line, message):
-    assert said(load, base + line + "\n") == [message]
+    assert messages(load, base + line + "\n") == [message]
 
 
 # Each case: (the line of the base file that is replaced, the text instead, what is said)
@@ -597,7 +597,7 @@ REPLACED = [
 @pytest.mark.parametrize(("line", "instead", "message"), REPLACED)
 def test_a_bad_section_is_named_with_its_rule(load, base, line, instead, message):
     assert line in base
-    assert said(load, base.replace(line, instead)) == [message]
+    assert messages(load, base.replace(line, instead)) == [message]
 
 
 TRY_FIRST_BASE = """\
@@ -709,13 +709,13 @@ TRY_FIRST = [
 
 @pytest.mark.parametrize(("entry", "message"), TRY_FIRST)
 def test_try_first_lies_inside_the_space(load, entry, message):
-    assert said(load, f"{TRY_FIRST_BASE}  - {entry}\n") == [f"x.yaml:8: {message}"]
+    assert messages(load, f"{TRY_FIRST_BASE}  - {entry}\n") == [f"x.yaml:8: {message}"]
 
 
 def test_an_entry_of_a_broken_section_adds_no_problem_of_its_own(load):
     text = TRY_FIRST_BASE.replace("min: 0.01", "min: 0.5").replace("hidden: {", "hiden: {")
     text += "  - {model: {mlp: {hidden: [7]}}, optimizer: {sgd: {lr: 7}}}\n"
-    assert [line.split(": ")[:2] for line in said(load, text)] == [
+    assert [line.split(": ")[:2] for line in messages(load, text)] == [
         ["x.yaml:4", "model.mlp.hiden"],
         ["x.yaml:5", "optimizer.sgd.lr"],
         ["x.yaml:8", "try_first[0].model.mlp.hidden"],  # its default stands where the typo is
@@ -780,18 +780,18 @@ OVERRIDES = [
 
 @pytest.mark.parametrize(("override", "message"), OVERRIDES)
 def test_a_bad_override_is_named(load, base, override, message):
-    assert said(load, base, override) == [f"--set {override}: {message}"]
+    assert messages(load, base, override) == [f"--set {override}: {message}"]
 
 
 def test_an_override_cannot_reach_inside_a_wrong_value(load, base):
     text = base.replace("data: {source: digits}", "data: 3")
     assert "--set data.limit=4: data: an override can't reach inside what the file has here; " in (
-        "\n".join(said(load, text, "data.limit=4"))
+        "\n".join(messages(load, text, "data.limit=4"))
     )
 
 
 def test_a_bad_name_on_the_command_line(load, base):
-    assert said(load, base, name="a b") == [
+    assert messages(load, base, name="a b") == [
         '--name: study: must be a name of 1 to 64 letters, digits, _ and -, but got "a b"'
     ]
 
@@ -810,7 +810,7 @@ optimizer:
 try_first:
   - {batch_size: 64}
 """
-    assert said(load, text, "seed=x", "nothing=3", name="") == [
+    assert messages(load, text, "seed=x", "nothing=3", name="") == [
         "x.yaml:1: data.source: this key is required, but it is missing; add it",
         "x.yaml:3: model.mlp.dropout: must be less than 1, but got 2",
         "x.yaml:4: model: unknown model 'resnet'. Known: conv_net, mlp.",
@@ -886,7 +886,7 @@ def test_a_flood_of_aliases_is_refused(load, base):
     for level in range(1, 9):
         aliases = ", ".join([f"*a{level - 1}"] * 10)
         levels.append(f"  a{level}: &a{level} [{aliases}]")
-    assert said(load, base + "\n".join(levels) + "\n")[0].endswith(
+    assert messages(load, base + "\n".join(levels) + "\n")[0].endswith(
         "a study file contains at most 20000 values"
     )
 
@@ -907,4 +907,4 @@ def test_a_flood_of_aliases_is_refused(load, base):
 )
 def test_a_text_that_holds_too_much_is_not_read_to_its_end(load, base, begin, message):
     """Reading takes the longest: 20,000 keys took two seconds before a message named 50."""
-    assert said(load, base + f"{begin}\n@ what follows isn't YAML")[0].endswith(f": {message}")
+    assert messages(load, base + f"{begin}\n@ what follows isn't YAML")[0].endswith(f": {message}")

@@ -43,7 +43,7 @@ def earlier(tmp_path, registries_of):
 
 
 @pytest.fixture
-def found(earlier):
+def winner(earlier):
     return InheritedConfig(
         study="earlier",
         trial=17,
@@ -54,14 +54,14 @@ def found(earlier):
 
 
 @pytest.fixture
-def later(tmp_path, monkeypatch, registries_of, found):
+def later(tmp_path, monkeypatch, registries_of, winner):
     """Load a text as the later study; ``earlier`` is the one study that the database holds."""
     monkeypatch.chdir(tmp_path)
 
     def resolve(name: str, trial: int | None) -> InheritedConfig:
         if name != "earlier" or trial not in (None, 17):
             raise UserError(f"there is no trial {trial} of {name}")
-        return found
+        return winner
 
     def call(text: str, *overrides: str, **options: Any):
         Path("later.yaml").write_text(text)
@@ -77,10 +77,10 @@ def at(document: Any, path: str) -> Any:
     return document
 
 
-def test_what_the_file_leaves_out_is_what_was_found(later, found):
+def test_what_the_file_leaves_out_is_what_was_found(later, winner):
     study = later(LATER)
     for key in ("data", "model", "optimizer", "lr_schedule", "batch_size"):
-        assert study.document[key] == found.document[key]
+        assert study.document[key] == winner.document[key]
     assert study.document["optimizer"]["sgd"]["lr"] == 0.25
     assert study.is_frozen
 
@@ -92,21 +92,21 @@ def test_what_cannot_be_searched_is_not_taken_over(later):
     assert study.budget.epochs_per_trial == 2
 
 
-def test_it_is_recorded_and_reads_back(later, found, reload):
+def test_it_is_recorded_and_reads_back(later, winner, reload):
     study = later(LATER)
     assert study.document["found"] == {
         "study": "earlier",
         "trial": 17,
-        "fingerprint": found.fingerprint,
+        "fingerprint": winner.fingerprint,
         "value": 0.625,
     }
     assert "from" not in study.document
     assert reload(study.document, study.text) == study  # without a resolver: it is resolved
 
 
-def test_another_winner_makes_another_fingerprint(later, registries_of, found):
+def test_another_winner_makes_another_fingerprint(later, registries_of, winner):
     study = later(LATER)
-    better = InheritedConfig(**{**vars(found), "trial": 23, "value": 0.75})
+    better = InheritedConfig(**{**vars(winner), "trial": 23, "value": 0.75})
     again = later(LATER, resolve=lambda *_: better)
     assert again.fingerprint != study.fingerprint
     assert difference(study.document, again.document) == [
@@ -485,7 +485,7 @@ def test_a_frozen_config_keeps_the_record(later, reload):
 
 
 def test_what_the_file_says_of_the_split_stands_in_place_of_what_was_found(
-    later, found, registries_of, tmp_path
+    later, winner, registries_of, tmp_path
 ):
     folds = later(LATER + "data: {folds: 5}\n").document["data"]
     assert folds["folds"] == 5
@@ -546,13 +546,13 @@ def test_a_study_with_a_loop_of_its_own_is_inherited(with_loop):
     assert study.document["loop"]["curve"]["lr"] == 0.25
 
 
-def test_a_loop_is_inherited_only_by_a_study_with_a_loop(with_loop, found):
+def test_a_loop_is_inherited_only_by_a_study_with_a_loop(with_loop, winner):
     with pytest.raises(StudyFileError, match="has no such key, because the loop loads its data"):
         with_loop("from: curves\nmodel: mlp\n")
     with pytest.raises(
         StudyFileError, match=r"`loop`\) can be based only on one .* earlier has none"
     ):
-        with_loop(LOOP_LINES + "from: earlier\n", source=found)
+        with_loop(LOOP_LINES + "from: earlier\n", source=winner)
 
 
 def test_a_misspelt_loop_is_recognized(later):

@@ -19,7 +19,7 @@ NAMES = f"{MEASURED}, parameters, multiply_adds, epoch_seconds, latency"
 SEVERAL = "objectives: [val_accuracy, parameters]\n"
 
 
-def said(load, text: str) -> list[str]:
+def messages(load, text: str) -> list[str]:
     with pytest.raises(StudyFileError) as caught:
         load(text)
     return [str(problem) for problem in caught.value.problems]
@@ -142,7 +142,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("lines", "message"), WRONG)
 def test_what_is_wrong_is_said_with_its_rule(load, base, lines, message):
-    assert said(load, base + lines) == [message]
+    assert messages(load, base + lines) == [message]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_an_editor_knows_the_new_keys(module_registries):
 
 
 @pytest.mark.parametrize(
-    ("metric", "at", "values", "kept"),
+    ("metric", "at", "values", "expected"),
     [
         ("val_accuracy", "best", [0.5, 0.9, 0.9, 0.7], [1, 2]),  # the first of the best
         ("val_loss", "best", [0.8, 0.5, 0.3, 0.3], [1, 2, 3]),
@@ -215,12 +215,12 @@ def test_an_editor_knows_the_new_keys(module_registries):
     ],
 )
 def test_the_epochs_that_give_the_value(
-    metric: str, at: Any, values: list[float], kept: list[int]
+    metric: str, at: Any, values: list[float], expected: list[int]
 ) -> None:
     objective = Objective(metric=metric, at=at)
-    found: list[int] = []
+    epochs: list[int] = []
     for epoch, value in enumerate(values, start=1):
-        best = values[found[-1] - 1] if found else None
+        best = values[epochs[-1] - 1] if epochs else None
         if objective.counts(value, best, last=epoch == len(values)):
-            found.append(epoch)
-    assert found == kept
+            epochs.append(epoch)
+    assert epochs == expected

@@ -11,7 +11,7 @@ from hpsearch.study_file.diagnostics import Diagnostics
 SGD = "optimizer: {sgd: {lr: 0.1}}"
 
 
-def said(load, text: str, *overrides: str) -> str:
+def messages(load, text: str, *overrides: str) -> str:
     with pytest.raises(StudyFileError) as caught:
         load(text, *overrides)
     return str(caught.value)
@@ -40,7 +40,7 @@ def said(load, text: str, *overrides: str) -> str:
 )  # fmt: skip
 def test_what_was_meant(load, base, line, instead, hint):
     assert line in base
-    assert hint in said(load, base.replace(line, instead))
+    assert hint in messages(load, base.replace(line, instead))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_was_meant(load, base, line, instead, hint):
     ],
 )
 def test_an_override_has_the_same_hints(load, base, override, hint):
-    assert hint in said(load, base, override)
+    assert hint in messages(load, base, override)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_an_override_has_the_same_hints(load, base, override, hint):
     ],
 )
 def test_a_model_of_torchvision_is_told_from_a_misspelled_one(name, guess):
-    known = ["resnet18", "resnet50", "simple_cnn", "torchvision"]
+    names = ["resnet18", "resnet50", "simple_cnn", "torchvision"]
     assert f"Did you mean {guess}?" in str(
-        spelling.unknown_name("model", name, known, Diagnostics())
+        spelling.unknown_name("model", name, names, Diagnostics())
     )
 
 
@@ -79,7 +79,7 @@ def test_case_and_punctuation_are_no_other_name():
 
 
 def test_thousands_of_mistakes_are_a_page(load, base):
-    text = said(load, base + "".join(f"key_{number}: 1\n" for number in range(1_500)))
+    text = messages(load, base + "".join(f"key_{number}: 1\n" for number in range(1_500)))
     assert len(text.splitlines()) == MOST_PROBLEMS + 1
     assert text.endswith(f"and {1_500 - MOST_PROBLEMS:,} more; correct these first")
     assert len(text) < 100_000
@@ -98,7 +98,7 @@ def test_thousands_of_mistakes_are_a_page(load, base):
     ],
 )
 def test_a_mistake_of_any_size_is_a_page(load, base, added):
-    text = said(load, f"{base}{added}\n")
+    text = messages(load, f"{base}{added}\n")
     assert len(text) < 60_000
     assert "x.yaml:6" in text
 
@@ -111,14 +111,16 @@ def test_a_long_list_of_names_is_cut():
 
 def test_what_was_meant_is_looked_for_where_it_is_shown(load, base, monkeypatch):
     """It takes a while for each, and a file may have thousands."""
-    asked = []
-    looked_for = spelling.unknown_name
+    calls = []
+    unknown_name = spelling.unknown_name
     monkeypatch.setattr(
-        spelling, "unknown_name", lambda *given: (asked.append(given), looked_for(*given))[1]
+        spelling,
+        "unknown_name",
+        lambda *arguments: (calls.append(arguments), unknown_name(*arguments))[1],
     )
     many = "\n".join(f"key{number}: {number}" for number in range(1_000))
     with pytest.raises(StudyFileError) as caught:
         load(f"{base}\n{many}\n")
     assert len(caught.value.problems) == 1_000
-    assert len(asked) == MOST_PROBLEMS
+    assert len(calls) == MOST_PROBLEMS
     assert "unknown key 'key49'" in str(caught.value)

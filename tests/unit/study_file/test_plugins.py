@@ -178,7 +178,7 @@ def source(place, /, *, {key}, title: str = "photos"):
 
 
 @pytest.mark.parametrize(
-    ("key", "written", "found"),
+    ("key", "written", "expected"),
     [
         ("path: Path", "photos", "{folder}/photos"),
         ("path: str", "photos", "{folder}/photos"),
@@ -194,7 +194,7 @@ def source(place, /, *, {key}, title: str = "photos"):
     ],
 )
 def test_a_path_of_a_source_is_meant_from_the_study_files_folder(
-    tmp_path, monkeypatch, own_registries, registries_of, key, written, found
+    tmp_path, monkeypatch, own_registries, registries_of, key, written, expected
 ):
     """However its plug-in annotates it, so that every worker finds the same folder."""
     (tmp_path / "studies").mkdir()
@@ -215,13 +215,13 @@ def test_a_path_of_a_source_is_meant_from_the_study_files_folder(
     settings = study.document["data"]["source"]["own"]
     folder = tmp_path / "studies"
     places = {"folder": folder, "above": tmp_path, "home": tmp_path / "home"}
-    if isinstance(found, list):
-        found = [text.format(**places) for text in found]
-    elif isinstance(found, str):
-        found = found.format(**places)
+    if isinstance(expected, list):
+        expected = [text.format(**places) for text in expected]
+    elif isinstance(expected, str):
+        expected = expected.format(**places)
     elif "values" in written:
-        found = {"values": [f"{folder}/photos", "/x"]}
-    assert settings == {setting: found, "title": "photos"}
+        expected = {"values": [f"{folder}/photos", "/x"]}
+    assert settings == {setting: expected, "title": "photos"}
 
 
 def test_a_plugin_that_is_no_regular_file_is_not_waited_for(study_path, own_registries):

@@ -34,7 +34,7 @@ def test_paths_are_a_question_that_changes_no_study(load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "message"),
     [
         ("{parameter: optimizer.sgd.lrr}", "question.parameter: unknown searched parameter"),
         ("{parameter: optimizer.sgd.lr, by: [model]}", "question.by: unknown searched parameter"),
@@ -44,8 +44,8 @@ def test_paths_are_a_question_that_changes_no_study(load) -> None:
         ("3", "question: must be a text, or"),
     ],
 )
-def test_what_it_cannot_be(load, written: str, told: str) -> None:
-    with pytest.raises(StudyFileError, match=told):
+def test_what_it_cannot_be(load, written: str, message: str) -> None:
+    with pytest.raises(StudyFileError, match=message):
         load(f"{STUDY}question: {written}\n")
 
 
