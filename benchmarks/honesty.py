@@ -372,7 +372,7 @@ def _spec(world: World, selection: Finalists) -> ConfirmationSpec:
         maximize=direction_of(world.metric) == "maximize",
         seeds=world.seeds,
         seeds_before=0,
-        requested=RequestedSettings(top=world.top, seeds=world.seeds, share=None, given=None),
+        requested=RequestedSettings(top=world.top, seeds=world.seeds, share=None, options=None),
         rule=selection.rule,
         finalists=tuple(map(configuration, selection.trials)),
         baseline=None if selection.baseline is None else configuration(selection.baseline),

@@ -156,10 +156,8 @@ class ConfirmationSpec:
     def to_document(self) -> dict[str, Any]:
         """Return the section ``confirms``, JSON-like: the inverse of ``from_document``."""
         requested, search = asdict(self.requested), asdict(self.search)
-        if self.requested.options is None:
-            del requested["given"]
-        else:
-            requested["given"] = list(self.requested.options)
+        if (options := requested.pop("options")) is not None:
+            requested["given"] = list(options)
         if self.search.field is None:
             del search["field"]
         shortened = {} if self.shortened is None else {"shortened": asdict(self.shortened)}

@@ -52,7 +52,7 @@ def test_what_is_read() -> None:
     assert (list(spec.selection_seeds), list(spec.report_seeds)) == ([1, 2, 3], [4, 5, 6])
     assert spec.last_seed == 12
     assert list(spec.params) == [4, 1, 0] and spec.params[1]["model.mlp.hidden"] == "[8,8]"
-    assert spec.requested.given == ("top",)
+    assert spec.requested.options == ("top",)
     assert spec.search.field == Field(middle=0.9, variance=0.01, better=4)
     older = ConfirmationSpec.from_document(OLDER, metric="val_accuracy", maximize=True)
-    assert (older.requested.given, older.baseline_trial, older.search.field) == (None, None, None)
+    assert (older.requested.options, older.baseline_trial, older.search.field) == (None, None, None)
