@@ -101,7 +101,7 @@ def spec_for(comparisons: int, seeds: int, looks: Sequence[int]) -> AblationSpec
         maximize=True,
         seeds=seeds,
         seeds_before=0,
-        requested=RequestedChanges(parameters=("x",), crossed=(), most_cells=0),
+        asked=RequestedChanges(parameters=("x",), crossed=(), most_cells=0),
         variants=tuple(Variant(params={"x": x}, changed={"x": x}) for x in range(comparisons + 1)),
         contrasts=tuple(
             Contrast(parameter="x", one=x, other=0, level=x, base=0, at={})
@@ -123,7 +123,7 @@ def look_and_judge(
     """
     for due in spec.early_looks:
         look = Look(seeds=due, settled=settled_by(spec, trained, due))
-        spec = replace(spec, looks_taken=(*spec.looks_taken, look))
+        spec = replace(spec, taken=(*spec.taken, look))
     now = AblationProgress(planned=(), failed={}, finished=True)
     return effects_of(spec, trained, now, margin=POINT)
 

@@ -136,7 +136,7 @@ def prepare_ablation(
         stored_spec = spec_of(ablation)
         if (
             stored_spec.trial == trial.number
-            and replace(stored_spec.requested, most_cells=0) == replace(changes, most_cells=0)
+            and replace(stored_spec.asked, most_cells=0) == replace(changes, most_cells=0)
             and request.seeds in (None, stored_spec.seeds)
         ):
             match = ablation if most_seeds is None else keep_deadline(database, ablation)
@@ -318,7 +318,7 @@ def _spec(
         maximize=search.objective.direction == "maximize",
         seeds=seeds,
         seeds_before=before,
-        requested=changes,
+        asked=changes,
         variants=tuple(design.variants),
         contrasts=tuple(design.contrasts),
         left_out=tuple(design.left_out),

@@ -40,7 +40,7 @@ def made_up_ablation(variants: int, **changes: Any) -> AblationSpec:
     settings: dict[str, Any] = {
         "study": "made_up", "fingerprint": "", "trial": 7, "metric": "val_accuracy",
         "maximize": True, "seeds": 10, "seeds_before": 0,
-        "requested": RequestedChanges(parameters=("size",), crossed=(), most_cells=24),
+        "asked": RequestedChanges(parameters=("size",), crossed=(), most_cells=24),
         "variants": tuple(Variant(params={"size": each}, changed={"size": each} if each else {})
                           for each in range(variants)),
         "contrasts": tuple(Contrast(parameter="size", one=each, other=0, level=each, base=0, at={})

@@ -170,7 +170,10 @@ ATTRIBUTES = {
 }
 #: Their names are keys of what is stored or printed as JSON, or known to users' notebooks.
 STORED = {
+    "AblationSpec.asked",  # report.json
+    "AblationSpec.taken",  # report.json
     "Best.seen",  # hpsearch.notebook
+    "Finalist.seen",  # report.json, confirm --json
     "OutOfMemory.told",  # report.json
     "PriorReport.known",  # check --json
     "PruningAudit.spared",  # report.json

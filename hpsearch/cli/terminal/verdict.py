@@ -220,7 +220,7 @@ def _row(finalist: Finalist, unit: MetricFormat) -> tuple[Any, ...]:
     return (
         finalist.place,
         rank.trial,
-        unit.value(finalist.search_value),
+        unit.value(finalist.seen),
         unit.value(rank.mean),
         rank.seeds,
         unit.value(finalist.reported),

@@ -24,7 +24,7 @@ def finalists(verdict: ConfirmationResult) -> Chart | None:
             "type": "scatter",
             "mode": "markers",
             "name": "in the search (one seed)",
-            "x": [unit.scaled(finalist.search_value) for finalist in order],
+            "x": [unit.scaled(finalist.seen) for finalist in order],
             "y": list(rows.values()),
             "marker": {"symbol": "circle-open", "size": 11, "color": var("soft")},
             "hovertemplate": "in the search: %{x}<extra></extra>",

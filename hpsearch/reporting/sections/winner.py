@@ -193,7 +193,7 @@ def _finalists_table(confirmation: StudyConfirmation, unit: Unit) -> Table:
             [
                 str(finalist.place),
                 str(finalist.standing.trial),
-                unit.value(finalist.search_value),
+                unit.value(finalist.seen),
                 unit.value(finalist.standing.mean),
                 str(finalist.standing.seeds),
                 unit.value(finalist.reported),

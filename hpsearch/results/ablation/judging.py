@@ -146,7 +146,7 @@ def effects_of(
         margin: Differences below this don't matter, in the objective's unit.
     """
     effects: dict[int, Effect] = {}
-    for look in spec.looks_taken:
+    for look in spec.taken:
         tests = _tests(spec, trainings, look.seeds, set(effects), INTERIM)
         effects |= {
             number: _effect(spec, number, tests[number], margin, settled=True)

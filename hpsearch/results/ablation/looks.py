@@ -37,7 +37,7 @@ def take_look(database: Database, name: str) -> bool:
     spec, outcomes = spec_of(record.study), ended_outcomes(database, record)
     has_images = "data" in record.study.document
     settled = settled_now(spec, outcomes, due, has_images=has_images)
-    after = replace(spec, looks_taken=(*spec.looks_taken, Look(seeds=due, settled=settled)))
+    after = replace(spec, taken=(*spec.taken, Look(seeds=due, settled=settled)))
     return studies.change_plan(
         database,
         record.study,

@@ -40,7 +40,7 @@ def progress(
     """Return the plan that follows from the trainings that have ended."""
     going = list(range(len(spec.variants)))
     planned: list[PlannedTraining] = []
-    past_looks = {look.seeds for look in spec.looks_taken}
+    past_looks = {look.seeds for look in spec.taken}
     before, finished, due = 0, False, None
     for last in sorted({min(FIRST_ROUND, spec.seeds), *spec.early_looks, spec.seeds}):
         seeds = range(before + 1, last + 1)

@@ -98,7 +98,7 @@ class AblationSpec:
     seeds: int
     #: Fresh seeds that earlier confirmations and ablations of the search have used.
     seeds_before: int
-    requested: RequestedChanges
+    asked: RequestedChanges
     #: The first one is the trial itself.
     variants: tuple[Variant, ...]
     contrasts: tuple[Contrast, ...]
@@ -106,7 +106,7 @@ class AblationSpec:
     #: Seeds after which differences may be settled; empty: never before the last one.
     looks: tuple[int, ...] = ()
     #: In order.
-    looks_taken: tuple[Look, ...] = ()
+    taken: tuple[Look, ...] = ()
     #: ``seeds`` follows the time until a deadline, and is at most this; ``None``: it is fixed.
     most_seeds: int | None = None
 
@@ -130,7 +130,7 @@ class AblationSpec:
             maximize=maximize,
             seeds=section["seeds"],
             seeds_before=section["seeds_before"],
-            requested=RequestedChanges(
+            asked=RequestedChanges(
                 parameters=tuple(requested["parameters"]),
                 crossed=tuple((path, tuple(by)) for path, by in requested["crossed"]),
                 most_cells=requested["most_cells"],
@@ -140,7 +140,7 @@ class AblationSpec:
             left_out=tuple(LeftOut(**configuration) for configuration in section["left_out"]),
             # Ablations of earlier versions have none of these
             looks=tuple(section.get("looks", ())),
-            looks_taken=tuple(
+            taken=tuple(
                 Look(seeds=look["seeds"], settled=tuple(look["settled"]))
                 for look in section.get("taken", ())
             ),
@@ -156,17 +156,15 @@ class AblationSpec:
             "seeds": self.seeds,
             "seeds_before": self.seeds_before,
             "asked": {
-                "parameters": list(self.requested.parameters),
-                "crossed": [[path, list(by)] for path, by in self.requested.crossed],
-                "most_cells": self.requested.most_cells,
+                "parameters": list(self.asked.parameters),
+                "crossed": [[path, list(by)] for path, by in self.asked.crossed],
+                "most_cells": self.asked.most_cells,
             },
             "variants": [asdict(variant) for variant in self.variants],
             "contrasts": [asdict(contrast) for contrast in self.contrasts],
             "left_out": [asdict(configuration) for configuration in self.left_out],
             "looks": list(self.looks),
-            "taken": [
-                {"seeds": look.seeds, "settled": list(look.settled)} for look in self.looks_taken
-            ],
+            "taken": [{"seeds": look.seeds, "settled": list(look.settled)} for look in self.taken],
             "most_seeds": self.most_seeds,
         }
 
@@ -188,7 +186,7 @@ class AblationSpec:
     @property
     def settled(self) -> dict[int, int]:
         """The settled contrasts: number -> seeds after which it was settled."""
-        return {number: look.seeds for look in self.looks_taken for number in look.settled}
+        return {number: look.seeds for look in self.taken for number in look.settled}
 
 
 def timed_search(study: StoredStudy) -> str | None:

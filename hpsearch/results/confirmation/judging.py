@@ -268,7 +268,7 @@ class _Judge:
                 Finalist(
                     standing=rank,
                     place=place,
-                    search_value=self.search.values[trial],
+                    seen=self.search.values[trial],
                     reported=float(np.mean([training.mean for training in reported.values()]))
                     if reported
                     else None,

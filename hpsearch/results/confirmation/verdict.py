@@ -125,7 +125,7 @@ class Finalist:
     #: 1-based rank: the winner's is 1.
     place: int
     #: Its value in the search.
-    search_value: float
+    seen: float
     #: Mean over its report seeds; ``None`` if it has none.
     reported: float | None
     #: Trainings that ended, including failed ones.

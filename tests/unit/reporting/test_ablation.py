@@ -28,7 +28,7 @@ def result() -> AblationResult:
         maximize=True,
         seeds=4,
         seeds_before=0,
-        requested=RequestedChanges(parameters=(), crossed=((DILATION, (KERNEL,)),), most_cells=24),
+        asked=RequestedChanges(parameters=(), crossed=((DILATION, (KERNEL,)),), most_cells=24),
         variants=tuple(
             Variant(params=variant, changed=variant if place else {})
             for place, variant in enumerate(params)

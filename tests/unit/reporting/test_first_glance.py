@@ -197,7 +197,7 @@ def test_why_a_finalist_lost_is_a_column_in_points(content: StudyContent) -> Non
         after = None if reason is None else 3
         rank = FinalistRank(trial=trial, mean=0.7, seeds=3, rejected_after=after, reason=reason)
         return Finalist(
-            standing=rank, place=place, search_value=0.8, reported=0.7, trainings=3, cost=Cost()
+            standing=rank, place=place, seen=0.8, reported=0.7, trainings=3, cost=Cost()
         )
 
     ahead = Interval(estimate=0.02, low=-0.01, high=0.05)

@@ -60,7 +60,7 @@ def spec_of(design: Design, seeds: int = 4, *, maximize: bool = True) -> Ablatio
         maximize=maximize,
         seeds=seeds,
         seeds_before=0,
-        requested=RequestedChanges(parameters=(), crossed=(), most_cells=24),
+        asked=RequestedChanges(parameters=(), crossed=(), most_cells=24),
         variants=tuple(design.variants),
         contrasts=tuple(design.contrasts),
         left_out=tuple(design.left_out),
@@ -189,7 +189,7 @@ def test_what_a_look_settles_gets_no_more_seeds_and_its_interval_stays() -> None
         assert progress(spec, outcomes).due == due == max(each.seed for each in planned)
         settled = settled_now(spec, outcomes, due, has_images=False)
         assert settled == ((0,) if due == 4 else ())
-        spec = replace(spec, looks_taken=(*spec.looks_taken, Look(seeds=due, settled=settled)))
+        spec = replace(spec, taken=(*spec.taken, Look(seeds=due, settled=settled)))
         if due == 4:
             early = judge(spec, outcomes, has_images=False).effects[0]
     planned = ending(spec, outcomes, {1: 0.4})
@@ -199,7 +199,7 @@ def test_what_a_look_settles_gets_no_more_seeds_and_its_interval_stays() -> None
     assert result.progress.finished and result.effects[0] == early
     assert (early.answer, early.settled, early.seeds) == (Verdict.YES, True, 4)
     assert early.ahead is not None and early.ahead.excludes(0.0)
-    fixed = judge(replace(spec, seeds=4, looks=(), looks_taken=()), outcomes, has_images=False)
+    fixed = judge(replace(spec, seeds=4, looks=(), taken=()), outcomes, has_images=False)
     assert fixed.effects[0].ahead is not None  # narrower: nothing was chosen by its values
     assert fixed.effects[0].ahead.half_width < early.ahead.half_width
     assert effect_sentence(early, spec).endswith("yes, worse; settled after 4 of 10 seeds")
@@ -228,7 +228,7 @@ def test_chance_settles_nothing_and_an_older_ablation_has_no_looks() -> None:
     for key in ("looks", "taken", "most_seeds"):
         del document[key]
     older = AblationSpec.from_document(document, metric=spec.metric, maximize=True)
-    assert (older.looks, older.looks_taken, older.last_seed) == ((), (), 10)
+    assert (older.looks, older.taken, older.last_seed) == ((), (), 10)
     assert final_level(older) == ALPHA
     assert len(ending(older, {}, {1: 0.4})) == 3 * 10
 
@@ -266,9 +266,7 @@ def test_what_is_settled_ends_the_plan_and_no_share_differs_by_more_than_all() -
     design = designed()
     design.one_at_a_time("dilation")
     looks = (4, 7)
-    spec = replace(
-        spec_of(design, seeds=10), looks=looks, looks_taken=(Look(seeds=4, settled=(0, 1)),)
-    )
+    spec = replace(spec_of(design, seeds=10), looks=looks, taken=(Look(seeds=4, settled=(0, 1)),))
     outcomes = results_of(replace(spec, seeds=4), {0: 0.9, 1: 0.1, 2: 0.1}, 0.15)
     result = judge(spec, outcomes, has_images=False)
     assert result.progress.finished and result.progress.due is None

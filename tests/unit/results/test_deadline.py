@@ -255,8 +255,8 @@ def test_an_answer_has_the_seeds_that_there_is_time_for(seeds, begun, left, expe
 
 def test_what_values_save_buys_no_seeds():
     looked = Look(seeds=4, settled=())
-    spec = made_up_ablation(3, most_seeds=MOST_IN_TIME, looks=(4,), looks_taken=(looked,))
-    saved = replace(spec, looks_taken=(replace(looked, settled=(0,)),))  # variant 1 is worse
+    spec = made_up_ablation(3, most_seeds=MOST_IN_TIME, looks=(4,), taken=(looked,))
+    saved = replace(spec, taken=(replace(looked, settled=(0,)),))  # variant 1 is worse
     begun = trained(spec, 10)
     two = {entry: ended for entry, ended in begun.outcomes.items() if (entry.trial, entry.seed)
            not in {(1, seed) for seed in range(5, 11)}}  # fmt: skip

@@ -45,9 +45,7 @@ def lead(low: float, trial: int = 2, **changes) -> Comparison:
 
 def finalist(trial: int) -> Finalist:
     rank = FinalistRank(trial=trial, mean=0.78, seeds=2)
-    return Finalist(
-        standing=rank, place=1, search_value=0.8, reported=None, trainings=2, cost=Cost()
-    )
+    return Finalist(standing=rank, place=1, seen=0.8, reported=None, trainings=2, cost=Cost())
 
 
 def with_models(record: StudyRecord, names: dict[int, str]) -> StudyRecord:

@@ -162,7 +162,7 @@ def test_the_table_lists_every_finalist_in_its_place() -> None:
         (3, 3, 2),
     ]
     first, second, third = found.finalists
-    assert (first.search_value, first.reported) == (0.955, pytest.approx(0.93))
+    assert (first.seen, first.reported) == (0.955, pytest.approx(0.93))
     assert second.cost == Cost(epoch_seconds=2.0)
     assert (third.reported, third.cost) == (None, Cost())
     assert third.standing.reason is not None and "behind trial" in third.standing.reason
