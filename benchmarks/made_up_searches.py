@@ -237,6 +237,10 @@ class _History(TrialHistory):
         self.directions = (StudyDirection.MAXIMIZE,)
         self.study_id = 1
 
+    def prior_trials(self, space: Space) -> list[FrozenTrial]:
+        """Return no prior results: a made-up search has none."""
+        return []
+
 
 def _frozen(number: int, params: Params, curve: Sequence[float], complete: bool) -> FrozenTrial:
     distributions: dict[str, BaseDistribution] = {path: _DISTRIBUTIONS[path] for path in params}
