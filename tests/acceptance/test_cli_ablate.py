@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from support.commands import Ran
+from support.json_keys import COMMANDS, gone
 from support.processes import _without_main_module
 
 STUDY = """\
@@ -17,10 +23,12 @@ optimizer: {adam: {lr: 0.01}}
 """
 
 
-def test_launch_answers_the_question_by_experiment(hpsearch, here):
+def test_launch_answers_the_question_by_experiment(
+    hpsearch: Callable[..., Ran], here: Path
+) -> None:
     (here / "small.yaml").write_text(STUDY)
     with _without_main_module():
-        ran = hpsearch("launch", "--study", "small.yaml", "--workers", "2", "--answer")
+        ran = hpsearch("launch", "--study", "small.yaml", "--workers", "2", "--confirm", "--answer")
     assert ran.code == 0, ran.all
     for line in ("small-ablate (new)", "at most 20 trainings", " instead of ", "held fixed"):
         assert line in ran.out, line
@@ -35,3 +43,9 @@ def test_launch_answers_the_question_by_experiment(hpsearch, here):
     assert (stored["study"], stored["answers"]) == ("small-ablate", decided)
     wrong = hpsearch("ablate", "--study", "small", "--parameters", "hiden")
     assert wrong.code == 2 and "unknown searched parameter 'hiden'" in wrong.all
+
+    # Scripts of users read these
+    documents = {name: hpsearch(name, *args, "--json").json for name, args in COMMANDS.items()}
+    assert hpsearch("report", "--study", "small", "--out", "report").code == 0
+    documents["report"] = json.loads((here / "report" / "report.json").read_text())
+    assert gone(documents) == []
