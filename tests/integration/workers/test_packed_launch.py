@@ -139,6 +139,7 @@ def test_a_number_that_does_not_fit_into_memory_is_taken_back(packed):
     outcome, seen, search = packed(rule, shortage)
     assert told, "there were never three"
     assert (rule.most, rule.workers) == (2, 2)
-    assert seen[seen.index(3) + 1] == 2
+    # On a busy machine the others may have ended before the next look, so 2 may not be seen
+    assert max(seen[seen.index(3) + 1 :]) <= 2
     assert outcome.reason == "finished"
     assert [each.state for each in search.tickets()] == ["complete"] * TRIALS

@@ -26,8 +26,8 @@ def record_of(world, searches: int) -> Record:
 
 def test_intervals_hold_the_truth_and_what_matters_is_found() -> None:
     record = record_of(RANDOM, 2)
-    assert len(record.held) > 20
-    assert sum(record.held) / len(record.held) > 0.9
+    assert len(record.contains_truth) > 20
+    assert sum(record.contains_truth) / len(record.contains_truth) > 0.9
     assert sum(record.power) >= 3
     assert all(record.right)
     assert len(rows({"random": record})) == 2
