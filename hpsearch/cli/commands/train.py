@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -180,7 +180,8 @@ def _train(
     """Train to the end, from the last checkpoint if there is one; returns every epoch."""
     from hpsearch.workers.retraining.run import Retraining
 
-    with Retraining(assignment, folder, checkpoint_seconds=checkpoint_seconds) as retraining:
+    begun = Retraining(assignment, folder, checkpoint_seconds=checkpoint_seconds)
+    with closing(begun) as retraining:
         if retraining.is_complete:
             if not quiet:
                 say(f"already trained, in {folder}: nothing is left to do")

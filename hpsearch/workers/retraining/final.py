@@ -42,7 +42,7 @@ def train_final(
     assignment = plan_single(
         frozen_study, device=None, threads=None, data=data, trained_on="train+validation"
     )
-    with Retraining(assignment, folder) as retraining:
+    with closing(Retraining(assignment, folder)) as retraining:
         if retraining.is_complete:
             return None
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from hpsearch.errors import TrainingInterrupted
@@ -21,7 +20,7 @@ class Retraining:
 
     ::
 
-        with Retraining(assignment, folder) as retraining:
+        with closing(Retraining(assignment, folder)) as retraining:
             for metrics in retraining.epochs():
                 print(metrics)
             retraining.write_model()
@@ -62,15 +61,8 @@ class Retraining:
             self._progress = open_folder(folder, assignment)
             self._resume(self._progress)
 
-    def __enter__(self) -> Retraining:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Release the folder for other processes."""
         if self._progress is not None:
             self._progress.close()
 
@@ -117,11 +109,11 @@ class Retraining:
         self._progress.finish([metrics.to_dict() for metrics in self.curve])
 
     def _resume(self, progress: ProgressFolder) -> None:
-        history, self.is_complete = progress.history, progress.history is not None
+        history = progress.history
+        self.is_complete = history is not None
         if history is None and (content := progress.load()) is not None:
             self._session.resume(content)
-            history = content["engine"]["history"]
-            self.resumed = len(history)
+            history, self.resumed = content["engine"]["history"], self._session.epochs_done
         self.curve = [EpochMetrics(**metrics) for metrics in history or ()]  # type: ignore[arg-type]
 
     def _save(self, state: Callable[[], dict[str, Any]], part: str = "") -> None:

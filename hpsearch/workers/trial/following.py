@@ -32,7 +32,7 @@ class Following:
         workers: About how many workers look.
     """
 
-    def __init__(self, database: Database, search: str, workers: int = 1) -> None:
+    def __init__(self, database: Database, search: str, workers: int) -> None:
         self._database = database
         # Many workers together must not ask the database all the time
         self._pause = min(max(_LOOK_SECONDS, workers / MOST_LOOKS_PER_SECOND), _LONGEST_PAUSE)

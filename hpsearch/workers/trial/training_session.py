@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -117,20 +117,14 @@ class TrainingSession:
         build_plan = self._build_plan
         state, self._state = self._state, None  # the engine's copy is enough
         if isinstance(build_plan, LoopBuildPlan):
-            return run_loop(
-                build_plan.config,
-                device=build_plan.device,
-                resume_from=state,
-                data_root=self._data,
-                should_stop=should_stop,
-            )
-        return train(
-            build_plan.config,
+            engine = partial(run_loop, build_plan.config)
+        else:
+            engine = partial(train, build_plan.config, keep_predictions=self._keep_predictions)
+        return engine(
             device=build_plan.device,
             resume_from=state,
             data_root=self._data,
             should_stop=should_stop,
-            keep_predictions=self._keep_predictions,
         )
 
     def _keep(self, end: EpochEnd) -> None:
